@@ -14,7 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .config import AcceleratorConfig
 from .errors import IsaError
-from .isa import INSTRUCTIONS, OPCODE_BITS, FieldPosition, Instruction, MicroOp, Opcode, instruction_bits, layout, uop_bits
+from .isa import (
+    INSTRUCTIONS,
+    OPCODE_BITS,
+    FieldPosition,
+    Instruction,
+    MicroOp,
+    Opcode,
+    instruction_bits,
+    layout,
+    uop_bits,
+)
 
 Words = NDArray[np.uint64]
 
@@ -107,7 +117,9 @@ def as_words(data: bytes | bytearray | memoryview | NDArray[Any], config: Accele
     IsaError
         If the length is no whole number of instructions.
     """
-    raw = np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else np.ascontiguousarray(data).view(np.uint8)
+    raw = (
+        np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else np.ascontiguousarray(data).view(np.uint8)
+    )
     size = instruction_bits(config) // 8
     if raw.size % size:
         raise IsaError(

@@ -1,0 +1,1 @@
+"""Boards: devices of silicon. Empty until a board can be driven."""

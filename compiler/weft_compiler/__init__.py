@@ -1,0 +1,1 @@
+"""From quantised ONNX networks to micro-code, instruction streams and host code."""

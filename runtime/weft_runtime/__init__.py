@@ -1,0 +1,1 @@
+"""What runs on every device: the `Device` interface, modules and sessions. Needs numpy alone."""

@@ -1,0 +1,91 @@
+"""The one interface that simulators, boards and remote devices implement; host code never knows which it drives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One program in the device's memory.
+
+    Parameters
+    ----------
+    insn_address : int
+        Byte address of the first instruction, a multiple of the instruction's size.
+    insn_count : int
+        Instructions to fetch.
+    bases : Mapping[Memory, int]
+        Base register of each memory, in bytes, multiples of 64; absent ones are 0.
+    """
+
+    insn_address: int
+    insn_count: int
+    bases: Mapping[Memory, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one launch took. ``cycles`` is None on a device that does not model time."""
+
+    cycles: int | None
+    instructions: int
+
+
+class Device(ABC):
+    """An accelerator with its memory.
+
+    A launch starts with empty token queues; scratchpads keep what the launch before left in them.
+    """
+
+    config: AcceleratorConfig
+
+    @abstractmethod
+    def allocate(self, nbytes: int) -> int:
+        """Reserve device memory; returns its byte address, a multiple of 64.
+
+        Raises
+        ------
+        DeviceError
+            If the memory is exhausted.
+        """
+
+    @abstractmethod
+    def free(self, address: int) -> None:
+        """Give back what `allocate` returned."""
+
+    @abstractmethod
+    def write(self, address: int, data: Bytes) -> None:
+        """Copy bytes into device memory."""
+
+    @abstractmethod
+    def read(self, address: int, nbytes: int) -> Bytes:
+        """Copy bytes out of device memory."""
+
+    @abstractmethod
+    def launch(self, launch: Launch) -> RunReport:
+        """Run one program to its end.
+
+        Raises
+        ------
+        FaultError, DeadlockError, TokenError
+            If the program cannot complete. The device is usable again afterwards.
+        """
+
+    def close(self) -> None:
+        """Release the device. The default has nothing to release."""
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""`import weft`: the public face of the stack."""
