@@ -123,7 +123,8 @@ def as_words(data: bytes | bytearray | memoryview | NDArray[Any], config: Accele
     size = instruction_bits(config) // 8
     if raw.size % size:
         raise IsaError(
-            f"instruction stream of {raw.size} bytes is no whole number of {size}-byte instructions; check where it ends"
+            f"instruction stream of {raw.size} bytes is no whole number of {size}-byte instructions; "
+            "check where it ends"
         )
     return raw.view("<u8").astype(np.uint64).reshape(-1, size // 8)
 

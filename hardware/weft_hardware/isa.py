@@ -48,7 +48,7 @@ class AluOp(IntEnum):
     MAX = 1
     ADD = 2
     SHR = 3
-    """Arithmetic shift right; a negative amount shifts left, one beyond the width leaves the sign (right) or 0 (left)."""
+    """Arithmetic shift right, left by a negative amount; beyond the width it leaves the sign (right) or 0 (left)."""
     MUL = 4
 
 

@@ -81,8 +81,8 @@ class Device(ABC):
             If the program cannot complete. The device is usable again afterwards.
         """
 
-    def close(self) -> None:
-        """Release the device. The default has nothing to release."""
+    def close(self) -> None:  # noqa: B027, most devices have nothing to release
+        """Release the device."""
 
     def __enter__(self) -> Device:
         return self

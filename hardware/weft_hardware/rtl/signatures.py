@@ -1,0 +1,102 @@
+"""The interfaces between units. Streams are `amaranth.lib.stream`: a transfer happens when valid and ready are high."""
+
+from __future__ import annotations
+
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out, Signature
+
+from ..config import AcceleratorConfig
+
+RANGE_BYTES_BITS = 24
+"""Bits of a contiguous byte range's length: 65,535 tiles of 256 bytes fit."""
+
+
+def range_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A contiguous byte range of DRAM, of any start and length (both whole tiles of the memory concerned)."""
+    return data.StructLayout({"address": config.axi_addr_bits, "nbytes": RANGE_BYTES_BITS})
+
+
+def read_beat_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """One beat of the memory port as it came: unshifted, ``last`` with the final beat of the *range*."""
+    return data.StructLayout({"data": config.axi_data_bits, "last": 1, "error": 1})
+
+
+def write_beat_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """One beat for the memory port, already in its byte lanes; ``strobe`` says which bytes are written."""
+    return data.StructLayout({"data": config.axi_data_bits, "strobe": config.axi_bytes, "last": 1})
+
+
+def read_port(config: AcceleratorConfig) -> Signature:
+    """A client's view of the read side of the memory port.
+
+    Each request is answered by all beats that its byte range touches, in order. Several requests may be in flight;
+    the client must always be able to take the beats of what it requested (``beats.ready`` may never depend on another
+    client's progress), so that one client cannot block the shared read channel.
+    """
+    return Signature(
+        {
+            "request": Out(stream.Signature(range_layout(config))),
+            "beats": In(stream.Signature(read_beat_layout(config))),
+        }
+    )
+
+
+def write_port(config: AcceleratorConfig) -> Signature:
+    """A client's view of the write side of the memory port.
+
+    For each request the client supplies exactly the beats that its byte range touches. ``acknowledged`` pulses once
+    per request, in order, after the bus acknowledged its last burst; ``error`` with it tells that one of them failed.
+    """
+    return Signature(
+        {
+            "request": Out(stream.Signature(range_layout(config))),
+            "beats": Out(stream.Signature(write_beat_layout(config))),
+            "acknowledged": In(1),
+            "error": In(1),
+        }
+    )
+
+
+def scratchpad_write(index_bits: int, tile_bits: int) -> Signature:
+    """One tile written per cycle, never refused."""
+    return Signature({"enable": Out(1), "index": Out(index_bits), "tile": Out(tile_bits)})
+
+
+def acc_read_port(config: AcceleratorConfig) -> Signature:
+    """How the store module reads accumulators: the compute unit grants a read when its bank is free.
+
+    ``tile`` holds the accumulator tile exactly `ACC_READ_LATENCY` cycles after the request was accepted.
+    """
+    return Signature(
+        {
+            "request": Out(stream.Signature(config.acc_index_bits)),
+            "tile": In(config.acc_tile_bits),
+        }
+    )
+
+
+ACC_READ_LATENCY = 2
+"""Cycles from an accepted store read to its tile: one to read the bank, one to register its output."""
+
+
+def fault_port() -> Signature:
+    """How a unit raises a fault: ``raised`` stays high until reset, ``cause`` and ``value`` with it.
+
+    A unit that has raised a fault starts nothing new.
+    """
+    return Signature({"raised": Out(1), "cause": Out(8), "value": Out(32)})
+
+
+def status_port() -> Signature:
+    """What a module tells the host: its `registers.ModuleState` and the instructions it completed since the launch."""
+    return Signature({"state": Out(3), "retired": Out(32)})
+
+
+def token_port() -> Signature:
+    """A module's view of one neighbour: one token popped or pushed per cycle of valid and ready."""
+    return Signature(
+        {
+            "pop": In(stream.Signature(0)),
+            "push": Out(stream.Signature(0)),
+        }
+    )
