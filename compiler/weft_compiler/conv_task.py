@@ -1,0 +1,121 @@
+"""A convolution as the accelerator sees it: every channel dimension counted in blocks of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import CompileError
+
+
+def _require(ok: bool, subject: str, rule: str) -> None:
+    if not ok:
+        raise CompileError(f"{subject} {rule}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolWindow:
+    """A max-pool over the accumulators of one convolution, without padding.
+
+    Parameters
+    ----------
+    kernel, stride : tuple of int
+        Height and width, in accumulator rows and columns.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _require(min(self.kernel) >= 1, f"pool kernel = {self.kernel}", "must be at least 1×1; correct the window")
+        _require(min(self.stride) >= 1, f"pool stride = {self.stride}", "must be at least 1×1; correct the window")
+
+    def out_size(self, height: int, width: int) -> tuple[int, int]:
+        """Windows that fit an image of the given size, by rows and columns."""
+        return (height - self.kernel[0]) // self.stride[0] + 1, (width - self.kernel[1]) // self.stride[1] + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvTask:
+    """One convolution, ``acc[n, o, y, x] = Σ inp[n, i, y·s + p·d − pad, …] · wgt[o, i, p, q]ᵀ`` over tiles.
+
+    In DRAM, row-major: ``inp`` (n, ic, ih, iw, batch, block_in), ``wgt`` (oc, ic, kh, kw, block_out, block_in) and the
+    result (n, oc, oh, ow, batch, block_out) of raw accumulators. A dense layer is a 1×1 convolution of a 1×1 image.
+
+    Parameters
+    ----------
+    n : int
+        Images, in groups of ``config.batch``.
+    ic, oc : int
+        Input and output channels, in blocks of ``config.block_in`` and ``config.block_out``.
+    ih, iw, kh, kw : int
+        Image and kernel, in pixels.
+    stride, dilation : tuple of int
+        By rows and by columns.
+    pads : tuple of int
+        Zero pixels at the top, left, bottom and right.
+    pool : PoolWindow, optional
+        Max-pool of the accumulators before they are stored.
+
+    Raises
+    ------
+    CompileError
+        If a size is below one or the kernel does not fit the padded image.
+    """
+
+    n: int = 1
+    ic: int
+    oc: int
+    ih: int
+    iw: int
+    kh: int
+    kw: int
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pool: PoolWindow | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n", "ic", "oc", "ih", "iw", "kh", "kw"):
+            _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}", "must be at least 1; drop the layer")
+        for name in ("stride", "dilation"):
+            _require(
+                min(getattr(self, name)) >= 1, f"{name} = {getattr(self, name)}", "must be at least 1×1; correct it"
+            )
+        _require(min(self.pads) >= 0, f"pads = {self.pads}", "must not be negative; crop the input instead")
+        _require(
+            min(self.conv_oh, self.conv_ow) >= 1,
+            f"kernel {self.kh}×{self.kw} (dilation {self.dilation})",
+            f"does not fit the image {self.ih}×{self.iw} with pads {self.pads}; enlarge one of them",
+        )
+        _require(
+            min(self.oh, self.ow) >= 1,
+            f"pool {self.pool}",
+            f"does not fit the convolution's {self.conv_oh}×{self.conv_ow} result; drop the pool",
+        )
+
+    @property
+    def conv_oh(self) -> int:
+        """Rows of the convolution's own result, before any pooling."""
+        top, _, bottom, _ = self.pads
+        return (self.ih + top + bottom - self.dilation[0] * (self.kh - 1) - 1) // self.stride[0] + 1
+
+    @property
+    def conv_ow(self) -> int:
+        """Columns of the convolution's own result, before any pooling."""
+        _, left, _, right = self.pads
+        return (self.iw + left + right - self.dilation[1] * (self.kw - 1) - 1) // self.stride[1] + 1
+
+    @property
+    def oh(self) -> int:
+        """Rows that are stored."""
+        return self.pool.out_size(self.conv_oh, self.conv_ow)[0] if self.pool else self.conv_oh
+
+    @property
+    def ow(self) -> int:
+        """Columns that are stored."""
+        return self.pool.out_size(self.conv_oh, self.conv_ow)[1] if self.pool else self.conv_ow
+
+    @property
+    def macs(self) -> int:
+        """Tile products, padding taps included: times ``config.macs`` for multiply-accumulates."""
+        return self.n * self.oc * self.ic * self.kh * self.kw * self.conv_oh * self.conv_ow
