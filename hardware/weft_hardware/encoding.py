@@ -154,7 +154,7 @@ def decode(words: Words, config: AcceleratorConfig) -> list[Instruction]:
         columns = unpack(cls, words[rows], config)
         flags = {name for name, position in layout(cls, config).items() if position.width == 1}
         for k, row in enumerate(rows):
-            values = {n: bool(c[k]) if n in flags else int(c[k]) for n, c in columns.items()}
+            values: dict[str, Any] = {n: bool(c[k]) if n in flags else int(c[k]) for n, c in columns.items()}
             program[row] = cls(**values)
     return [instruction for instruction in program if instruction is not None]
 

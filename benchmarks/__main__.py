@@ -1,0 +1,50 @@
+"""``python -m benchmarks``: run every benchmark, write results.json and results.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from . import compile_digits, demo_time, functional_gemm, machine, rtl_speed
+
+HERE = Path(__file__).parent
+SUBJECTS = {
+    "functional_gemm": functional_gemm,
+    "rtl_speed": rtl_speed,
+    "compile_digits": compile_digits,
+    "demo_time": demo_time,
+}
+
+
+def _markdown(results: dict[str, Any]) -> str:
+    lines = ["# Benchmark results", "", "Written by `make bench`.", "", "| | |", "| --- | --- |"]
+    lines += [f"| {key} | {value} |" for key, value in results["machine"].items()]
+    for name, module in SUBJECTS.items():
+        if name in results:
+            lines += ["", f"## {name}", "", (module.__doc__ or "").strip(), "", "| figure | value |", "| --- | ---: |"]
+            lines += [f"| {key} | {value} |" for key, value in results[name].items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure Weft on this machine.")
+    parser.add_argument("only", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)} (default: all)")
+    chosen = parser.parse_args().only or list(SUBJECTS)
+    if unknown := set(chosen) - SUBJECTS.keys():
+        parser.error(f"unknown subject {min(unknown)!r}; choose from {', '.join(SUBJECTS)}")
+    path = HERE / "results.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results["machine"] = machine.describe()
+    for name in chosen:
+        print(f"{name} ...", flush=True)
+        results[name] = SUBJECTS[name].measure()
+        for key, value in results[name].items():
+            print(f"  {key:24} {value}")
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    (HERE / "results.md").write_text(_markdown(results))
+
+
+if __name__ == "__main__":
+    main()
