@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
 
-RANGE_BYTES_BITS = 24
-"""Bits of a contiguous byte range's length: 65,535 tiles of 256 bytes fit."""
+RANGE_BYTES_BITS = 30
+"""Bits of a contiguous byte range's length: a scratchpad of 65,536 tiles of 8 KiB, the largest there is, fits."""
 
 
 def range_layout(config: AcceleratorConfig) -> data.StructLayout:
