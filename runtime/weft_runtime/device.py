@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory
+from weft_hardware.config import BASE_ALIGNMENT, AcceleratorConfig
+from weft_hardware.isa import Memory, instruction_bytes
+
+from .errors import DeviceError
 
 Bytes = NDArray[np.uint8]
 
@@ -39,6 +41,40 @@ class RunReport:
 
     cycles: int | None
     instructions: int
+
+
+def check_launch(launch: Launch, config: AcceleratorConfig) -> None:
+    """Refuse what the accelerator's registers cannot hold; every device calls it before it starts.
+
+    Raises
+    ------
+    DeviceError
+        If the count is outside 1..2³² − 1, an address is misaligned or does not fit the bus.
+    """
+    size = instruction_bytes(config)
+    limit = 1 << config.axi_addr_bits
+    if not 1 <= launch.insn_count < 1 << 32:
+        raise DeviceError(
+            f"insn_count = {launch.insn_count} is outside 1..{(1 << 32) - 1}; launch a program that ends with FINISH"
+        )
+    if launch.insn_address % size:
+        raise DeviceError(
+            f"insn_address = {launch.insn_address:#x} is not a multiple of {size}, the bytes of an instruction; "
+            "move the program"
+        )
+    if not 0 <= launch.insn_address <= limit - launch.insn_count * size:
+        raise DeviceError(
+            f"insn_address = {launch.insn_address:#x} puts {launch.insn_count} instructions outside the "
+            f"{config.axi_addr_bits}-bit address space; move the program"
+        )
+    for memory, base in launch.bases.items():
+        name = f"bases[{Memory(memory).name}]"
+        if base % BASE_ALIGNMENT:
+            raise DeviceError(f"{name} = {base:#x} is not a multiple of {BASE_ALIGNMENT} bytes; align the buffer")
+        if not 0 <= base < limit:
+            raise DeviceError(
+                f"{name} = {base:#x} is outside the {config.axi_addr_bits}-bit address space; move the buffer"
+            )
 
 
 class Device(ABC):
