@@ -1,0 +1,562 @@
+"""`qgraph`: quantised networks as SSA over static tensors, from the ONNX file down to accelerator tasks.
+
+Three groups share the dialect, so that a pass rewrites one operation at a time:
+
+- as imported: `quantize`, `dequantize`, `conv`, `dense`, `relu`, `clip`, `add`, and the shape operations;
+- quantised: `qconv`, `qdense`, `clamp`, whose arithmetic is onnxruntime's;
+- laid out for the accelerator: `pack`, `accumulate`, `requantize`.
+
+A layer's name and its ONNX operator type travel as the attributes ``layer`` and ``onnx_op``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import (
+    BytesAttr,
+    DenseArrayBase,
+    Float32Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    Signedness,
+    StringAttr,
+    TensorType,
+    f32,
+    i64,
+)
+from xdsl.ir import Attribute, Dialect, Operation, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+si8 = IntegerType(8, Signedness.SIGNED)
+ui8 = IntegerType(8, Signedness.UNSIGNED)
+si32 = IntegerType(32, Signedness.SIGNED)
+
+_DTYPES: dict[Attribute, np.dtype[Any]] = {
+    si8: np.dtype("i1"),
+    ui8: np.dtype("u1"),
+    si32: np.dtype("<i4"),
+    f32: np.dtype("<f4"),
+}
+_ELEMENTS = {dtype: element for element, dtype in _DTYPES.items()}
+
+
+def tensor_type(shape: Sequence[int], dtype: Any) -> TensorType:
+    """The tensor type of a numpy array's shape and dtype (int8, uint8, int32 or float32)."""
+    return TensorType(_ELEMENTS[np.dtype(dtype).newbyteorder("<")], list(shape))
+
+
+def has_dtype(dtype: Any) -> bool:
+    """Whether the dialect has tensors of a numpy dtype."""
+    return np.dtype(dtype).newbyteorder("<") in _ELEMENTS
+
+
+def dtype_of(value: SSAValue) -> np.dtype[Any]:
+    """The numpy dtype of a tensor's elements."""
+    assert isinstance(value.type, TensorType)
+    return _DTYPES[value.type.element_type]
+
+
+def shape_of(value: SSAValue) -> tuple[int, ...]:
+    """The static shape of a tensor."""
+    assert isinstance(value.type, TensorType)
+    return value.type.get_shape()
+
+
+def is_quantised(value: SSAValue) -> bool:
+    """Whether a tensor holds 8-bit integers."""
+    return dtype_of(value).itemsize == 1
+
+
+def floats(values: NDArray[Any] | Sequence[float]) -> DenseArrayBase:
+    """A float32 array as an attribute."""
+    return DenseArrayBase(f32, BytesAttr(np.asarray(values, "<f4").tobytes()))
+
+
+def integers(values: NDArray[Any] | Sequence[int]) -> DenseArrayBase:
+    """An array of 64-bit integers as an attribute."""
+    return DenseArrayBase(i64, BytesAttr(np.asarray(values, "<i8").tobytes()))
+
+
+def array(attribute: DenseArrayBase) -> NDArray[Any]:
+    """The values of `floats` or `integers` as a numpy array of one dimension."""
+    return np.frombuffer(attribute.data.data, "<f4" if isinstance(attribute.elt_type, Float32Type) else "<i8")
+
+
+def ints(attribute: DenseArrayBase) -> tuple[int, ...]:
+    """The values of `integers` as a tuple."""
+    return tuple(int(v) for v in array(attribute))
+
+
+def integer(value: int) -> IntegerAttr:
+    return IntegerAttr(value, i64)
+
+
+def number(value: float | np.floating[Any]) -> FloatAttr:
+    """One float32 as an attribute."""
+    return FloatAttr(float(np.float32(value)), f32)
+
+
+def combined_scale(x_scale: Any, w_scale: NDArray[np.float32], y_scale: Any) -> NDArray[np.float32]:
+    """``(x_scale · w_scale) / y_scale``, each step rounded to float32, in onnxruntime's order."""
+    return np.float32(x_scale) * w_scale / np.float32(y_scale)
+
+
+def describe(op: Operation, layer: str, onnx_op: str) -> Operation:
+    """Attach the layer's name and operator type."""
+    op.attributes["layer"] = StringAttr(layer)
+    op.attributes["onnx_op"] = StringAttr(onnx_op)
+    return op
+
+
+def copy_description(source: Operation, target: Operation) -> Operation:
+    """Give one operation the layer of another."""
+    for name in ("layer", "onnx_op"):
+        if name in source.attributes:
+            target.attributes[name] = source.attributes[name]
+    return target
+
+
+def layer_of(op: Operation) -> str:
+    """The layer's name, or the operation's own where none was attached."""
+    layer = op.attributes.get("layer")
+    return layer.data if isinstance(layer, StringAttr) else op.name
+
+
+def onnx_op_of(op: Operation) -> str:
+    """The ONNX operator type that the operation came from."""
+    onnx_op = op.attributes.get("onnx_op")
+    return onnx_op.data if isinstance(onnx_op, StringAttr) else op.name
+
+
+class _QGraphOp(IRDLOperation):
+    """An operation without side effects whose single result is ``y``."""
+
+    traits = traits_def(Pure())
+    y = result_def(TensorType)
+
+
+class _UnaryOp(_QGraphOp):
+    """An operation on one tensor."""
+
+    x = operand_def(TensorType)
+
+
+@irdl_op_definition
+class ConstantOp(_QGraphOp):
+    """A tensor known at compile time: its bytes, little-endian and row-major."""
+
+    name = "qgraph.constant"
+    data = prop_def(BytesAttr)
+
+    def __init__(self, values: NDArray[Any]):
+        super().__init__(
+            properties={
+                "data": BytesAttr(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes())
+            },
+            result_types=[tensor_type(values.shape, values.dtype)],
+        )
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return np.frombuffer(self.data.data, dtype_of(self.y)).reshape(shape_of(self.y))
+
+    def verify_(self) -> None:
+        expected = int(np.prod(shape_of(self.y))) * dtype_of(self.y).itemsize
+        if len(self.data.data) != expected:
+            raise VerifyException(f"constant holds {len(self.data.data)} bytes, its type needs {expected}")
+
+
+def _verify_axis_parameters(op: QuantizeOp | DequantizeOp) -> None:
+    scale, zero = array(op.scale), array(op.zero_point)
+    if scale.size != zero.size:
+        raise VerifyException(f"{scale.size} scales, but {zero.size} zero points")
+    if scale.size != 1 and shape_of(op.x)[op.axis.value.data] != scale.size:
+        raise VerifyException(f"{scale.size} scales do not fit axis {op.axis.value.data} of {shape_of(op.x)}")
+
+
+class _ScaleOp(_UnaryOp):
+    """Conversion between float32 and 8-bit (or int32) with one scale, or one for each index of ``axis``."""
+
+    scale = prop_def(DenseArrayBase)
+    zero_point = prop_def(DenseArrayBase)
+    axis = prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, scale: Any, zero_point: Any, result: TensorType, axis: int = 0):
+        super().__init__(
+            operands=[x],
+            properties={"scale": floats(scale), "zero_point": integers(zero_point), "axis": integer(axis)},
+            result_types=[result],
+        )
+
+
+@irdl_op_definition
+class QuantizeOp(_ScaleOp):
+    """``clamp(rne(x / scale) + zero_point)`` to the result's type."""
+
+    name = "qgraph.quantize"
+
+    def verify_(self) -> None:
+        _verify_axis_parameters(self)
+        if not is_quantised(self.y):
+            raise VerifyException("quantize gives int8 or uint8")
+
+
+@irdl_op_definition
+class DequantizeOp(_ScaleOp):
+    """``float32(x - zero_point) · scale``."""
+
+    name = "qgraph.dequantize"
+
+    def verify_(self) -> None:
+        _verify_axis_parameters(self)
+        if dtype_of(self.y) != np.float32:
+            raise VerifyException("dequantize gives float32")
+
+
+class _WindowOp(_QGraphOp):
+    """Strides and dilations by rows and columns; pads at the top, left, bottom and right."""
+
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    dilations = prop_def(DenseArrayBase)
+
+
+def window_properties(
+    strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int]
+) -> dict[str, DenseArrayBase]:
+    """The properties that convolutions and pools share."""
+    return {"strides": integers(strides), "pads": integers(pads), "dilations": integers(dilations)}
+
+
+@irdl_op_definition
+class ConvOp(_WindowOp):
+    """Convolution of floats: x (N, C, H, W), w (O, C / groups, kh, kw), bias (O)."""
+
+    name = "qgraph.conv"
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    groups = prop_def(IntegerAttr)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        bias: SSAValue | None,
+        window: dict[str, DenseArrayBase],
+        groups: int,
+        y: TensorType,
+    ):
+        super().__init__(operands=[x, w, bias], properties={**window, "groups": integer(groups)}, result_types=[y])
+
+
+@irdl_op_definition
+class DenseOp(_QGraphOp):
+    """Matrix product of floats over the last axis: x (…, K), w (N, K), or (K, N) unless ``transposed``, bias (N)."""
+
+    name = "qgraph.dense"
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    transposed = prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, w: SSAValue, bias: SSAValue | None, transposed: bool, y: TensorType):
+        super().__init__(operands=[x, w, bias], properties={"transposed": integer(transposed)}, result_types=[y])
+
+
+@irdl_op_definition
+class ReluOp(_UnaryOp):
+    """``max(x, 0)`` of floats."""
+
+    name = "qgraph.relu"
+
+    def __init__(self, x: SSAValue):
+        super().__init__(operands=[x], result_types=[x.type])
+
+
+@irdl_op_definition
+class ClipOp(_UnaryOp):
+    """``min(max(x, low), high)`` of floats."""
+
+    name = "qgraph.clip"
+    low = prop_def(FloatAttr)
+    high = prop_def(FloatAttr)
+
+    def __init__(self, x: SSAValue, low: float, high: float):
+        super().__init__(operands=[x], properties={"low": number(low), "high": number(high)}, result_types=[x.type])
+
+
+@irdl_op_definition
+class AddOp(_QGraphOp):
+    """Sum of two floats of the same shape, or of a tensor and a constant along its last axis or its channels."""
+
+    name = "qgraph.add"
+    a = operand_def(TensorType)
+    b = operand_def(TensorType)
+
+    def __init__(self, a: SSAValue, b: SSAValue, y: TensorType):
+        super().__init__(operands=[a, b], result_types=[y])
+
+
+@irdl_op_definition
+class MaxPoolOp(_WindowOp):
+    """Largest value of each window of x (N, C, H, W); padding never wins."""
+
+    name = "qgraph.max_pool"
+    x = operand_def(TensorType)
+    kernel = prop_def(DenseArrayBase)
+
+    def __init__(self, x: SSAValue, kernel: Sequence[int], window: dict[str, DenseArrayBase], y: TensorType):
+        super().__init__(operands=[x], properties={**window, "kernel": integers(kernel)}, result_types=[y])
+
+
+@irdl_op_definition
+class ReshapeOp(_UnaryOp):
+    """The same elements in the same order under another shape."""
+
+    name = "qgraph.reshape"
+
+    def __init__(self, x: SSAValue, shape: Sequence[int]):
+        super().__init__(operands=[x], result_types=[tensor_type(shape, dtype_of(x))])
+
+    def verify_(self) -> None:
+        if np.prod(shape_of(self.x)) != np.prod(shape_of(self.y)):
+            raise VerifyException(f"reshape of {shape_of(self.x)} to {shape_of(self.y)} changes the element count")
+
+
+@irdl_op_definition
+class TransposeOp(_UnaryOp):
+    """``y`` axis k is ``x`` axis ``permutation[k]``."""
+
+    name = "qgraph.transpose"
+    permutation = prop_def(DenseArrayBase)
+
+    def __init__(self, x: SSAValue, permutation: Sequence[int]):
+        shape = [shape_of(x)[axis] for axis in permutation]
+        super().__init__(
+            operands=[x],
+            properties={"permutation": integers(permutation)},
+            result_types=[tensor_type(shape, dtype_of(x))],
+        )
+
+
+@irdl_op_definition
+class ClampOp(_UnaryOp):
+    """``min(max(x, low), high)`` of 8-bit integers."""
+
+    name = "qgraph.clamp"
+    low = prop_def(IntegerAttr)
+    high = prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, low: int, high: int):
+        super().__init__(operands=[x], properties={"low": integer(low), "high": integer(high)}, result_types=[x.type])
+
+
+class _RequantisingOp(_QGraphOp):
+    """An integer sum and what follows: ``clamp(rne(float32(wrap32(Σ (x - x_zero)·(w - w_zero) + bias)) · scale) + y_zero, low, high)``.
+
+    ``scale`` is ``float32((x_scale · w_scale) / y_scale)``, one value or one for each output channel.
+    """
+
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    x_zero = prop_def(IntegerAttr)
+    w_zero = prop_def(DenseArrayBase)
+    scale = prop_def(DenseArrayBase)
+    y_zero = prop_def(IntegerAttr)
+    low = prop_def(IntegerAttr)
+    high = prop_def(IntegerAttr)
+
+    @property
+    def channels(self) -> int:
+        return shape_of(self.w)[0]
+
+    def verify_(self) -> None:
+        for name, attribute in (("scale", self.scale), ("w_zero", self.w_zero)):
+            if array(attribute).size not in (1, self.channels):
+                raise VerifyException(f"{array(attribute).size} values of {name} for {self.channels} channels")
+        if not is_quantised(self.y) or not is_quantised(self.x) or not is_quantised(self.w):
+            raise VerifyException("quantised operations work on int8 and uint8")
+
+
+def requantising_properties(x_zero: int, w_zero: Any, scale: Any, y_zero: int, y: TensorType) -> dict[str, Attribute]:
+    """The properties that `QConvOp` and `QDenseOp` share; the clamp is the whole range of ``y``."""
+    limits = np.iinfo(_DTYPES[y.element_type])
+    return {
+        "x_zero": integer(x_zero),
+        "w_zero": integers(w_zero),
+        "scale": floats(scale),
+        "y_zero": integer(y_zero),
+        "low": integer(limits.min),
+        "high": integer(limits.max),
+    }
+
+
+@irdl_op_definition
+class QConvOp(_RequantisingOp):
+    """Quantised convolution; padding stands for ``x_zero``."""
+
+    name = "qgraph.qconv"
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    dilations = prop_def(DenseArrayBase)
+    groups = prop_def(IntegerAttr)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        bias: SSAValue | None,
+        properties: dict[str, Attribute],
+        y: TensorType,
+    ):
+        super().__init__(operands=[x, w, bias], properties=properties, result_types=[y])
+
+
+@irdl_op_definition
+class QDenseOp(_RequantisingOp):
+    """Quantised matrix product: x (…, K), w (N, K)."""
+
+    name = "qgraph.qdense"
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        bias: SSAValue | None,
+        properties: dict[str, Attribute],
+        y: TensorType,
+    ):
+        super().__init__(operands=[x, w, bias], properties=properties, result_types=[y])
+
+
+@irdl_op_definition
+class PackOp(_UnaryOp):
+    """x (N, C, H, W) to (n, ic, ih, iw, batch, block_in) int8: ``x - shift`` inside, ``pad_value`` in the padding.
+
+    Channels and images beyond x hold 0. With ``rows`` set, x is (M, K) and its rows lie along iw instead of n.
+    """
+
+    name = "qgraph.pack"
+    shift = prop_def(IntegerAttr)
+    pad_value = prop_def(IntegerAttr)
+    pads = prop_def(DenseArrayBase)
+    rows = prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, *, shift: int, pad_value: int, pads: Sequence[int], rows: bool, y: TensorType):
+        super().__init__(
+            operands=[x],
+            properties={
+                "shift": integer(shift),
+                "pad_value": integer(pad_value),
+                "pads": integers(pads),
+                "rows": integer(rows),
+            },
+            result_types=[y],
+        )
+
+
+@irdl_op_definition
+class AccumulateOp(_QGraphOp):
+    """One convolution task of the accelerator: packed x and w to raw accumulators (n, oc, oh, ow, batch, block_out)."""
+
+    name = "qgraph.accumulate"
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    dilations = prop_def(DenseArrayBase)
+    pool_kernel = prop_def(DenseArrayBase)
+    pool_strides = prop_def(DenseArrayBase)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        window: dict[str, DenseArrayBase],
+        pool: tuple[Sequence[int], Sequence[int]] | None,
+        y: TensorType,
+    ):
+        kernel, strides = pool or ((), ())
+        properties = {**window, "pool_kernel": integers(kernel), "pool_strides": integers(strides)}
+        super().__init__(operands=[x, w], properties=properties, result_types=[y])
+
+
+@irdl_op_definition
+class RequantizeOp(_QGraphOp):
+    """Raw accumulators to (N, O, H, W), or to (M, N) with ``rows``; see `QConvOp` for the arithmetic.
+
+    ``bias`` int32 and ``scale`` float32 hold one value for each output channel.
+    """
+
+    name = "qgraph.requantize"
+    x = operand_def(TensorType)
+    bias = operand_def(TensorType)
+    scale = operand_def(TensorType)
+    y_zero = prop_def(IntegerAttr)
+    low = prop_def(IntegerAttr)
+    high = prop_def(IntegerAttr)
+    rows = prop_def(IntegerAttr)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        bias: SSAValue,
+        scale: SSAValue,
+        *,
+        y_zero: int,
+        low: int,
+        high: int,
+        rows: bool,
+        y: TensorType,
+    ):
+        super().__init__(
+            operands=[x, bias, scale],
+            properties={
+                "y_zero": integer(y_zero),
+                "low": integer(low),
+                "high": integer(high),
+                "rows": integer(rows),
+            },
+            result_types=[y],
+        )
+
+
+QGraph = Dialect(
+    "qgraph",
+    [
+        ConstantOp,
+        QuantizeOp,
+        DequantizeOp,
+        ConvOp,
+        DenseOp,
+        ReluOp,
+        ClipOp,
+        AddOp,
+        MaxPoolOp,
+        ReshapeOp,
+        TransposeOp,
+        ClampOp,
+        QConvOp,
+        QDenseOp,
+        PackOp,
+        AccumulateOp,
+        RequantizeOp,
+    ],
+)

@@ -1,0 +1,132 @@
+"""What the importer knows while it walks an ONNX graph: values, constants, and how to complain about a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Block, Operation, SSAValue
+
+from .dialects import qgraph
+from .errors import CompileError
+
+
+@dataclass(frozen=True)
+class Node:
+    """One ONNX node with its attributes decoded."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, proto: onnx.NodeProto) -> Node:
+        name = proto.name or (proto.output[0] if proto.output else "?")
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        return cls(proto.op_type, name, tuple(proto.input), tuple(proto.output), attributes)
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} ({self.op})"
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise a `CompileError` about this node; ``reason`` continues the sentence."""
+        raise CompileError(f"{self} {reason}")
+
+    def text(self, name: str, default: str) -> str:
+        value = self.attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def has_input(self, index: int) -> bool:
+        """Whether an optional input is connected."""
+        return index < len(self.inputs) and self.inputs[index] != ""
+
+
+@dataclass
+class Graph:
+    """The growing function body.
+
+    Parameters
+    ----------
+    block : Block
+        The body of ``@main``.
+    constants : dict
+        Every tensor known at compile time, by ONNX name.
+    values : dict
+        The SSA value of every name imported so far.
+    """
+
+    block: Block
+    constants: dict[str, NDArray[Any]]
+    values: dict[str, SSAValue] = field(default_factory=dict)
+
+    def emit(self, op: Operation, node: Node) -> SSAValue:
+        """Append an operation that belongs to a node."""
+        self.block.add_op(qgraph.describe(op, node.name, node.op))
+        return op.results[0]
+
+    def value(self, node: Node, index: int) -> SSAValue:
+        """The SSA value of a node's input; constants become `qgraph.constant` where first used.
+
+        Raises
+        ------
+        CompileError
+            If the input is missing or of an element type that the dialect has no tensors of.
+        """
+        if not node.has_input(index):
+            node.refuse(f"has no input {index}; complete the node")
+        name = node.inputs[index]
+        if name not in self.values:
+            if name not in self.constants:
+                node.refuse(f"reads {name!r}, which nothing before it produces; sort the graph or add the tensor")
+            values = self.constants[name]
+            if not qgraph.has_dtype(values.dtype):
+                node.refuse(f"reads {name!r} of type {values.dtype}; convert it to int8, uint8, int32 or float32")
+            constant = qgraph.ConstantOp(values)
+            self.block.add_op(qgraph.describe(constant, name, "Constant"))
+            self.values[name] = constant.y
+        return self.values[name]
+
+    def optional(self, node: Node, index: int) -> SSAValue | None:
+        """As `value`, or None where the input is not connected."""
+        return self.value(node, index) if node.has_input(index) else None
+
+    def constant(self, node: Node, index: int, what: str) -> NDArray[Any]:
+        """The values of an input that must be known at compile time."""
+        name = node.inputs[index] if node.has_input(index) else ""
+        if name not in self.constants:
+            node.refuse(f"computes its {what} at run time; make {what} a constant of the model")
+        return self.constants[name]
+
+    def scale(self, node: Node, index: int, what: str) -> NDArray[np.float32]:
+        """A positive float32 scale, of one value or one for each channel."""
+        values = self.constant(node, index, what).reshape(-1)
+        if values.dtype != np.float32 or not (np.isfinite(values).all() and (values > 0).all()):
+            node.refuse(f"has {what} = {values}, which is not positive float32; quantise the model again")
+        return values
+
+    def zero_point(self, node: Node, index: int, what: str) -> NDArray[Any]:
+        """A zero point with the type it is stored in; uint8 0 where it is not connected, as ONNX says."""
+        if not node.has_input(index):
+            return np.zeros(1, np.uint8)
+        return self.constant(node, index, what).reshape(-1)
+
+
+def single(node: Node, values: Sequence[Any] | NDArray[Any], what: str) -> Any:
+    """The one value of a per-tensor parameter."""
+    if len(values) != 1:
+        node.refuse(f"has {len(values)} values of {what}; activations take one scale and one zero point")
+    return values[0]
+
+
+def result_type(shape: Sequence[int], zero_point: NDArray[Any], node: Node) -> TensorType:
+    """The tensor type of a quantised result: its zero point's type decides."""
+    if zero_point.dtype not in (np.int8, np.uint8):
+        node.refuse(f"quantises to {zero_point.dtype}; use int8 or uint8")
+    return qgraph.tensor_type(shape, zero_point.dtype)

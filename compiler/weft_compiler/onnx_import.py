@@ -1,0 +1,153 @@
+"""ONNX files to `qgraph`: one function ``@main`` over static tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Region
+
+from .dialects import qgraph
+from .errors import CompileError
+from .onnx_graph import Graph, Node
+from .onnx_operators import IMPORTERS
+
+DOMAINS = ("", "ai.onnx", "com.microsoft")
+"""Operator domains that nodes may come from."""
+
+
+def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
+    """Read an ONNX model.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A file, or its content.
+    batch : int
+        Takes the place of a symbolic first dimension of the inputs.
+
+    Raises
+    ------
+    CompileError
+        If the file is no ONNX model, has dynamic shapes beyond the batch, or a node that is not supported.
+    """
+    if batch < 1:
+        raise CompileError(f"batch = {batch} is no batch size; choose 1 or more")
+    graph = _load(source).graph
+    constants = _constants(graph)
+    inputs = [info for info in graph.input if info.name not in constants]
+    types = [_input_type(info, batch) for info in inputs]
+    block = Block(arg_types=types)
+    state = Graph(block, constants, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
+    for proto in graph.node:
+        _import_node(state, proto)
+    outputs = []
+    for info in graph.output:
+        if info.name not in state.values:
+            raise CompileError(f"output {info.name!r} is not computed by any node; remove it or add its node")
+        outputs.append(state.values[info.name])
+    block.add_op(ReturnOp(*outputs))
+    function = FuncOp(
+        "main",
+        FunctionType.from_lists(types, [value.type for value in outputs]),
+        Region(block),
+        arg_attrs=_names(inputs),
+        res_attrs=_names(graph.output),
+    )
+    return ModuleOp([function])
+
+
+def _names(infos: Any) -> ArrayAttr[DictionaryAttr]:
+    return ArrayAttr([DictionaryAttr({"name": StringAttr(info.name)}) for info in infos])
+
+
+def _load(source: str | Path | bytes) -> onnx.ModelProto:
+    subject = "the ONNX model" if isinstance(source, bytes) else f"{source}"
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise CompileError(f"{subject} cannot be read: {error.strerror}; check the path") from None
+    try:
+        model = onnx.load_model_from_string(data)
+        onnx.checker.check_model(model)
+    except DecodeError:
+        raise CompileError(f"{subject} is not an ONNX file ({len(data)} bytes do not parse); export it again") from None
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CompileError(f"{subject} is not a valid ONNX model ({reason}); export it again") from None
+    if not model.graph.node:
+        raise CompileError(f"{subject} holds no nodes; export it again")
+    return model
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
+    constants: dict[str, NDArray[Any]] = {}
+    if graph.sparse_initializer:
+        raise CompileError("the model has sparse initializers; store them as dense tensors")
+    for tensor in graph.initializer:
+        constants[tensor.name] = _to_array(tensor)
+    for node in graph.node:
+        if node.op_type == "Constant" and len(node.output) == 1:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    constants[node.output[0]] = _to_array(attribute.t)
+    return constants
+
+
+def _to_array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise CompileError(f"tensor {tensor.name!r} lies in another file; save the model with its data inside")
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CompileError(f"tensor {tensor.name!r} cannot be decoded ({error}); export the model again") from None
+
+
+def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
+    tensor = info.type.tensor_type
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    except KeyError:
+        dtype = None
+    if dtype is None or not qgraph.has_dtype(dtype):
+        raise CompileError(f"input {info.name!r} has type {dtype}; use float32, int8 or uint8")
+    if not tensor.HasField("shape"):
+        raise CompileError(f"input {info.name!r} has no shape; export the model with a fixed one")
+    shape = []
+    for axis, dim in enumerate(tensor.shape.dim):
+        if dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0:
+            shape.append(dim.dim_value)
+        elif axis == 0:
+            shape.append(batch)
+        else:
+            size = dim.dim_param or "?"
+            raise CompileError(
+                f"input {info.name!r} has the dynamic dimension {size!r} at axis {axis}; only the first one, the batch, "
+                "may be symbolic, fix the others in the model"
+            )
+    return qgraph.tensor_type(shape, dtype)
+
+
+def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
+    node = Node.of(proto)
+    if node.op == "Constant":
+        if node.outputs[0] not in graph.constants:
+            node.refuse("holds no tensor; store it as the attribute 'value'")
+        return
+    if node.op == "Identity" and proto.domain in DOMAINS:
+        if node.inputs[0] in graph.constants:
+            graph.constants[node.outputs[0]] = graph.constants[node.inputs[0]]
+        else:
+            graph.values[node.outputs[0]] = graph.value(node, 0)
+        return
+    if proto.domain not in DOMAINS or node.op not in IMPORTERS:
+        node.refuse(
+            "is not supported; cut the model before it or express it with the supported operators "
+            + ", ".join(sorted(IMPORTERS))
+        )
+    graph.values[node.outputs[0]] = IMPORTERS[node.op](graph, node)

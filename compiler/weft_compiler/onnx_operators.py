@@ -1,0 +1,337 @@
+"""One importer for each ONNX operator: what it becomes in `qgraph`, and what of it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import SSAValue
+
+from .dialects import qgraph
+from .onnx_graph import Graph, Node, result_type, single
+
+Importer = Callable[[Graph, Node], SSAValue]
+
+
+# Windows -----------------------------------------------------------------------------------------------------
+
+
+def _auto_pads(
+    node: Node, size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[int, ...]:
+    """Pads at the top, left, bottom and right, explicit or by ``auto_pad``."""
+    mode = node.text("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        return tuple(node.attributes.get("pads", (0, 0, 0, 0)))
+    if mode == "VALID":
+        return (0, 0, 0, 0)
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        node.refuse(f"has auto_pad = {mode!r}; use NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    before, after = [], []
+    for pixels, taps, stride, dilation in zip(size, kernel, strides, dilations, strict=True):
+        total = max(0, (-(-pixels // stride) - 1) * stride + dilation * (taps - 1) + 1 - pixels)
+        small, large = total // 2, total - total // 2
+        before.append(small if mode == "SAME_UPPER" else large)
+        after.append(large if mode == "SAME_UPPER" else small)
+    return (*before, *after)
+
+
+def _window(node: Node, x: SSAValue, kernel: Sequence[int]) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The properties of a 2-D window and the size of its result."""
+    shape = qgraph.shape_of(x)
+    if len(shape) != 4 or len(kernel) != 2:
+        node.refuse(f"works on a tensor of shape {shape}; only 2-D windows over (N, C, H, W) are supported")
+    strides = tuple(node.attributes.get("strides", (1, 1)))
+    dilations = tuple(node.attributes.get("dilations", (1, 1)))
+    pads = _auto_pads(node, shape[2:], kernel, strides, dilations)
+    if min(pads) < 0 or min(strides) < 1 or min(dilations) < 1:
+        node.refuse(f"has strides {strides}, dilations {dilations}, pads {pads}; pads must be ≥ 0, the others ≥ 1")
+    size = []
+    for axis in range(2):
+        span = shape[2 + axis] + pads[axis] + pads[2 + axis] - dilations[axis] * (kernel[axis] - 1) - 1
+        steps = -(-span // strides[axis]) if node.attributes.get("ceil_mode", 0) else span // strides[axis]
+        # A window of ceil mode must start inside the image or its leading padding.
+        if node.attributes.get("ceil_mode", 0) and steps * strides[axis] >= shape[2 + axis] + pads[axis]:
+            steps -= 1
+        size.append(steps + 1)
+    if min(size) < 1:
+        node.refuse(
+            f"has a {kernel[0]}×{kernel[1]} window that does not fit its {shape[2]}×{shape[3]} input; enlarge it"
+        )
+    return qgraph.window_properties(strides, pads, dilations), (size[0], size[1])
+
+
+def _conv_geometry(node: Node, x: SSAValue, w_shape: Sequence[int]) -> tuple[dict[str, Any], int, tuple[int, ...]]:
+    """Window properties, groups and result shape of a convolution."""
+    if len(w_shape) != 4:
+        node.refuse(f"has weights of shape {tuple(w_shape)}; only 2-D convolutions are supported")
+    window, (height, width) = _window(node, x, tuple(w_shape[2:]))
+    groups = int(node.attributes.get("group", 1))
+    images, channels = qgraph.shape_of(x)[:2]
+    if groups < 1 or channels != w_shape[1] * groups or w_shape[0] % groups:
+        node.refuse(
+            f"has {channels} input channels, weights of shape {tuple(w_shape)} and {groups} groups, which do not match; "
+            "correct the model"
+        )
+    return window, groups, (images, w_shape[0], height, width)
+
+
+# Quantisation ------------------------------------------------------------------------------------------------
+
+
+def _scale_parameters(graph: Graph, node: Node, x: SSAValue) -> tuple[NDArray[np.float32], NDArray[Any], int]:
+    scale = graph.scale(node, 1, "scale")
+    zero = graph.zero_point(node, 2, "zero point")
+    shape = qgraph.shape_of(x)
+    axis = int(node.attributes.get("axis", 1))
+    axis = axis + len(shape) if axis < 0 else axis
+    if node.attributes.get("block_size", 0):
+        node.refuse("quantises in blocks; quantise per tensor or per channel")
+    if zero.size == 1 and scale.size > 1:
+        zero = np.repeat(zero, scale.size)
+    if scale.size > 1 and (axis >= len(shape) or shape[axis] != scale.size):
+        node.refuse(f"has {scale.size} scales, which do not fit axis {axis} of shape {shape}; quantise the model again")
+    return scale, zero, axis if scale.size > 1 else 0
+
+
+def _quantize(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    if qgraph.dtype_of(x) != np.float32:
+        node.refuse(f"quantises {qgraph.dtype_of(x)} values; only float32 is supported")
+    scale, zero, axis = _scale_parameters(graph, node, x)
+    y = result_type(qgraph.shape_of(x), zero, node)
+    return graph.emit(qgraph.QuantizeOp(x, scale, zero, y, axis), node)
+
+
+def _dequantize(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    if qgraph.dtype_of(x) == np.float32:
+        node.refuse("dequantises float32 values; its input must be int8, uint8 or int32")
+    scale, zero, axis = _scale_parameters(graph, node, x)
+    y = qgraph.tensor_type(qgraph.shape_of(x), np.float32)
+    return graph.emit(qgraph.DequantizeOp(x, scale, zero, y, axis), node)
+
+
+# Float operators, quantised later by their neighbours -----------------------------------------------------------
+
+
+def _conv(graph: Graph, node: Node) -> SSAValue:
+    x, w = graph.value(node, 0), graph.value(node, 1)
+    window, groups, shape = _conv_geometry(node, x, qgraph.shape_of(w))
+    y = qgraph.tensor_type(shape, np.float32)
+    return graph.emit(qgraph.ConvOp(x, w, graph.optional(node, 2), window, groups, y), node)
+
+
+def _dense(graph: Graph, node: Node, x: SSAValue, w: SSAValue, bias: SSAValue | None, transposed: bool) -> SSAValue:
+    w_shape, x_shape = qgraph.shape_of(w), qgraph.shape_of(x)
+    if len(w_shape) != 2 or not x_shape:
+        node.refuse(f"multiplies shapes {x_shape} and {w_shape}; the second factor must be a matrix of constants")
+    outputs, depth = w_shape if transposed else w_shape[::-1]
+    if x_shape[-1] != depth:
+        node.refuse(f"multiplies shapes {x_shape} and {w_shape}, whose inner sizes differ; correct the model")
+    y = qgraph.tensor_type((*x_shape[:-1], outputs), np.float32)
+    return graph.emit(qgraph.DenseOp(x, w, bias, transposed, y), node)
+
+
+def _gemm(graph: Graph, node: Node) -> SSAValue:
+    _refuse_scaled_gemm(node)
+    transposed = bool(node.attributes.get("transB", 0))
+    return _dense(graph, node, graph.value(node, 0), graph.value(node, 1), graph.optional(node, 2), transposed)
+
+
+def _refuse_scaled_gemm(node: Node) -> None:
+    for name, neutral in (("alpha", 1.0), ("beta", 1.0), ("transA", 0)):
+        if node.attributes.get(name, neutral) != neutral:
+            node.refuse(f"has {name} = {node.attributes[name]}; only {name} = {neutral:g} is supported, fold it away")
+
+
+def _matmul(graph: Graph, node: Node) -> SSAValue:
+    return _dense(graph, node, graph.value(node, 0), graph.value(node, 1), None, False)
+
+
+def _relu(graph: Graph, node: Node) -> SSAValue:
+    return graph.emit(qgraph.ReluOp(_float_input(graph, node)), node)
+
+
+def _float_input(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    if qgraph.dtype_of(x) != np.float32:
+        node.refuse(f"works on {qgraph.dtype_of(x)} values; only float32 between quantisers is supported")
+    return x
+
+
+def _clip(graph: Graph, node: Node) -> SSAValue:
+    x = _float_input(graph, node)
+    low, high = -np.inf, np.inf
+    if node.has_input(1):
+        low = float(graph.constant(node, 1, "minimum").reshape(-1)[0])
+    if node.has_input(2):
+        high = float(graph.constant(node, 2, "maximum").reshape(-1)[0])
+    low, high = node.attributes.get("min", low), node.attributes.get("max", high)
+    if not low <= high:
+        node.refuse(f"clips to {low}..{high}, an empty range; correct its bounds")
+    return graph.emit(qgraph.ClipOp(x, low, high), node)
+
+
+def _add(graph: Graph, node: Node) -> SSAValue:
+    a, b = graph.value(node, 0), graph.value(node, 1)
+    if qgraph.dtype_of(a) != np.float32 or qgraph.dtype_of(b) != np.float32:
+        node.refuse("adds integers; only float32 between quantisers is supported")
+    if len(qgraph.shape_of(a)) < len(qgraph.shape_of(b)):
+        a, b = b, a
+    shape = qgraph.shape_of(a)
+    try:
+        fits = np.broadcast_shapes(shape, qgraph.shape_of(b)) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        node.refuse(f"adds shapes {shape} and {qgraph.shape_of(b)}; one must broadcast to the other")
+    return graph.emit(qgraph.AddOp(a, b, qgraph.tensor_type(shape, np.float32)), node)
+
+
+# Operators on any type -----------------------------------------------------------------------------------------
+
+
+def _max_pool(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    if len(node.outputs) > 1 and node.outputs[1]:
+        node.refuse("returns the indices of its maxima; only the values are supported")
+    kernel = tuple(node.attributes.get("kernel_shape", ()))
+    window, (height, width) = _window(node, x, kernel)
+    pads = qgraph.ints(window["pads"])
+    reach = [d * (k - 1) + 1 for d, k in zip(qgraph.ints(window["dilations"]), kernel, strict=True)]
+    if any(pads[k] >= reach[k % 2] for k in range(4)):
+        node.refuse(f"pads by {pads}, more than its {kernel[0]}×{kernel[1]} window reaches; reduce the pads")
+    y = qgraph.tensor_type((*qgraph.shape_of(x)[:2], height, width), qgraph.dtype_of(x))
+    return graph.emit(qgraph.MaxPoolOp(x, kernel, window, y), node)
+
+
+def _flatten(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    shape = qgraph.shape_of(x)
+    axis = int(node.attributes.get("axis", 1))
+    axis = axis + len(shape) if axis < 0 else axis
+    return graph.emit(qgraph.ReshapeOp(x, (int(np.prod(shape[:axis])), int(np.prod(shape[axis:])))), node)
+
+
+def _reshape(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    shape = qgraph.shape_of(x)
+    target = [int(size) for size in graph.constant(node, 1, "shape")]
+    if not node.attributes.get("allowzero", 0):
+        target = [shape[k] if size == 0 and k < len(shape) else size for k, size in enumerate(target)]
+    known = int(np.prod([size for size in target if size != -1]))
+    elements = int(np.prod(shape))
+    if target.count(-1) == 1 and known > 0 and elements % known == 0:
+        target[target.index(-1)] = elements // known
+    if min(target, default=1) < 1 or int(np.prod(target)) != elements:
+        node.refuse(
+            f"reshapes {shape} to {tuple(target)}, which holds another number of elements; check the batch size"
+        )
+    return graph.emit(qgraph.ReshapeOp(x, target), node)
+
+
+def _transpose(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    rank = len(qgraph.shape_of(x))
+    permutation = tuple(node.attributes.get("perm", range(rank)[::-1]))
+    if sorted(permutation) != list(range(rank)):
+        node.refuse(f"has perm = {permutation}, no permutation of {rank} axes; correct it")
+    return graph.emit(qgraph.TransposeOp(x, permutation), node)
+
+
+# Quantised operators -------------------------------------------------------------------------------------------
+
+
+def _weights(graph: Graph, node: Node, index: int) -> NDArray[Any]:
+    values = graph.constant(node, index, "weights")
+    if values.dtype not in (np.int8, np.uint8):
+        node.refuse(f"has weights of type {values.dtype}; quantise them to int8 or uint8")
+    return values
+
+
+def _add_constant(graph: Graph, node: Node, values: NDArray[Any]) -> SSAValue:
+    return graph.emit(qgraph.ConstantOp(values), node)
+
+
+def _quantised_parameters(
+    graph: Graph, node: Node, indices: Sequence[int]
+) -> tuple[NDArray[np.float32], int, NDArray[Any], NDArray[Any]]:
+    """Combined scale, x_zero, w_zero and y_zero from the inputs at (x_scale, x_zero, w_scale, w_zero, y_scale, y_zero)."""
+    x_scale = single(node, graph.scale(node, indices[0], "input scale"), "input scale")
+    y_scale = single(node, graph.scale(node, indices[4], "output scale"), "output scale")
+    scale = qgraph.combined_scale(x_scale, graph.scale(node, indices[2], "weight scale"), y_scale)
+    x_zero = single(node, graph.zero_point(node, indices[1], "input zero point"), "input zero point")
+    w_zero = graph.zero_point(node, indices[3], "weight zero point")
+    y_zero = graph.zero_point(node, indices[5], "output zero point")
+    single(node, y_zero, "output zero point")
+    return scale, int(x_zero), w_zero, y_zero
+
+
+def _quantised_input(graph: Graph, node: Node) -> SSAValue:
+    x = graph.value(node, 0)
+    if not qgraph.is_quantised(x):
+        node.refuse(f"takes {qgraph.dtype_of(x)} values; its input must be int8 or uint8")
+    return x
+
+
+def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
+    x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
+    window, groups, shape = _conv_geometry(node, x, weights.shape)
+    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, (1, 2, 4, 5, 6, 7))
+    y = result_type(shape, y_zero, node)
+    properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
+    properties |= {**window, "groups": qgraph.integer(groups)}
+    w = _add_constant(graph, node, weights)
+    return graph.emit(qgraph.QConvOp(x, w, graph.optional(node, 8), properties, y), node)
+
+
+def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], bias: SSAValue | None) -> SSAValue:
+    x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
+    if weights.ndim != 2:
+        node.refuse(f"has weights of shape {weights.shape}; only a matrix is supported")
+    weights = weights if transposed else weights.T
+    x_shape = qgraph.shape_of(x)
+    if not x_shape or x_shape[-1] != weights.shape[1]:
+        node.refuse(
+            f"multiplies shapes {x_shape} and {weights.shape[::-1]}, whose inner sizes differ; correct the model"
+        )
+    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, indices)
+    y = result_type((*x_shape[:-1], weights.shape[0]), y_zero, node)
+    properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
+    w = _add_constant(graph, node, np.ascontiguousarray(weights))
+    return graph.emit(qgraph.QDenseOp(x, w, bias, properties, y), node)
+
+
+def _qlinear_matmul(graph: Graph, node: Node) -> SSAValue:
+    return _qdense(graph, node, False, (1, 2, 4, 5, 6, 7), None)
+
+
+def _qgemm(graph: Graph, node: Node) -> SSAValue:
+    _refuse_scaled_gemm(node)
+    if not node.has_input(7):
+        node.refuse("gives float32; add its output scale and zero point")
+    transposed = bool(node.attributes.get("transB", 0))
+    return _qdense(graph, node, transposed, (1, 2, 4, 5, 7, 8), graph.optional(node, 6))
+
+
+IMPORTERS: dict[str, Importer] = {
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Relu": _relu,
+    "Clip": _clip,
+    "Add": _add,
+    "MaxPool": _max_pool,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "QLinearConv": _qlinear_conv,
+    "QLinearMatMul": _qlinear_matmul,
+    "QGemm": _qgemm,
+}
+"""Every operator that is supported, by ONNX name."""

@@ -1,0 +1,1 @@
+"""The compiler's passes on `qgraph`, one a file; `pipeline.py` orders them."""
