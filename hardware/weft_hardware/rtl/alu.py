@@ -1,0 +1,57 @@
+"""The vector ALU: one operation on every element of an accumulator tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import AluOp
+from .gemm import acc_tile_layout
+
+
+def shift(value: Value, amount: Value) -> Value:
+    """``value >> amount``, arithmetic, or ``value << -amount``: every signed amount has its mathematical result.
+
+    One funnel serves both directions, since ``value << k`` is the low word of ``(value · 2^w) >> (w - k)`` and
+    ``w - k`` equals the amount's low bits. Both operands have ``w`` bits, a power of two.
+    """
+    width = len(value)
+    near_bits = width.bit_length() - 1
+    left = amount[-1]
+    fill = (value[-1] & ~left).replicate(width)
+    funnel = Mux(left, Cat(Const(0, width), value), Cat(value, fill))
+    far = amount[near_bits:] != left.replicate(width - near_bits)
+    return Mux(far, fill, (funnel >> amount[:near_bits])[:width])
+
+
+class VectorAlu(wiring.Component):
+    """``result[i][j] = op(a[i][j], b[i][j])``, combinational, wrapped at the accumulator's width.
+
+    Combinational because the result of one step may be an operand of the next: the loop through the forwarding
+    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        tile = acc_tile_layout(config)
+        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        for row in range(self.config.batch):
+            for column in range(self.config.block_out):
+                a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
+                with m.Switch(self.op):
+                    with m.Case(AluOp.MIN):
+                        m.d.comb += result.eq(Mux(a < b, a, b))
+                    with m.Case(AluOp.MAX):
+                        m.d.comb += result.eq(Mux(a < b, b, a))
+                    with m.Case(AluOp.ADD):
+                        m.d.comb += result.eq(a + b)
+                    with m.Case(AluOp.SHR):
+                        m.d.comb += result.eq(shift(a.as_unsigned(), b.as_unsigned()))
+                    with m.Default():
+                        m.d.comb += result.eq((a * b)[: self.config.acc_bits])
+        return m

@@ -1,0 +1,191 @@
+"""The compute pipeline: operand reads, arithmetic, and the accumulator's read-modify-write with forwarding."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from .accumulators import Accumulators
+from .alu import VectorAlu
+from .gemm import MAC_LATENCY, MacArray, acc_tile_layout
+from .scratchpad import READ_LATENCY, Scratchpad
+from .sequencer import access_layout
+from .signatures import acc_read_port, scratchpad_write
+
+IMMEDIATE_BITS = 16
+
+_OPERAND_STAGE = READ_LATENCY
+_SUM_STAGE = _OPERAND_STAGE + MAC_LATENCY
+
+DATAPATH_LATENCY = _SUM_STAGE + 2
+"""Cycles from a step to the first in which a read of the accumulators sees what it wrote."""
+
+
+def operation_layout() -> data.StructLayout:
+    """What is done at every step; ``immediate`` is the ALU's second operand with ``use_imm``."""
+    return data.StructLayout(
+        {"gemm": 1, "reset": 1, "alu_op": 3, "use_imm": 1, "immediate": Shape(IMMEDIATE_BITS, signed=True)}
+    )
+
+
+class Datapath(wiring.Component):
+    """Executes one step a cycle, in order, without stalls and for every sequence of indices.
+
+    ======  ==================================================================================
+    stage   what happens
+    ======  ==================================================================================
+    0       ``valid``: the indices reach the inp and wgt scratchpads
+    2       operands registered; the accumulator is read, as late as possible
+    3       products registered; the accumulator's bank answers
+    4       sums and accumulator registered; the result is computed
+    5       the result, registered, is written
+    ======  ==================================================================================
+
+    A step sees every earlier one's result: the one before it through stage 5's register, the second before by
+    overriding the bank's answer with that register, the third before (which was written while the bank was read) by a
+    copy of it. Any older result lies in the bank. A register-register ALU step is two beats: the first
+    (``access.first``) takes acc[src] through the same path, and the next must be its second.
+
+    A GEMM with ``reset`` reads nothing. The store module reads accumulators whenever their bank is not read here.
+    The write ports are for LOAD: ``write_acc`` only while ``busy`` is low, and nobody may rely on a tile's value in an
+    operation that runs while its LOAD writes it.
+
+    Attributes
+    ----------
+    valid, access, operation : In
+        One step.
+    write_inp, write_wgt, write_acc : scratchpad_write
+    store : acc_read_port
+    busy : Out(1)
+        A step issued before this cycle has not reached the accumulators yet.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "valid": In(1),
+                "access": In(access_layout(config)),
+                "operation": In(operation_layout()),
+                "write_inp": In(scratchpad_write(config.inp_index_bits, config.inp_tile_bits)),
+                "write_wgt": In(scratchpad_write(config.wgt_index_bits, config.wgt_tile_bits)),
+                "write_acc": In(scratchpad_write(config.acc_index_bits, config.acc_tile_bits)),
+                "store": In(acc_read_port(config)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        stages = self._stages(m)
+        sums = self._multiply(m, stages)
+        self._accumulate(m, stages, sums)
+        return m
+
+    def _stages(self, m: Module) -> list[data.View]:
+        """What accompanies a step from stage 0 to stage 5, where it writes."""
+        layout = data.StructLayout(
+            {
+                "valid": 1,
+                "first": 1,
+                "multiply": 1,
+                "acc_index": self.config.acc_index_bits,
+                "operation": operation_layout(),
+            }
+        )
+        stages = [Signal(layout, name=f"stage{k}") for k in range(_SUM_STAGE + 2)]
+        m.d.comb += [
+            stages[0].valid.eq(self.valid),
+            stages[0].first.eq(self.access.first),
+            stages[0].multiply.eq(self.valid & self.operation.gemm & ~self.operation.reset),
+            stages[0].acc_index.eq(Mux(self.access.first, self.access.src, self.access.dst)),
+            stages[0].operation.eq(self.operation),
+        ]
+        for earlier, later in pairwise(stages):
+            m.d.sync += later.valid.eq(earlier.valid)
+            with m.If(earlier.valid):
+                m.d.sync += [
+                    later.first.eq(earlier.first),
+                    later.acc_index.eq(earlier.acc_index),
+                    later.operation.eq(earlier.operation),
+                ]
+            m.d.sync += later.multiply.eq(earlier.multiply)
+            with m.If(later.valid):
+                m.d.comb += self.busy.eq(1)
+        return stages
+
+    def _multiply(self, m: Module, stages: list[data.View]) -> data.View:
+        config = self.config
+        m.submodules.inp = inp = Scratchpad(config.inp_depth, config.inp_index_bits, config.inp_tile_bits)
+        m.submodules.wgt = wgt = Scratchpad(config.wgt_depth, config.wgt_index_bits, config.wgt_tile_bits)
+        m.submodules.macs = macs = MacArray(config)
+        wiring.connect(m, wiring.flipped(self.write_inp), inp.write)
+        wiring.connect(m, wiring.flipped(self.write_wgt), wgt.write)
+        m.d.comb += [
+            inp.read.enable.eq(stages[0].multiply),
+            inp.read.index.eq(self.access.src),
+            wgt.read.enable.eq(stages[0].multiply),
+            wgt.read.index.eq(self.access.wgt),
+            macs.valid.eq(stages[_OPERAND_STAGE].multiply),
+            macs.inp.eq(inp.read.tile),
+            macs.wgt.eq(wgt.read.tile),
+        ]
+        return macs.sums
+
+    def _accumulate(self, m: Module, stages: list[data.View], sums: data.View) -> None:
+        config = self.config
+        tile = acc_tile_layout(config)
+        read, answer, compute, write = stages[2:6]
+        m.submodules.accumulators = accumulators = Accumulators(config)
+        wiring.connect(m, wiring.flipped(self.store), accumulators.store)
+
+        result, late, bank, second = (Signal(tile, name=n) for n in ("result", "late", "bank", "second"))
+        writes = Signal()
+        m.d.comb += [
+            accumulators.compute.enable.eq(read.valid & ~(read.operation.gemm & read.operation.reset)),
+            accumulators.compute.index.eq(read.acc_index),
+            writes.eq(write.valid & ~write.first),
+            accumulators.write.enable.eq(writes | self.write_acc.enable),
+            accumulators.write.index.eq(Mux(writes, write.acc_index, self.write_acc.index)),
+            accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
+        ]
+
+        # The bank is read while a result for the same tile is being written: keep that result for the next cycle.
+        use_late = Signal()
+        m.d.sync += use_late.eq(0)
+        with m.If(writes & read.valid & (write.acc_index == read.acc_index)):
+            m.d.sync += [use_late.eq(1), late.eq(result)]
+        with m.If(answer.valid):
+            with m.If(writes & (write.acc_index == answer.acc_index)):
+                m.d.sync += bank.eq(result)
+            with m.Elif(use_late):
+                m.d.sync += bank.eq(late)
+            with m.Else():
+                m.d.sync += bank.eq(accumulators.compute.tile)
+
+        use_result = Signal()
+        m.d.sync += use_result.eq(compute.valid & ~compute.first & (compute.acc_index == answer.acc_index))
+        operand = Signal(tile)
+        m.d.comb += operand.eq(Mux(use_result, result, bank))
+
+        m.submodules.alu = alu = VectorAlu(config)
+        operation = compute.operation
+        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand)]
+        for row in range(config.batch):
+            for column in range(config.block_out):
+                m.d.comb += alu.b[row][column].eq(Mux(operation.use_imm, operation.immediate, second[row][column]))
+        with m.If(compute.valid & compute.first):
+            m.d.sync += second.eq(operand)
+        with m.If(compute.valid & ~compute.first):
+            with m.If(~operation.gemm):
+                m.d.sync += result.eq(alu.result)
+            with m.Elif(operation.reset):
+                m.d.sync += result.eq(0)
+            with m.Else():
+                for row in range(config.batch):
+                    for column in range(config.block_out):
+                        m.d.sync += result[row][column].eq(operand[row][column] + sums[row][column])

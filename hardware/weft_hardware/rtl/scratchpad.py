@@ -1,0 +1,61 @@
+"""One scratchpad: a memory with one write and one read port."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out, Signature
+
+from .signatures import scratchpad_write
+
+READ_LATENCY = 2
+"""Cycles from a read's enable to its tile: one to read the memory, one to register its output."""
+
+
+def scratchpad_read(index_bits: int, tile_bits: int) -> Signature:
+    """One tile read per cycle, never refused; ``tile`` holds until the next read arrives."""
+    return Signature({"enable": Out(1), "index": Out(index_bits), "tile": In(tile_bits)})
+
+
+class Scratchpad(wiring.Component):
+    """A memory of ``depth`` tiles, zero at power-up, that reads and writes one tile a cycle each.
+
+    A read returns what the memory held before a write of the same cycle. The registered output is what a block RAM
+    needs to reach its clock rate, and what the multipliers behind it take as their input register.
+    Indices are not checked: who drives the ports has compared them with the depth.
+
+    Parameters
+    ----------
+    depth : int
+        Tiles, any number.
+    index_bits, tile_bits : int
+        Widths of the ports; an index may be wider than the depth needs.
+    """
+
+    def __init__(self, depth: int, index_bits: int, tile_bits: int) -> None:
+        self.depth = depth
+        self.tile_bits = tile_bits
+        super().__init__(
+            {
+                "write": In(scratchpad_write(index_bits, tile_bits)),
+                "read": In(scratchpad_read(index_bits, tile_bits)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = tiles = memory.Memory(shape=self.tile_bits, depth=self.depth, init=[])
+        write = tiles.write_port()
+        read = tiles.read_port()
+        m.d.comb += [
+            write.en.eq(self.write.enable),
+            write.addr.eq(self.write.index),
+            write.data.eq(self.write.tile),
+            read.en.eq(self.read.enable),
+            read.addr.eq(self.read.index),
+        ]
+        arrived = Signal()
+        m.d.sync += arrived.eq(self.read.enable)
+        with m.If(arrived):
+            m.d.sync += self.read.tile.eq(read.data)
+        return m

@@ -1,0 +1,41 @@
+"""The multiply-accumulate array against numpy."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.bench import TINY, pack, seeded, signed, simulate, unpack
+from weft_hardware.rtl.gemm import MAC_LATENCY, MacArray
+
+
+@pytest.mark.parametrize(
+    ("batch", "block_in", "block_out", "inp_bits", "wgt_bits"),
+    [(1, 4, 4, 8, 8), (2, 4, 8, 8, 4), (2, 8, 4, 4, 16), (1, 16, 4, 16, 16)],
+)
+def test_sums(batch, block_in, block_out, inp_bits, wgt_bits):
+    config = replace(TINY, batch=batch, block_in=block_in, block_out=block_out, inp_bits=inp_bits, wgt_bits=wgt_bits)
+    dut = MacArray(config)
+    rng = seeded(batch * 1000 + block_in * 10 + inp_bits)
+
+    def draw(count: int, bits: int) -> list[int]:
+        extremes = [-(1 << (bits - 1)), (1 << (bits - 1)) - 1]
+        pool = extremes if rng.random() < 0.4 else range(extremes[0], extremes[1] + 1)
+        return [rng.choice(pool) for _ in range(count)]
+
+    async def testbench(ctx):
+        due: list[list[int] | None] = [None] * MAC_LATENCY
+        for valid in itertools.chain([1] * 20, (rng.randrange(2) for _ in range(40))):
+            inp, wgt = draw(batch * block_in, inp_bits), draw(block_out * block_in, wgt_bits)
+            ctx.set(dut.valid, valid)
+            ctx.set(dut.inp.as_value(), pack(inp, inp_bits))
+            ctx.set(dut.wgt.as_value(), pack(wgt, wgt_bits))
+            if due[0] is not None:
+                assert unpack(ctx.get(dut.sums.as_value()), batch * block_out, config.acc_bits) == due[0]
+            product = np.array(inp, object).reshape(batch, -1) @ np.array(wgt, object).reshape(block_out, -1).T
+            due = [*due[1:], [signed(int(v), config.acc_bits) for v in product.flat] if valid else due[-1]]
+            await ctx.tick()
+
+    simulate(dut, testbench)

@@ -1,0 +1,181 @@
+"""The sequencer against three nested Python loops."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from support.bench import TINY, seeded, simulate
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import pack_uops
+from weft_hardware.registers import Cause
+from weft_hardware.rtl.layouts import uop_layout
+from weft_hardware.rtl.scratchpad import Scratchpad
+from weft_hardware.rtl.sequencer import Sequencer
+
+LATENCY = 4
+
+Step = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Loops:
+    uop_bgn: int = 0
+    uop_end: int = 1
+    iter_out: int = 1
+    iter_in: int = 1
+    dst_out: int = 0
+    dst_in: int = 0
+    src_out: int = 0
+    src_in: int = 0
+    wgt_out: int = 0
+    wgt_in: int = 0
+    gemm: int = 1
+    use_src: int = 1
+
+
+def expect(loops: Loops, uops: list[tuple[int, int, int]], config: AcceleratorConfig) -> tuple[list[Step], int | None]:
+    """The steps, and the index that faults."""
+    if loops.uop_bgn >= loops.uop_end or not loops.iter_out or not loops.iter_in:
+        return [], None
+    if loops.uop_end > config.uop_depth:
+        return [], max(loops.uop_bgn, config.uop_depth)
+    steps: list[Step] = []
+    src_depth = config.inp_depth if loops.gemm else config.acc_depth
+    for out in range(loops.iter_out):
+        for inner in range(loops.iter_in):
+            for dst, src, wgt in uops[loops.uop_bgn : loops.uop_end]:
+                dst += out * loops.dst_out + inner * loops.dst_in
+                src += out * loops.src_out + inner * loops.src_in
+                wgt += out * loops.wgt_out + inner * loops.wgt_in
+                if dst >= config.acc_depth:
+                    return steps, dst
+                if loops.use_src and src >= src_depth:
+                    return steps, src
+                if loops.use_src and loops.gemm and wgt >= config.wgt_depth:
+                    return steps, wgt
+                beats = (1, 0) if loops.use_src and not loops.gemm else (0,)
+                steps += [(dst, src, wgt, first) for first in beats]
+    return steps, None
+
+
+def run(config: AcceleratorConfig, uops: list[tuple[int, int, int]], instructions: list[Loops]) -> list[tuple]:
+    """For each instruction: the steps with their cycle from ``start``, the cycle of ``done``, the fault's value."""
+    m = Module()
+    m.submodules.sequencer = sequencer = Sequencer(config)
+    m.submodules.memory = memory = Scratchpad(config.uop_depth, config.uop_index_bits, uop_layout(config).size)
+    wiring.connect(m, sequencer.uop, memory.read)
+    results = []
+
+    async def testbench(ctx):
+        for index, word in enumerate(pack_uops(config, *zip(*uops, strict=True))):
+            ctx.set(memory.write.enable, 1)
+            ctx.set(memory.write.index, index)
+            ctx.set(memory.write.tile, int(word))
+            await ctx.tick()
+        ctx.set(memory.write.enable, 0)
+        for loops in instructions:
+            for name, value in vars(loops).items():
+                ctx.set(sequencer.loops[name], value)
+            ctx.set(sequencer.start, 1)
+            steps, done = [], None
+            for cycle in range(1, 400):
+                await ctx.tick()
+                ctx.set(sequencer.start, 0)
+                if ctx.get(sequencer.valid):
+                    access = sequencer.access
+                    steps.append((cycle, tuple(ctx.get(access[n]) for n in ("dst", "src", "wgt", "first"))))
+                if ctx.get(sequencer.done):
+                    done = cycle
+                    break
+                if ctx.get(sequencer.fault.raised):
+                    assert ctx.get(sequencer.fault.cause) == Cause.SCRATCHPAD_RANGE
+                    break
+            fault = ctx.get(sequencer.fault.value) if ctx.get(sequencer.fault.raised) else None
+            results.append((steps, done, fault))
+            if fault is not None:
+                for _ in range(8):
+                    await ctx.tick()
+                    assert not ctx.get(sequencer.valid)
+                break
+
+    simulate(m, testbench)
+    return results
+
+
+def check(config: AcceleratorConfig, uops: list[tuple[int, int, int]], instructions: list[Loops]) -> None:
+    results = run(config, uops, instructions)
+    for loops, (steps, done, fault) in zip(instructions, results, strict=False):
+        expected, expected_fault = expect(loops, uops, config)
+        assert fault == expected_fault, loops
+        assert [step for _, step in steps] == expected, loops
+        assert [cycle for cycle, _ in steps] == list(range(LATENCY, LATENCY + len(expected))), loops
+        if fault is None:
+            assert done == (LATENCY + len(expected) - 1 if expected else 1), loops
+    assert len(results) == len(instructions) or results[-1][2] is not None
+
+
+def small_uops(rng: random.Random, config: AcceleratorConfig) -> list[tuple[int, int, int]]:
+    return [(rng.randrange(4), rng.randrange(4), rng.randrange(3)) for _ in range(config.uop_depth)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_steps_and_their_cycles_are_those_of_three_loops(seed):
+    rng = seeded(seed)
+    instructions = []
+    for _ in range(30):
+        bgn = rng.randrange(TINY.uop_depth)
+        instructions.append(
+            Loops(
+                uop_bgn=bgn,
+                uop_end=min(TINY.uop_depth, bgn + rng.choice([0, 1, 1, 2, 5])),
+                iter_out=rng.choice([0, 1, 2, 3]),
+                iter_in=rng.choice([0, 1, 2, 3]),
+                **{name: rng.randrange(2) for name in ("dst_out", "dst_in", "src_out", "src_in", "wgt_out", "wgt_in")},
+                gemm=rng.randrange(2),
+                use_src=rng.randrange(2),
+            )
+        )
+    check(TINY, small_uops(rng, TINY), instructions)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_first_used_index_outside_faults(seed):
+    rng = seeded(seed)
+    steps = {name: rng.choice([0, 1, 5]) for name in ("dst_out", "dst_in", "src_out", "src_in", "wgt_out", "wgt_in")}
+    loops = Loops(uop_end=4, iter_out=5, iter_in=4, **steps, gemm=rng.randrange(2), use_src=rng.randrange(2))
+    check(TINY, small_uops(rng, TINY), [loops, replace(loops, iter_out=9)])
+
+
+@pytest.mark.parametrize("loops", [Loops(), Loops(iter_in=2, dst_in=1), Loops(use_src=0), Loops(gemm=0)])
+def test_a_micro_op_index_beyond_the_depth_faults(loops):
+    assert run(TINY, [(2047, 2047, 1023)], [loops])[0][2] == 2047
+
+
+def test_sums_do_not_wrap():
+    deep = replace(TINY, acc_depth=1 << 16)
+    top = (1 << 16) - 1
+    steps, done, fault = run(deep, [(0, 0, 0)], [Loops(iter_out=3, iter_in=2, dst_out=top, dst_in=top, use_src=0)])[0]
+    assert [dst for _, (dst, *_) in steps] == [0, top, top]
+    assert (done, fault) == (None, 2 * top)
+    assert run(deep, [(70, 0, 0)], [Loops(iter_out=2, dst_out=top, use_src=0)])[0][2] == 70 + top
+
+
+def test_a_range_beyond_the_micro_op_buffer_faults_before_any_step():
+    for bgn, value in [(0, 21), (20, 21), (30, 30)]:
+        loops = Loops(uop_bgn=bgn, uop_end=40)
+        steps, done, fault = run(TINY, [(0, 0, 0)], [loops])[0]
+        assert (steps, done, fault) == ([], None, value)
+    for nothing in (Loops(uop_end=40, iter_in=0), Loops(uop_end=40, iter_out=0), Loops(uop_bgn=40, uop_end=40)):
+        assert run(TINY, [(0, 0, 0)], [nothing])[0] == ([], 1, None)
+
+
+def test_micro_ops_of_64_bits():
+    config = replace(TINY, acc_depth=4096, inp_depth=4096, wgt_depth=2048)
+    assert uop_layout(config).size == 64
+    check(
+        config, [(4095, 4095, 2047), (1, 2, 3)], [Loops(uop_end=2), Loops(uop_bgn=1, uop_end=2, iter_in=3, dst_in=2000)]
+    )
