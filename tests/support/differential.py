@@ -1,0 +1,79 @@
+"""Runs programs on devices and on the reference model and compares every byte of DRAM."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from support.generator import DRAM_BASE, DRAM_SIZE
+from support.oracle import all_accesses, linear_order, predecessors
+from support.program import Program
+from support.reference import Machine
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.device import Bytes, Device
+from weft_runtime.dram import Dram
+
+
+def random_order(program: Program, seed: int) -> list[int]:
+    """One of the orders that queues and tokens allow."""
+    return linear_order(predecessors(program.instructions), random.Random(seed))
+
+
+class Session:
+    """One reference machine and the devices that run the same programs, in the same sequence.
+
+    Scratchpads keep their content from launch to launch, in the devices and in the reference alike, so a program may
+    depend on those before it: a failure names the whole sequence.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.machine = Machine(config)
+        self.devices: list[tuple[str, Device, Dram]] = []
+        self.history: list[str] = []
+
+    def dram(self) -> Dram:
+        """A memory of the size that generated programs want, for a device of this session."""
+        return Dram.zeros(DRAM_SIZE, DRAM_BASE)
+
+    def attach(self, name: str, device: Device, dram: Dram) -> None:
+        self.devices.append((name, device, dram))
+
+    def run(self, program: Program, order_seed: int = 0) -> None:
+        """Run a legal program everywhere; every device must leave the reference's DRAM.
+
+        Raises
+        ------
+        AssertionError
+            With the program and the first difference.
+        """
+        self.history.append(program.name)
+        expected = self.machine.run(program, random_order(program, order_seed))
+        for name, device, dram in self.devices:
+            dram.data[:] = program.image
+            try:
+                report = device.launch(program.launch())
+            except Exception as error:
+                raise AssertionError(f"{name} refused a legal program: {error}\n{self._context(program)}") from error
+            if report.instructions != len(program.instructions):
+                raise AssertionError(
+                    f"{name} reports {report.instructions} instructions of {len(program.instructions)}\n"
+                    f"{self._context(program)}"
+                )
+            if not np.array_equal(dram.data, expected):
+                difference = describe_difference(program, dram.data, expected)
+                raise AssertionError(f"{name} differs: {difference}\n{self._context(program)}")
+
+    def _context(self, program: Program) -> str:
+        return f"{program}\nafter, on the same devices: {', '.join(self.history[:-1]) or 'nothing'}"
+
+
+def describe_difference(program: Program, actual: Bytes, expected: Bytes) -> str:
+    """Where two images differ, and which instructions write there."""
+    places = np.flatnonzero(actual != expected)
+    first = int(places[0])
+    writers = [k for k, entry in enumerate(all_accesses(program)) if entry.writes.get("dram", 0) >> first & 1]
+    return (
+        f"{places.size} bytes, first at {program.dram_base + first:#x}: {actual[first]:#04x} instead of "
+        f"{expected[first]:#04x} (before the launch {program.image[first]:#04x}); instructions that write it: {writers}"
+    )

@@ -1,0 +1,456 @@
+"""Random legal programs: the same seed and configuration give the same program.
+
+Instructions are drawn one by one, as a serial program; what each reads and writes is known at once, and a token is put
+wherever a conflict with an earlier instruction of another queue is not ordered yet. So a program is legal by
+construction and no more serial than its data demands. Last, the three queues are merged into one fetch order at random.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+from support.accesses import Accesses, AccessTracker
+from support.bits import instruction_bytes, uops_to_bytes
+from support.oracle import runs_to_end
+from support.program import Program
+from support.tokens import CHANNELS, COMPUTE, LOAD, STORE, Channel, pop_flag, push_flag
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Queue, Store
+
+DRAM_BASE = 0x1000_0000
+GUARD = 4096
+"""Bytes at both ends of DRAM that no program may touch."""
+
+UOP_REGION = (GUARD, GUARD + 8192)
+INSN_REGION = (UOP_REGION[1], UOP_REGION[1] + 16384)
+ARENA = (INSN_REGION[1], INSN_REGION[1] + 256 * 1024)
+"""Where tensors come from and go to."""
+
+DRAM_SIZE = ARENA[1] + GUARD
+
+TABLE_UOPS = 512
+IMMEDIATES = (0, 1, -1, 2, -2, 7, 15, 16, -16, 30, 31, 32, 33, -31, -32, -33, 127, -128, 255, 32767, -32768)
+CORNERS = (0, 1, -1, 4, 31, 32, 33, -5, -31, -32, -33, 0x7FFFFFFF, -0x80000000, 0x40000000, 255, -128, 128, 65535)
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a program stresses; drawn from its seed unless a test sets it.
+
+    Parameters
+    ----------
+    length : int
+        Instructions to draw; token carriers come on top.
+    pipelined : bool
+        Rounds of load, compute, store on alternating buffers instead of instructions at random.
+    extra_tokens : float
+        How often an instruction takes a token that nothing demands.
+    shuffle : bool
+        Merge the queues at random instead of fetching in the order drawn.
+    """
+
+    length: int = 24
+    pipelined: bool = False
+    extra_tokens: float = 0.0
+    shuffle: bool = True
+
+
+def draw_style(rng: random.Random) -> Style:
+    return Style(
+        length=rng.choice((3, 8, 16, 24, 32, 40)),
+        pipelined=rng.random() < 0.5,
+        extra_tokens=rng.choice((0.0, 0.0, 0.1, 0.4)),
+        shuffle=rng.random() < 0.8,
+    )
+
+
+def generate(config: AcceleratorConfig, seed: int, style: Style | None = None) -> Program:
+    """The legal program of a seed."""
+    for attempt in range(100):
+        rng = random.Random(f"{seed}/{attempt}")
+        program = _Builder(config, rng, style or draw_style(rng)).build()
+        if program is not None:
+            program.name = f"seed {seed}"
+            return program
+    raise AssertionError(f"seed {seed}: no program fits the queue depths of {config}")
+
+
+class _Tokens:
+    """Knows what already happens before each instruction and adds the tokens that are missing."""
+
+    def __init__(self) -> None:
+        self.flags: list[dict[str, bool]] = []
+        self.queues: list[Queue] = []
+        self.before: list[int] = []
+        self.in_queue: dict[Queue, list[int]] = {queue: [] for queue in Queue}
+        self.last_pusher: dict[Channel, int] = dict.fromkeys(CHANNELS, -1)
+
+    def append(self, queue: Queue) -> int:
+        index = len(self.queues)
+        line = self.in_queue[queue]
+        self.before.append((self.before[line[-1]] | 1 << line[-1]) if line else 0)
+        line.append(index)
+        self.queues.append(queue)
+        self.flags.append({})
+        return index
+
+    def connect(self, pusher: int, popper: int) -> None:
+        """A token from one instruction to the newest one."""
+        channel = (self.queues[pusher], self.queues[popper])
+        assert pusher > self.last_pusher[channel]
+        self.last_pusher[channel] = pusher
+        self.flags[pusher][push_flag(channel)] = True
+        self.flags[popper][pop_flag(channel)] = True
+        self.before[popper] |= self.before[pusher] | 1 << pusher
+
+    def unordered(self, candidates: int, index: int) -> int:
+        """Those of a mask of instructions that do not happen before one."""
+        return candidates & ~self.before[index]
+
+
+class _Builder:
+    def __init__(self, config: AcceleratorConfig, rng: random.Random, style: Style) -> None:
+        self.config = config
+        self.rng = rng
+        self.style = style
+        self.instructions: list[Instruction] = []
+        self.accesses: list[Accesses] = []
+        self.tokens = _Tokens()
+        self.buffers = {memory: self._cut(depth) for memory, depth in self._depths().items()}
+        self.program = self._image()
+        self.tracker = AccessTracker(self.program)
+        self.loaded: list[tuple[int, int]] = []  # ranges of the micro-op buffer with known content
+
+    def _depths(self) -> dict[Memory, int]:
+        c = self.config
+        return {Memory.INP: c.inp_depth, Memory.WGT: c.wgt_depth, Memory.ACC: c.acc_depth}
+
+    # Memory --------------------------------------------------------------------------------------------------
+
+    def _cut(self, depth: int) -> list[tuple[int, int]]:
+        """Two to five ranges (start, length) of a scratchpad that instructions contend for; both ends are among them."""
+        rng = self.rng
+        size = min(depth // 2, rng.choice((1, 2, 4, 16, 48)))
+        starts = [0, depth - size, *(rng.randrange(depth - size + 1) for _ in range(rng.randrange(4)))]
+        rng.shuffle(starts)
+        return [(start, size) for start in starts]
+
+    def _image(self) -> Program:
+        rng = self.rng
+        noise = np.random.default_rng(rng.getrandbits(64))
+        image = np.frombuffer(noise.bytes(DRAM_SIZE), np.uint8).copy()
+        quarter = (ARENA[1] - ARENA[0]) // 4
+        corners = noise.choice(np.array(CORNERS, np.int64), quarter // 4).astype("<i4")
+        start = ARENA[0] + rng.randrange(4) * quarter
+        image[start : start + quarter] = corners.view(np.uint8)
+        table = self._uop_table()
+        image[UOP_REGION[0] : UOP_REGION[1]] = 0
+        image[UOP_REGION[0] : UOP_REGION[0] + len(table)] = np.frombuffer(table, np.uint8)
+        limits = {
+            Memory.UOP: UOP_REGION[0],
+            **dict.fromkeys((Memory.INP, Memory.WGT, Memory.ACC, Memory.OUT), ARENA[0]),
+        }
+        bases = {memory: DRAM_BASE + 64 * rng.randrange(limit // 64 + 1) for memory, limit in limits.items()}
+        if rng.random() < 0.3:
+            bases = dict.fromkeys(limits, 0)
+        size = instruction_bytes(self.config)
+        insn_address = DRAM_BASE + INSN_REGION[0] + size * rng.randrange(64)
+        return Program(self.config, [], image, DRAM_BASE, bases, insn_address)
+
+    def _uop_table(self) -> bytes:
+        """Runs of micro-ops: walks, random ones, and the same few accumulators over and over (distance 1..6)."""
+        rng, c = self.rng, self.config
+        uops: list[tuple[int, int, int]] = []
+        while len(uops) < TABLE_UOPS:
+            acc, acc_size = rng.choice(self.buffers[Memory.ACC])
+            sources = [Memory.INP] if rng.random() < 0.6 else [Memory.ACC]
+            src, src_size = rng.choice(self.buffers[sources[0]])
+            wgt, wgt_size = rng.choice(self.buffers[Memory.WGT])
+            distance = rng.choice((1, 1, 2, 3, 4, 5, 6, acc_size))
+            scatter = rng.random() < 0.3
+            for k in range(rng.choice((4, 8, 16, 32))):
+                dst = rng.randrange(acc_size) if scatter else k % min(distance, acc_size)
+                uops.append((acc + dst, src + rng.randrange(src_size), wgt + rng.randrange(wgt_size)))
+        assert c.uop_depth >= 4
+        return uops_to_bytes(uops[:TABLE_UOPS], c)
+
+    def _dram_tile(self, memory: Memory, tiles: int, region: tuple[int, int]) -> int:
+        """A random tile address such that ``tiles`` tiles from there lie in a region of the image."""
+        size, base = self.tracker.tile_bytes[memory], self.program.bases[memory] - DRAM_BASE
+        low = -((base - region[0]) // size)
+        high = (region[1] - base) // size - tiles
+        return self.rng.randint(low, high)
+
+    # Instructions --------------------------------------------------------------------------------------------
+
+    def _block(self, memory: Memory, buffer: int | None, region: tuple[int, int], *, padding: bool) -> dict[str, Any]:
+        """Fields of a LOAD or STORE on one buffer, or now and then on the whole scratchpad."""
+        rng = self.rng
+        depth = self.tracker.depths[memory]
+        ranges = self.buffers[Memory.ACC if memory is Memory.OUT else memory]
+        start, length = ranges[(rng.randrange(len(ranges)) if buffer is None else buffer) % len(ranges)]
+        if rng.random() < 0.02:
+            start, length = 0, depth
+        tiles = length if rng.random() < 0.5 else rng.randint(1, length)
+        sram = start + rng.randint(0, length - tiles)
+        return {"memory": int(memory), "sram": sram, **self._shape(memory, tiles, region, padding=padding)}
+
+    def _shape(self, memory: Memory, tiles: int, region: tuple[int, int], *, padding: bool) -> dict[str, int]:
+        rng = self.rng
+        width = rng.choice((tiles, tiles, rng.randint(1, tiles)))
+        rows = tiles // width
+        pads = {"x_pad0": 0, "x_pad1": 0, "y_pad0": 0, "y_pad1": 0}
+        if padding and rng.random() < 0.5:
+            pads["x_pad0"] = rng.randint(0, min(15, width - 1))
+            pads["x_pad1"] = rng.randint(0, min(15, width - 1 - pads["x_pad0"]))
+            pads["y_pad0"] = rng.randint(0, min(15, rows))
+            pads["y_pad1"] = rng.randint(0, min(15, rows - pads["y_pad0"]))
+        x_size = width - pads["x_pad0"] - pads["x_pad1"]
+        y_size = rows - pads["y_pad0"] - pads["y_pad1"]
+        available = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
+        x_stride = rng.choice((x_size, x_size, x_size + rng.randint(0, 9), rng.randint(0, x_size)))
+        if y_size <= 1:
+            x_stride = rng.choice((x_stride, 0, 65535))
+        elif (y_size - 1) * x_stride + x_size > available:
+            x_stride = rng.randint(0, (available - x_size) // (y_size - 1)) if available >= x_size else 0
+        if x_size > available:
+            x_size = available
+        span = (y_size - 1) * x_stride + x_size if y_size else 0
+        dram = self._dram_tile(memory, span, region) if y_size else rng.getrandbits(32)
+        return {"dram": dram, "x_size": x_size, "y_size": y_size, "x_stride": x_stride, **pads}
+
+    def _source(self) -> tuple[int, int]:
+        """Where a LOAD reads: mostly the lower half of the arena, which stores mostly spare."""
+        return self._half(lower=self.rng.random() < 0.85)
+
+    def _half(self, *, lower: bool) -> tuple[int, int]:
+        middle = (ARENA[0] + ARENA[1]) // 2
+        if lower:
+            return ARENA[0], middle
+        return middle, ARENA[1]
+
+    def load(self, memory: Memory, buffer: int | None = None) -> None:
+        self.add(Load(**self._block(memory, buffer, self._source(), padding=True)))
+
+    def store(self, buffer: int | None = None) -> None:
+        raw = self.config.raw_store and self.rng.random() < 0.4
+        memory = Memory.ACC if raw else Memory.OUT
+        region = self._half(lower=self.rng.random() < 0.1)
+        self.add(Store(**self._block(memory, buffer, region, padding=False)))
+
+    def load_uops(self) -> None:
+        rng, depth = self.rng, self.config.uop_depth
+        tiles = min(rng.choice((1, 4, 16, 33, 64, 120)), depth)
+        if rng.random() < 0.02:
+            tiles = depth
+        sram = rng.choice((0, depth - tiles, rng.randint(0, depth - tiles)))
+        size = self.tracker.tile_bytes[Memory.UOP]
+        region = (UOP_REGION[0], UOP_REGION[0] + TABLE_UOPS * size)
+        fields = self._shape(Memory.UOP, tiles, region, padding=rng.random() < 0.3)
+        self.add(Load(memory=Memory.UOP, sram=sram, **fields))
+        width = fields["x_pad0"] + fields["x_size"] + fields["x_pad1"]
+        loaded = width * (fields["y_pad0"] + fields["y_size"] + fields["y_pad1"])
+        if loaded:
+            self.loaded.append((sram, loaded))
+
+    def _loops(self) -> dict[str, int]:
+        """A micro-op range of known content and loop counts."""
+        rng = self.rng
+        if not self.loaded:
+            self.load_uops()
+        start, length = rng.choice(self.loaded) if self.loaded else (0, 0)
+        wanted = rng.choice((1, 2, 3, 8, 24, 48))
+        bgn = start + rng.randrange(max(1, length - wanted + 1))
+        end = min(start + length, bgn + wanted)
+        counts = [rng.choice((1, 1, 1, 2, 3, 5, 9)), rng.choice((1, 1, 2, 3, 4, 7))]
+        rng.shuffle(counts)
+        if rng.random() < 0.003:
+            counts[rng.randrange(2)], end = 16383, min(end, bgn + 1)
+        return {"uop_bgn": bgn, "uop_end": end, "iter_out": counts[0], "iter_in": counts[1]}
+
+    def _steps(self, loops: dict[str, int], column: int, depth: int, bits: int) -> tuple[int, int] | None:
+        """Outer and inner step of one index that stay inside the scratchpad; None if the micro-ops already do not."""
+        rng = self.rng
+        slack = depth - 1 - int(self.tracker.columns[column, loops["uop_bgn"] : loops["uop_end"]].max(initial=0))
+        if slack < 0:
+            return None
+        if rng.random() < 0.8:
+            slack = min(slack, 24)
+        steps = []
+        for trips in (loops["iter_out"], loops["iter_in"]):
+            if trips <= 1:
+                steps.append(rng.choice((0, 1, (1 << bits) - 1)))
+            else:
+                steps.append(rng.randint(0, min(slack // (trips - 1), (1 << bits) - 1)))
+                slack -= steps[-1] * (trips - 1)
+        return steps[0], steps[1]
+
+    def gemm(self) -> None:
+        c, rng = self.config, self.rng
+        loops = self._loops()
+        dst = self._steps(loops, 0, c.acc_depth, c.acc_index_bits)
+        src = self._steps(loops, 1, c.inp_depth, c.inp_index_bits)
+        wgt = self._steps(loops, 2, c.wgt_depth, c.wgt_index_bits)
+        assert dst is not None
+        reset = rng.random() < 0.2 or src is None or wgt is None
+        src, wgt = src or (0, 0), wgt or (0, 0)
+        self.add(
+            Gemm(
+                **loops, reset=reset, dst_out=dst[0], dst_in=dst[1], src_out=src[0], src_in=src[1],
+                wgt_out=wgt[0], wgt_in=wgt[1],
+            )
+        )  # fmt: skip
+
+    def alu(self) -> None:
+        c, rng = self.config, self.rng
+        loops = self._loops()
+        dst = self._steps(loops, 0, c.acc_depth, c.acc_index_bits)
+        src = self._steps(loops, 1, c.acc_depth, c.src_index_bits)
+        assert dst is not None
+        use_imm = rng.random() < 0.5 or src is None
+        src = src or (0, 0)
+        imm = rng.choice(IMMEDIATES) if rng.random() < 0.7 else rng.randint(-32768, 32767)
+        self.add(
+            Alu(
+                **loops, reset=rng.random() < 0.1, dst_out=dst[0], dst_in=dst[1], src_out=src[0], src_in=src[1],
+                alu_op=rng.choice(list(AluOp)), use_imm=use_imm, imm=imm,
+            )
+        )  # fmt: skip
+
+    def idle(self) -> None:
+        """An instruction that does nothing, its other fields anything: no columns, no rows, no iterations, no micro-ops."""
+        rng = self.rng
+        kind = rng.randrange(6)
+        wild = {"sram": rng.getrandbits(16), "dram": rng.getrandbits(32), "x_stride": rng.getrandbits(16)}
+        if kind == 0:
+            pads = {name: rng.getrandbits(4) for name in ("x_pad0", "x_pad1", "y_pad0", "y_pad1")}
+            memory = rng.choice((Memory.UOP, Memory.WGT, Memory.INP, Memory.ACC))
+            self.add(Load(memory=int(memory), y_size=rng.getrandbits(16), **wild, **pads))
+        elif kind == 1:
+            self.add(Load(memory=int(rng.choice((Memory.WGT, Memory.INP))), x_size=rng.getrandbits(16), **wild))
+        elif kind == 2:
+            sizes = rng.choice(({"x_size": rng.getrandbits(16)}, {"y_size": rng.getrandbits(16)}))
+            self.add(Store(memory=int(Memory.OUT), **sizes, **wild))
+        else:
+            c = self.config
+            counts = rng.choice(((0, 0), (0, 16383), (16383, 0), (3, 5)))
+            last = (1 << c.uop_index_bits) - 1
+            low = rng.randint(0, last)
+            bounds = (low, rng.randint(0, low)) if counts == (3, 5) else (rng.randint(0, last), 2 * last + 1)
+            loops = {"uop_bgn": bounds[0], "uop_end": bounds[1], "iter_out": counts[0], "iter_in": counts[1]}
+            steps = {"dst_out": rng.getrandbits(c.acc_index_bits), "src_in": rng.getrandbits(c.src_index_bits)}
+            if kind == 3:
+                steps["src_in"] %= 1 << c.inp_index_bits
+                self.add(Gemm(**loops, **steps, reset=rng.random() < 0.5, wgt_in=rng.getrandbits(c.wgt_index_bits)))
+            else:
+                self.add(Alu(**loops, **steps, alu_op=rng.choice(list(AluOp)), imm=rng.choice(IMMEDIATES)))
+
+    # Order ---------------------------------------------------------------------------------------------------
+
+    def add(self, insn: Instruction) -> None:
+        """Append an instruction with the tokens it needs, and with ones it does not now and then."""
+        accesses = self.tracker.of(insn)
+        queue = insn.queue
+        conflicts = 0
+        for index, earlier in enumerate(self.accesses):
+            if self.tokens.queues[index] is not queue and accesses.conflicts(earlier):
+                conflicts |= 1 << index
+        if queue is not COMPUTE:
+            conflicts |= self._bridge(queue, conflicts)
+        index = self._append(insn, accesses)
+        for neighbour in (LOAD, STORE) if queue is COMPUTE else (COMPUTE,):
+            mine = [k for k in self.tokens.in_queue[neighbour] if conflicts >> k & 1]
+            if mine and self.tokens.unordered(1 << mine[-1], index):
+                self.tokens.connect(mine[-1], index)
+            elif self.rng.random() < self.style.extra_tokens:
+                self._extra(neighbour, index)
+
+    def _append(self, insn: Instruction, accesses: Accesses) -> int:
+        self.instructions.append(insn)
+        self.accesses.append(accesses)
+        return self.tokens.append(insn.queue)
+
+    def _extra(self, neighbour: Queue, index: int) -> None:
+        floor = self.tokens.last_pusher[neighbour, self.tokens.queues[index]]
+        free = [k for k in self.tokens.in_queue[neighbour] if k > floor]
+        if free:
+            self.tokens.connect(self.rng.choice(free), index)
+
+    def _bridge(self, queue: Queue, conflicts: int) -> int:
+        """Load and Store share no tokens: where one must wait for the other, a compute instruction carries the order.
+
+        Returns its bit, or 0 where the order holds already or comes with the tokens taken from Compute.
+        """
+        tokens = self.tokens
+        far = [k for k in tokens.in_queue[STORE if queue is LOAD else LOAD] if conflicts >> k & 1]
+        known = [k for k in tokens.in_queue[COMPUTE] if conflicts >> k & 1] + tokens.in_queue[queue][-1:]
+        if not far or any(tokens.before[k] >> far[-1] & 1 for k in known):
+            return 0
+        carrier = self._append(Load(memory=int(Memory.UOP)), Accesses())
+        if tokens.unordered(1 << far[-1], carrier):
+            tokens.connect(far[-1], carrier)
+        return 1 << carrier
+
+    def _merge(self) -> list[int]:
+        """A fetch order: any that keeps each queue's own order means the same."""
+        rng = self.rng
+        if not self.style.shuffle:
+            return list(range(len(self.instructions)))
+        lines = [list(reversed(line)) for line in self.tokens.in_queue.values()]
+        weights = [rng.choice((0.01, 1.0, 1.0, 4.0)) for _ in lines]
+        order = []
+        while any(lines):
+            line = rng.choices(lines, [w if line else 0.0 for w, line in zip(weights, lines, strict=True)])[0]
+            for _ in range(rng.randint(1, 4)):
+                if line:
+                    order.append(line.pop())
+        return order
+
+    def build(self) -> Program | None:
+        """The program, or None if its fetch order does not fit the queues' depths."""
+        rng, length = self.rng, self.style.length
+        finish_at = rng.randrange(length) if rng.random() < 0.1 else length
+        steps = self._pipeline() if self.style.pipelined else self._mixture()
+        for k in range(length):
+            if k == finish_at:
+                self.add(Finish())
+            next(steps)()
+        if finish_at == length:
+            self.add(Finish())
+        flagged = [replace(insn, **flags) for insn, flags in zip(self.instructions, self.tokens.flags, strict=True)]
+        depths = self.config.command_queue_depth, self.config.token_queue_depth
+        for order in (self._merge(), range(len(flagged))):
+            self.program.instructions = [flagged[k] for k in order]
+            if runs_to_end(self.program.instructions, *depths, atomic=True):
+                self.program.install()
+                return self.program
+        return None
+
+    def _pipeline(self) -> Iterator[Callable[[], None]]:
+        """Rounds on buffer 0, 1, 0, 1, …: what a compiler's double buffering looks like."""
+        rng = self.rng
+        yield self.load_uops
+        for turn in count():
+            yield partial(self.load, Memory.INP, turn)
+            if rng.random() < 0.7:
+                yield partial(self.load, Memory.WGT, turn)
+            if rng.random() < 0.2:
+                yield rng.choice((self.load_uops, partial(self.load, Memory.ACC, turn)))
+            yield self.gemm
+            if rng.random() < 0.6:
+                yield self.alu
+            yield partial(self.store, turn)
+
+    def _mixture(self) -> Iterator[Callable[[], None]]:
+        """Instructions of all kinds at random."""
+        loads = [partial(self.load, memory) for memory in (Memory.INP, Memory.WGT, Memory.ACC)]
+        kinds = [*loads, self.load_uops, self.gemm, self.alu, self.store, self.idle]
+        weights = (4, 3, 2, 2, 5, 5, 4, 1)
+        while True:
+            yield self.rng.choices(kinds, weights)[0]
