@@ -1,0 +1,182 @@
+"""Verilog to a shared library: Verilator writes C++, which is compiled and linked with ``harness.cpp``.
+
+Libraries are kept in the user's cache under a name made from everything that shapes them, so a second device of the
+same configuration opens in milliseconds, and an edit of the RTL, the harness or a tool builds a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import weft_hardware
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.errors import DeviceError
+
+from .cache import cache_directory, content_key, cpu_identity, exclusive, source_key, work_directory
+from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage's name, the steps done and the steps there are."""
+
+HARNESS = Path(__file__).with_name("harness.cpp")
+
+COMMON_FLAGS = ("-std=c++17", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0")
+TRACE_FLAGS = ("-DVM_TRACE=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0")
+FAST_FLAGS = ("-O3", "-march=native", "-fno-semantic-interposition", "-fno-plt")
+SLOW_FLAGS = ("-O0",)
+"""For code that runs once, at creation."""
+
+VERILATOR_FLAGS = (
+    *("--cc", "--prefix", "Vtop", "--top-module", "weft_accelerator", "--no-timing", "--noassert"),
+    *("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet"),
+)
+RUNTIME_SOURCES = ("verilated.cpp", "verilated_threads.cpp")
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
+
+def _run(command: Sequence[str], directory: Path, environment: dict[str, str] | None = None) -> None:
+    result = subprocess.run(
+        command, cwd=directory, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        output = (result.stderr or result.stdout).strip().splitlines()
+        reason = next((line for line in output if "rror" in line), output[-1] if output else "it printed nothing")
+        raise DeviceError(
+            f"building the RTL simulator: {Path(command[0]).name} ended with exit code {result.returncode} "
+            f"({reason.strip()}); check the tool, or choose another compiler"
+        )
+
+
+class Builder:
+    """Builds simulators with one compiler into one cache.
+
+    Parameters
+    ----------
+    cache_dir : Path, optional
+        Where libraries are kept; see `cache.cache_directory`.
+    compiler : {"auto", "zig", "system"}
+        See `toolchain.find_compiler`.
+    progress : Progress, optional
+        Called at each step of a build, never when the library is in the cache.
+
+    Raises
+    ------
+    DeviceError
+        If a tool is missing or the cache cannot be written.
+    """
+
+    def __init__(
+        self, cache_dir: Path | str | None = None, compiler: str = "auto", progress: Progress | None = None
+    ) -> None:
+        self.compiler: Compiler = find_compiler(compiler)
+        self.verilator: Verilator = find_verilator()
+        self.directory = cache_directory(cache_dir) / "tsim"
+        self.directory.mkdir(exist_ok=True)
+        self.progress = progress or _silent
+        self._tools = content_key(
+            self.compiler.version,
+            self.verilator.version,
+            *COMMON_FLAGS,
+            *TRACE_FLAGS,
+            *FAST_FLAGS,
+            *SLOW_FLAGS,
+            *VERILATOR_FLAGS,
+            cpu_identity(),
+        )
+
+    def library(self, source: str, verilog: Callable[[], str]) -> Path:
+        """The shared library of one design.
+
+        Parameters
+        ----------
+        source : str
+            Names the Verilog: equal only where the text would be equal.
+        verilog : Callable[[], str]
+            Writes it, top module ``weft_accelerator``; called only when the library is not in the cache.
+        """
+        key = content_key(source, self._tools, HARNESS.read_bytes())
+        library = self.directory / f"{key}.so"
+        if library.exists():
+            return library
+        with exclusive(self.directory / f"{key}.lock"):
+            if not library.exists():
+                with work_directory(self.directory / f"{key}.build") as directory:
+                    os.replace(self._build(verilog, directory), library)
+        return library
+
+    def _build(self, verilog: Callable[[], str], directory: Path) -> Path:
+        self.progress("emit Verilog", 0, 1)
+        (directory / "top.v").write_text(verilog())
+        self.progress("verilate", 0, 1)
+        flags = (*VERILATOR_FLAGS, "--Mdir", str(directory))
+        _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
+        sources = [HARNESS, *directory.glob("*.cpp")]
+        # The biggest first, so that no core idles at the end.
+        sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
+        objects = [*self._compile_all("compile", sources, directory), *self._runtime_objects()]
+        self.progress("link", 0, 1)
+        library = directory / "model.so"
+        self._invoke(("-shared", *FAST_FLAGS, *map(str, objects), "-o", str(library), "-lpthread"), directory)
+        return library
+
+    def _runtime_objects(self) -> list[Path]:
+        """Verilator's own run-time library, compiled once for each set of tools."""
+        directory = self.directory / f"runtime-{self._tools}"
+        with exclusive(self.directory / f"runtime-{self._tools}.lock"):
+            if not directory.exists():
+                with work_directory(directory.with_suffix(".build")) as building:
+                    sources = [self.verilator.root / "include" / name for name in RUNTIME_SOURCES]
+                    self._compile_all("compile Verilator's run time", sources, building)
+                    os.rename(building, directory)
+        return [directory / f"{Path(name).stem}.o" for name in RUNTIME_SOURCES]
+
+    def _compile_all(self, stage: str, sources: list[Path], directory: Path) -> list[Path]:
+        """Compile on all cores; the objects lie in ``directory``."""
+        objects = [directory / f"{source.stem}.o" for source in sources]
+        self.progress(stage, 0, len(sources))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = pool.map(partial(self._compile, directory), sources, objects)
+            for done, _ in enumerate(results, start=1):
+                self.progress(stage, done, len(sources))
+        return objects
+
+    def _compile(self, directory: Path, source: Path, target: Path) -> None:
+        flags = (*COMMON_FLAGS, *TRACE_FLAGS, *(SLOW_FLAGS if "Slow" in source.name else FAST_FLAGS))
+        include = self.verilator.root / "include"
+        paths = (f"-I{directory}", f"-I{include}", f"-I{include / 'vltstd'}")
+        self._invoke((*flags, *paths, "-c", str(source), "-o", str(target)), directory)
+
+    def _invoke(self, arguments: Sequence[str], directory: Path) -> None:
+        _run((*self.compiler.command, *self.compiler.flags, *arguments), directory)
+
+
+def rtl_sources() -> list[Path]:
+    """The files that shape the accelerator's Verilog."""
+    root = Path(weft_hardware.__file__).parent
+    return [root / "config.py", root / "isa.py", root / "registers.py", *(root / "rtl").rglob("*.py")]
+
+
+def accelerator_library(config: AcceleratorConfig, builder: Builder) -> Path:
+    """The shared library of our accelerator in one configuration.
+
+    Raises
+    ------
+    DeviceError
+        If a tool is missing.
+    """
+    versions = require_hdl()
+
+    def verilog() -> str:
+        from weft_hardware.rtl.verilog import emit
+
+        return emit(config)
+
+    return builder.library(f"{config.digest} {source_key(rtl_sources())} {versions}", verilog)

@@ -1,0 +1,93 @@
+"""Where built simulators are kept: a directory of the user's, safe against parallel and killed builds."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from weft_runtime.errors import DeviceError
+
+ENVIRONMENT_VARIABLE = "WEFT_CACHE"
+
+
+def cache_directory(chosen: Path | str | None = None) -> Path:
+    """The chosen directory, or ``$WEFT_CACHE``, or the platform's place for caches.
+
+    Raises
+    ------
+    DeviceError
+        If it cannot be written to.
+    """
+    directory = Path(chosen or os.environ.get(ENVIRONMENT_VARIABLE) or _platform_default()).expanduser()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(
+            f"cache directory {directory} cannot be made ({error.strerror}); "
+            f"set {ENVIRONMENT_VARIABLE} to a directory that can"
+        ) from error
+    if not os.access(directory, os.W_OK):
+        raise DeviceError(
+            f"cache directory {directory} is not writable; set {ENVIRONMENT_VARIABLE} to a directory that is"
+        )
+    return directory
+
+
+def _platform_default() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "weft"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weft"
+
+
+def content_key(*parts: str | bytes) -> str:
+    """A name for what is built from these parts: 32 hexadecimal digits of their SHA-256."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:32]
+
+
+def source_key(files: list[Path]) -> str:
+    """A name for the contents of source files."""
+    return content_key(*(part for path in sorted(files) for part in (path.name, path.read_bytes())))
+
+
+def cpu_identity() -> str:
+    """What ``-march=native`` depends on: a cache shared between machines must not mix their builds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)})) or platform.machine()
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file; a killed holder releases it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def work_directory(path: Path) -> Iterator[Path]:
+    """An empty directory for one build, removed afterwards; what a killed build left there is removed first.
+
+    The caller holds the lock that makes it the only user.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

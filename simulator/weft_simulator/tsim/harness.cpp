@@ -1,0 +1,409 @@
+// Drives one verilated accelerator through a C ABI: clock, AXI4-Lite host, AXI4 memory over a caller's buffer.
+//
+// A cycle: the harness drives its outputs, lets combinational paths settle at clk = 0, samples every handshake, and
+// raises clk. So a handshake sampled at cycle t is answered at cycle t + 1 + latency at the earliest.
+// One protocol violation by the accelerator ends the run; its sentence is kept in `violation`.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+// Verilator spells "__" as "___05F" in C++.
+#define HOST(name) top->host___05F##name
+#define MEM(name) top->mem___05F##name
+
+extern "C" {
+// Mirrored by `model.Settings`.
+struct WeftSettings {
+    uint64_t read_latency;
+    uint64_t write_latency;
+    uint64_t random_seed;    // of stalls and reordering
+    uint64_t stall_percent;  // chance that a channel pauses in a cycle
+    uint64_t out_of_order;   // answers of different ids may overtake each other
+    uint64_t error_begin;    // SLVERR for bytes [error_begin, error_end)
+    uint64_t error_end;
+};
+}
+
+namespace {
+
+constexpr unsigned kBeatBytes = sizeof(Vtop::mem___05Fwdata);
+constexpr unsigned kPageBytes = 4096;
+constexpr unsigned kHostPatience = 10000;  // cycles until an unanswered host access is a violation
+constexpr unsigned kPollPeriod = 64;       // cycles between two looks at the polled register
+enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
+enum Outcome : int { kLimit = 0, kHit = 1, kViolation = 2 };
+
+constexpr unsigned log2_of(unsigned value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
+
+class Random {
+  public:
+    explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 0xD1B54A32D192ED03ull) {}
+    uint32_t next() {  // xorshift64*
+        state_ ^= state_ >> 12;
+        state_ ^= state_ << 25;
+        state_ ^= state_ >> 27;
+        return static_cast<uint32_t>((state_ * 0x2545F4914F6CDD1Dull) >> 32);
+    }
+    uint32_t below(uint32_t bound) { return next() % bound; }
+
+  private:
+    uint64_t state_;
+};
+
+struct Burst {
+    uint64_t address;  // of the next beat, aligned to the beat
+    unsigned beats;    // left
+    unsigned id;
+    uint64_t ready_at;  // first cycle in which its answer may be valid
+    uint8_t response;   // writes: the worst so far
+};
+
+// What a valid-ready source showed in a cycle in which it was not taken: it has to show the same in the next one.
+template <typename Payload>
+struct Pending {
+    bool waiting = false;
+    Payload payload{};
+};
+
+struct AddressPayload {
+    uint64_t address;
+    unsigned length, size, burst, id;
+    bool operator==(const AddressPayload& o) const {
+        return address == o.address && length == o.length && size == o.size && burst == o.burst && id == o.id;
+    }
+};
+
+struct Beat {
+    uint8_t data[kBeatBytes];
+    uint64_t strobe;
+    bool last;
+    bool operator==(const Beat& o) const {
+        return std::memcmp(data, o.data, kBeatBytes) == 0 && strobe == o.strobe && last == o.last;
+    }
+};
+
+class Harness {
+  public:
+    Harness(uint8_t* dram, uint64_t base, uint64_t size, const WeftSettings& settings)
+        : dram_(dram), base_(base), size_(size), settings_(settings), random_(settings.random_seed) {
+        const char* arguments[] = {"weft"};
+        context_.commandArgs(1, arguments);
+        top = std::make_unique<Vtop>(&context_, "top");
+        top->clk = 0;
+        top->rst = 1;
+        HOST(awprot) = 0;
+        HOST(arprot) = 0;
+        HOST(wstrb) = 0xF;
+    }
+    ~Harness() { top->final(); }
+
+    uint64_t now = 0;
+    uint64_t bad_address = 0;
+    bool has_bad_address = false;
+    std::string violation;
+
+    // Empties the memory's pipelines; the buffer and the accelerator's memories keep their content.
+    void reset(unsigned cycles) {
+        reads_.clear();
+        writes_.clear();
+        early_beats_.clear();
+        answers_.clear();
+        read_shown_ = answer_shown_ = false;
+        read_pending_.waiting = write_pending_.waiting = data_pending_.waiting = false;
+        has_bad_address = false;
+        violation.clear();
+        HOST(awvalid) = HOST(wvalid) = HOST(bready) = HOST(arvalid) = HOST(rready) = 0;
+        MEM(arready) = MEM(awready) = MEM(wready) = MEM(rvalid) = MEM(bvalid) = 0;
+        top->rst = 1;
+        for (unsigned k = 0; k < cycles; ++k) {
+            settle();
+            rise();
+        }
+        top->rst = 0;
+    }
+
+    bool write(uint32_t offset, uint32_t value) {
+        HOST(awaddr) = offset;
+        HOST(wdata) = value;
+        HOST(awvalid) = HOST(wvalid) = HOST(bready) = 1;
+        for (unsigned waited = 0; waited < kHostPatience && violation.empty(); ++waited) {
+            drive();
+            settle();
+            sample();
+            const bool address_taken = HOST(awvalid) && HOST(awready);
+            const bool data_taken = HOST(wvalid) && HOST(wready);
+            const bool answered = HOST(bvalid);
+            const unsigned response = HOST(bresp);
+            rise();
+            if (address_taken) HOST(awvalid) = 0;
+            if (data_taken) HOST(wvalid) = 0;
+            if (!answered) continue;
+            HOST(bready) = 0;
+            if (HOST(awvalid) || HOST(wvalid)) violate("host write was answered before it was taken");
+            if (response != kOkay) violate("host write was answered with an error");
+            return violation.empty();
+        }
+        violate("host write was never answered");
+        return false;
+    }
+
+    bool read(uint32_t offset, uint32_t* value) {
+        start_read(offset);
+        for (unsigned waited = 0; waited < kHostPatience && violation.empty(); ++waited)
+            if (step_read(value)) return violation.empty();
+        violate("host read was never answered");
+        return false;
+    }
+
+    // Runs until a register shows one of the masked bits or so many cycles are over.
+    int run(uint32_t offset, uint32_t mask, uint64_t cycles, uint32_t* value) {
+        const uint64_t end = now + cycles;
+        while (violation.empty()) {
+            if (!read(offset, value)) break;
+            if (*value & mask) return kHit;
+            if (now >= end) return kLimit;
+            for (uint64_t stop = std::min(end, now + kPollPeriod); now < stop && violation.empty();) {
+                drive();
+                settle();
+                sample();
+                rise();
+            }
+        }
+        return kViolation;
+    }
+
+  private:
+    VerilatedContext context_;
+    std::unique_ptr<Vtop> top;
+    uint8_t* dram_;
+    uint64_t base_, size_;
+    WeftSettings settings_;
+    Random random_;
+    std::deque<Burst> reads_, writes_, answers_;
+    std::deque<Beat> early_beats_;  // data that came before its address
+    size_t read_index_ = 0, answer_index_ = 0;
+    bool read_shown_ = false, answer_shown_ = false;
+    Pending<AddressPayload> read_pending_, write_pending_;
+    Pending<Beat> data_pending_;
+
+    void settle() {
+        top->clk = 0;
+        top->eval();
+    }
+    void rise() {
+        top->clk = 1;
+        top->eval();
+        ++now;
+    }
+
+    void violate(const std::string& what) {
+        if (violation.empty()) violation = "cycle " + std::to_string(now) + ": " + what;
+    }
+
+    void start_read(uint32_t offset) {
+        HOST(araddr) = offset;
+        HOST(arvalid) = HOST(rready) = 1;
+    }
+    bool step_read(uint32_t* value) {
+        drive();
+        settle();
+        sample();
+        const bool taken = HOST(arvalid) && HOST(arready);
+        const bool answered = HOST(rvalid);
+        const unsigned response = HOST(rresp);
+        *value = HOST(rdata);
+        rise();
+        if (taken) HOST(arvalid) = 0;
+        if (!answered) return false;
+        HOST(rready) = 0;
+        if (HOST(arvalid)) violate("host read was answered before it was taken");
+        if (response != kOkay) violate("host read was answered with an error");
+        return true;
+    }
+
+    bool stalled() { return settings_.stall_percent && random_.below(100) < settings_.stall_percent; }
+
+    // The memory's outputs for this cycle.
+    void drive() {
+        MEM(arready) = !stalled();
+        MEM(awready) = !stalled();
+        MEM(wready) = !stalled();
+        if (!read_shown_ && !reads_.empty() && !stalled() && choose(reads_, &read_index_)) show_read();
+        if (!answer_shown_ && !answers_.empty() && !stalled() && choose(answers_, &answer_index_)) {
+            MEM(bid) = answers_[answer_index_].id;
+            MEM(bresp) = answers_[answer_index_].response;
+            answer_shown_ = true;
+        }
+        MEM(rvalid) = read_shown_;
+        MEM(bvalid) = answer_shown_;
+    }
+
+    // The burst to answer now: the oldest, or out of order any due one that is the oldest of its id.
+    bool choose(const std::deque<Burst>& bursts, size_t* index) {
+        *index = 0;
+        if (!settings_.out_of_order) return bursts.front().ready_at <= now;
+        std::vector<size_t> candidates;
+        uint64_t seen = 0;
+        for (size_t k = 0; k < bursts.size(); ++k) {
+            const uint64_t bit = 1ull << (bursts[k].id & 63);
+            if (!(seen & bit) && bursts[k].ready_at <= now) candidates.push_back(k);
+            seen |= bit;
+        }
+        if (candidates.empty()) return false;
+        *index = candidates[random_.below(candidates.size())];
+        return true;
+    }
+
+    void show_read() {
+        const Burst& burst = reads_[read_index_];
+        const Response response = check(burst.address);
+        uint8_t data[kBeatBytes] = {};
+        if (response == kOkay) std::memcpy(data, dram_ + (burst.address - base_), kBeatBytes);
+        std::memcpy(&MEM(rdata), data, kBeatBytes);
+        MEM(rid) = burst.id;
+        MEM(rresp) = response;
+        MEM(rlast) = burst.beats == 1;
+        read_shown_ = true;
+    }
+
+    // Buffers are whole beats (the caller checks), so a beat lies inside or outside, never across.
+    Response check(uint64_t address) {
+        if (address < base_ || address - base_ >= size_) {
+            if (!has_bad_address) {
+                has_bad_address = true;
+                bad_address = address;
+            }
+            return kDecodeError;
+        }
+        return address < settings_.error_end && address + kBeatBytes > settings_.error_begin ? kSlaveError : kOkay;
+    }
+
+    // The accelerator's outputs in this cycle, and what was taken of ours.
+    void sample() {
+        if (MEM(arvalid) || read_pending_.waiting) {
+            const AddressPayload payload{MEM(araddr), MEM(arlen), MEM(arsize), MEM(arburst), MEM(arid)};
+            watch("AR", read_pending_, MEM(arvalid), MEM(arready), payload);
+            if (MEM(arvalid) && MEM(arready)) reads_.push_back(accept("AR", payload, now + 1 + settings_.read_latency));
+        }
+        if (MEM(awvalid) || write_pending_.waiting) {
+            const AddressPayload payload{MEM(awaddr), MEM(awlen), MEM(awsize), MEM(awburst), MEM(awid)};
+            watch("AW", write_pending_, MEM(awvalid), MEM(awready), payload);
+            if (MEM(awvalid) && MEM(awready)) {
+                writes_.push_back(accept("AW", payload, 0));
+                while (!early_beats_.empty() && !writes_.empty()) {
+                    store(early_beats_.front());
+                    early_beats_.pop_front();
+                }
+            }
+        }
+        if (MEM(wvalid) || data_pending_.waiting) {
+            Beat beat;
+            std::memcpy(beat.data, &MEM(wdata), kBeatBytes);
+            beat.strobe = MEM(wstrb);
+            beat.last = MEM(wlast);
+            watch("W", data_pending_, MEM(wvalid), MEM(wready), beat);
+            if (MEM(wvalid) && MEM(wready)) {
+                if (writes_.empty())
+                    early_beats_.push_back(beat);
+                else
+                    store(beat);
+            }
+        }
+        if (read_shown_ && MEM(rready)) {
+            read_shown_ = false;
+            Burst& burst = reads_[read_index_];
+            burst.address += kBeatBytes;
+            if (--burst.beats == 0) reads_.erase(reads_.begin() + read_index_);
+        }
+        if (answer_shown_ && MEM(bready)) {
+            answer_shown_ = false;
+            answers_.erase(answers_.begin() + answer_index_);
+        }
+    }
+
+    template <typename Payload>
+    void watch(const char* channel, Pending<Payload>& pending, bool valid, bool ready, const Payload& payload) {
+        if (pending.waiting && !valid) violate(std::string(channel) + "VALID fell before " + channel + "READY");
+        if (pending.waiting && valid && !(payload == pending.payload))
+            violate(std::string(channel) + " changed while it waited for " + channel + "READY");
+        pending.waiting = valid && !ready;
+        pending.payload = payload;
+    }
+
+    Burst accept(const char* channel, const AddressPayload& payload, uint64_t ready_at) {
+        const uint64_t first = payload.address & ~uint64_t(kBeatBytes - 1);
+        const unsigned beats = payload.length + 1;
+        char text[64];
+        std::snprintf(text, sizeof text, "%s burst of %u beats at %#llx ", channel, beats,
+                      static_cast<unsigned long long>(payload.address));
+        if (payload.burst != 1) violate(text + std::string("is not INCR"));
+        if (payload.size != log2_of(kBeatBytes)) violate(text + std::string("is narrower or wider than the bus"));
+        if ((first & (kPageBytes - 1)) + uint64_t(beats) * kBeatBytes > kPageBytes)
+            violate(text + std::string("crosses a 4 KiB boundary"));
+        return Burst{first, beats, payload.id, ready_at, kOkay};
+    }
+
+    // One beat of the oldest accepted write.
+    void store(const Beat& beat) {
+        Burst& burst = writes_.front();
+        if (beat.last != (burst.beats == 1)) violate("WLAST does not come with the burst's last beat");
+        const Response response = beat.strobe ? store_bytes(burst.address, beat) : kOkay;
+        burst.response = std::max<uint8_t>(burst.response, response);
+        burst.address += kBeatBytes;
+        if (--burst.beats == 0) {
+            burst.ready_at = now + 1 + settings_.write_latency;
+            answers_.push_back(burst);
+            writes_.pop_front();
+        }
+    }
+
+    Response store_bytes(uint64_t address, const Beat& beat) {
+        const Response response = check(address);
+        if (response != kOkay) return response;
+        uint8_t* target = dram_ + (address - base_);
+        constexpr uint64_t full = kBeatBytes == 64 ? ~uint64_t(0) : (uint64_t(1) << (kBeatBytes % 64)) - 1;
+        if (beat.strobe == full) {
+            std::memcpy(target, beat.data, kBeatBytes);
+            return response;
+        }
+        for (unsigned k = 0; k < kBeatBytes; ++k)
+            if (beat.strobe >> k & 1) target[k] = beat.data[k];
+        return response;
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+void* weft_create(uint8_t* dram, uint64_t base, uint64_t size, const WeftSettings* settings) {
+    return new Harness(dram, base, size, *settings);
+}
+void weft_destroy(void* handle) { delete static_cast<Harness*>(handle); }
+void weft_reset(void* handle, uint32_t cycles) { static_cast<Harness*>(handle)->reset(cycles); }
+int weft_write(void* handle, uint32_t offset, uint32_t value) {
+    return static_cast<Harness*>(handle)->write(offset, value);
+}
+int weft_read(void* handle, uint32_t offset, uint32_t* value) {
+    return static_cast<Harness*>(handle)->read(offset, value);
+}
+int weft_run(void* handle, uint32_t offset, uint32_t mask, uint64_t cycles, uint32_t* value) {
+    return static_cast<Harness*>(handle)->run(offset, mask, cycles, value);
+}
+uint64_t weft_cycles(void* handle) { return static_cast<Harness*>(handle)->now; }
+const char* weft_violation(void* handle) { return static_cast<Harness*>(handle)->violation.c_str(); }
+int weft_bad_address(void* handle, uint64_t* address) {
+    const Harness* harness = static_cast<Harness*>(handle);
+    *address = harness->bad_address;
+    return harness->has_bad_address;
+}
+}

@@ -1,0 +1,201 @@
+"""One verilated design, driven through the C ABI of ``harness.cpp`` with ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from weft_runtime.dram import Dram
+from weft_runtime.errors import DeviceError
+
+CHUNK = 1_000_000
+"""Cycles between two returns to Python, so that Ctrl-C is heard within a second."""
+
+BEAT_BYTES_MAX = 64
+"""The memory's start and size are multiples of it, so that a bus beat lies inside or outside, never across its end."""
+
+_LIMIT, _HIT = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTiming:
+    """How the simulated AXI memory answers.
+
+    Parameters
+    ----------
+    read_latency : int
+        Cycles: the first beat can be taken ``read_latency + 1`` cycles after the address handshake. Requests overlap,
+        one beat comes a cycle.
+    write_latency : int
+        Cycles: a write is acknowledged ``write_latency + 1`` cycles after its last beat.
+    stall_seed : int, optional
+        Every channel pauses at random; the same seed gives the same pauses. None: it never pauses.
+    stall_percent : int
+        How often a channel pauses with a ``stall_seed``, 1..90.
+    out_of_order : bool
+        Answers of different AXI ids overtake each other, at random. For robustness tests only.
+    error_range : tuple[int, int], optional
+        Bus beats that touch bytes ``[begin, end)`` are answered with SLVERR.
+
+    Raises
+    ------
+    DeviceError
+        If a value is outside its range.
+    """
+
+    read_latency: int = 0
+    write_latency: int = 0
+    stall_seed: int | None = None
+    stall_percent: int = 30
+    out_of_order: bool = False
+    error_range: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("read_latency", 0, 100_000),
+            ("write_latency", 0, 100_000),
+            ("stall_percent", 1, 90),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise DeviceError(f"{name} = {value} is outside {low}..{high}; choose a value in that range")
+
+
+class _Settings(ctypes.Structure):
+    """``WeftSettings`` of the harness."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "read_latency",
+            "write_latency",
+            "random_seed",
+            "stall_percent",
+            "out_of_order",
+            "error_begin",
+            "error_end",
+        )
+    )
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    abi = ctypes.CDLL(str(library))
+    handle, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+    value = ctypes.POINTER(u32)
+    signatures = {
+        "weft_create": (handle, (handle, u64, u64, ctypes.POINTER(_Settings))),
+        "weft_destroy": (None, (handle,)),
+        "weft_reset": (None, (handle, u32)),
+        "weft_write": (ctypes.c_int, (handle, u32, u32)),
+        "weft_read": (ctypes.c_int, (handle, u32, value)),
+        "weft_run": (ctypes.c_int, (handle, u32, u32, u64, value)),
+        "weft_cycles": (u64, (handle,)),
+        "weft_violation": (ctypes.c_char_p, (handle,)),
+        "weft_bad_address": (ctypes.c_int, (handle, ctypes.POINTER(u64))),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(abi, name)
+        function.restype = result
+        function.argtypes = arguments
+    return abi
+
+
+class RtlModel:
+    """A design with the accelerator's ports, its clock and its memory.
+
+    Parameters
+    ----------
+    library : Path
+        What `build.Builder.library` returned.
+    dram : Dram
+        The memory behind the AXI port; start and size are multiples of 64 bytes.
+    timing : MemoryTiming
+        How that memory answers.
+
+    Raises
+    ------
+    DeviceError
+        If the memory's start or size is no multiple of 64; from the methods, if the design breaks a rule of AXI.
+    """
+
+    RESET_CYCLES = 4
+
+    _handle: int | None = None
+
+    def __init__(self, library: Path, dram: Dram, timing: MemoryTiming) -> None:
+        if dram.base % BEAT_BYTES_MAX or dram.data.size % BEAT_BYTES_MAX or not dram.data.size:
+            raise DeviceError(
+                f"DRAM of {dram.data.size} bytes at {dram.base:#x} is not made of whole blocks of {BEAT_BYTES_MAX} "
+                "bytes; pad it to a multiple, at an aligned address"
+            )
+        begin, end = timing.error_range or (0, 0)
+        settings = _Settings(
+            read_latency=timing.read_latency,
+            write_latency=timing.write_latency,
+            random_seed=timing.stall_seed or 0,
+            stall_percent=0 if timing.stall_seed is None else timing.stall_percent,
+            out_of_order=timing.out_of_order,
+            error_begin=begin,
+            error_end=end,
+        )
+        self._dram = dram  # the harness points into its data
+        self._abi = _load(library)
+        self._handle = self._abi.weft_create(dram.data.ctypes.data, dram.base, dram.data.size, ctypes.byref(settings))
+        self.reset()
+
+    def close(self) -> None:
+        """Destroy the model; nothing may be called afterwards."""
+        if self._handle:
+            self._abi.weft_destroy(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def reset(self) -> None:
+        """Hardware reset: registers start afresh, memories keep their content, what was in flight is forgotten."""
+        self._abi.weft_reset(self._handle, self.RESET_CYCLES)
+
+    def write(self, offset: int, value: int) -> None:
+        """Write a 32-bit register."""
+        if not self._abi.weft_write(self._handle, offset, value):
+            raise self._violation()
+
+    def read(self, offset: int) -> int:
+        """Read a 32-bit register."""
+        value = ctypes.c_uint32()
+        if not self._abi.weft_read(self._handle, offset, ctypes.byref(value)):
+            raise self._violation()
+        return value.value
+
+    def run_until(self, offset: int, mask: int, cycles: int) -> int:
+        """Run until a register shows one of the masked bits, or for so many cycles; returns the register.
+
+        The register is looked at every few dozen cycles, over the host port: the design may run on for so long.
+        """
+        value = ctypes.c_uint32()
+        left = cycles
+        while True:
+            outcome = self._abi.weft_run(self._handle, offset, mask, min(left, CHUNK), ctypes.byref(value))
+            left -= min(left, CHUNK)
+            if outcome not in (_LIMIT, _HIT):
+                raise self._violation()
+            if outcome == _HIT or not left:
+                return value.value
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles since the model was created."""
+        return self._abi.weft_cycles(self._handle)
+
+    @property
+    def bad_address(self) -> int | None:
+        """The first address outside the memory since the last reset."""
+        address = ctypes.c_uint64()
+        return address.value if self._abi.weft_bad_address(self._handle, ctypes.byref(address)) else None
+
+    def _violation(self) -> DeviceError:
+        text = self._abi.weft_violation(self._handle).decode()
+        self.reset()
+        return DeviceError(f"the RTL broke the bus protocol at {text}; this is a fault of the RTL, please report it")

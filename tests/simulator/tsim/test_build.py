@@ -1,0 +1,79 @@
+"""Building: cached by content, once for many waiters, and whole or not at all."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.errors import DeviceError
+from weft_simulator.tsim import build
+from weft_simulator.tsim.build import Builder, rtl_sources
+
+
+@pytest.fixture
+def builder(tmp_path, monkeypatch):
+    """A builder whose tools leave a file instead of running; ``builder.calls`` counts builds."""
+    builder = Builder(tmp_path)
+    builder.calls = 0
+
+    def fake(verilog, directory: Path) -> Path:
+        builder.calls += 1
+        (directory / "model.so").write_text(verilog())
+        return directory / "model.so"
+
+    monkeypatch.setattr(builder, "_build", fake)
+    return builder
+
+
+def test_a_second_request_is_a_cache_hit_that_emits_nothing(builder):
+    first = builder.library("design", lambda: "verilog")
+    assert builder.library("design", lambda: pytest.fail("emitted again")) == first
+    assert first.read_text() == "verilog"
+
+
+def test_another_source_is_another_library(builder):
+    assert builder.library("one", lambda: "") != builder.library("two", lambda: "")
+
+
+def test_compilers_do_not_share_libraries(tmp_path, monkeypatch):
+    monkeypatch.setattr(Builder, "_build", lambda self, verilog, directory: directory / "none")
+    keys = set()
+    for version in ("one", "two"):
+        compiler = build.Compiler(("c++",), version)
+        monkeypatch.setattr(build, "find_compiler", lambda choice, compiler=compiler: compiler)
+        keys.add(Builder(tmp_path)._tools)
+    assert len(keys) == 2
+
+
+def test_a_failed_build_leaves_nothing_and_the_next_succeeds(builder):
+    def fail():
+        raise DeviceError("the tool failed")
+
+    with pytest.raises(DeviceError, match=r"^the tool failed$"):
+        builder.library("design", fail)
+    assert [path.suffix for path in builder.directory.iterdir()] == [".lock"]
+    assert builder.library("design", lambda: "verilog").read_text() == "verilog"
+
+
+def test_parallel_requests_build_once(builder):
+    threads = [threading.Thread(target=builder.library, args=("design", lambda: "verilog")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert builder.calls == 1
+
+
+def test_a_tool_that_fails_is_told_with_its_reason(tmp_path):
+    with pytest.raises(DeviceError, match=r"^building the RTL simulator: sh ended with exit code 3 \(an error: no\); "):
+        build._run(("sh", "-c", "echo fine >&2; echo an error: no >&2; exit 3"), tmp_path)
+
+
+def test_the_key_covers_what_shapes_the_verilog():
+    names = {path.name for path in rtl_sources()}
+    assert {"config.py", "isa.py", "registers.py", "signatures.py", "layouts.py"} <= names
+    assert AcceleratorConfig(inp_depth=100).digest != AcceleratorConfig().digest
+
+
+def test_the_harness_ships_with_the_package():
+    assert build.HARNESS.exists()
