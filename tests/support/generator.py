@@ -134,7 +134,7 @@ class _Builder:
     # Memory --------------------------------------------------------------------------------------------------
 
     def _cut(self, depth: int) -> list[tuple[int, int]]:
-        """Two to five ranges (start, length) of a scratchpad that instructions contend for; both ends are among them."""
+        """Two to five ranges (start, length) of a scratchpad that instructions contend for, both its ends among them."""
         rng = self.rng
         size = min(depth // 2, rng.choice((1, 2, 4, 16, 48)))
         starts = [0, depth - size, *(rng.randrange(depth - size + 1) for _ in range(rng.randrange(4)))]
@@ -152,10 +152,7 @@ class _Builder:
         table = self._uop_table()
         image[UOP_REGION[0] : UOP_REGION[1]] = 0
         image[UOP_REGION[0] : UOP_REGION[0] + len(table)] = np.frombuffer(table, np.uint8)
-        limits = {
-            Memory.UOP: UOP_REGION[0],
-            **dict.fromkeys((Memory.INP, Memory.WGT, Memory.ACC, Memory.OUT), ARENA[0]),
-        }
+        limits = {memory: UOP_REGION[0] if memory is Memory.UOP else ARENA[0] for memory in Memory}
         bases = {memory: DRAM_BASE + 64 * rng.randrange(limit // 64 + 1) for memory, limit in limits.items()}
         if rng.random() < 0.3:
             bases = dict.fromkeys(limits, 0)
@@ -324,7 +321,7 @@ class _Builder:
         )  # fmt: skip
 
     def idle(self) -> None:
-        """An instruction that does nothing, its other fields anything: no columns, no rows, no iterations, no micro-ops."""
+        """An instruction that does nothing (no columns, rows, iterations or micro-ops), its other fields anything."""
         rng = self.rng
         kind = rng.randrange(6)
         wild = {"sram": rng.getrandbits(16), "dram": rng.getrandbits(32), "x_stride": rng.getrandbits(16)}
@@ -380,7 +377,7 @@ class _Builder:
         floor = self.tokens.last_pusher[neighbour, self.tokens.queues[index]]
         free = [k for k in self.tokens.in_queue[neighbour] if k > floor]
         if free:
-            self.tokens.connect(self.rng.choice(free), index)
+            self.tokens.connect(self.rng.choice((free[0], self.rng.choice(free))), index)
 
     def _bridge(self, queue: Queue, conflicts: int) -> int:
         """Load and Store share no tokens: where one must wait for the other, a compute instruction carries the order.

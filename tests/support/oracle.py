@@ -75,7 +75,7 @@ def predecessors(instructions: Sequence[Instruction]) -> list[list[int]]:
 
 
 def linear_order(direct: list[list[int]], rng: random.Random | None = None) -> list[int]:
-    """An order that respects the direct predecessors, random with ``rng``; shorter than asked for if there is a cycle."""
+    """An order that respects the direct predecessors, random with ``rng``; instructions of a cycle are left out."""
     missing = [len(p) for p in direct]
     followers: list[list[int]] = [[] for _ in direct]
     for index, before in enumerate(direct):
