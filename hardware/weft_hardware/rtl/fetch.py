@@ -1,0 +1,151 @@
+"""The fetch unit: reads the program and hands each instruction to its command queue, in order."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import Load, Memory, Opcode, instruction_bits, instruction_bytes
+from ..registers import Cause
+from .layouts import instruction_layout
+from .reader import BufferedReader
+from .signatures import fault_port, read_port
+
+CHUNK_BYTES = 128
+BUFFER_BYTES = 512
+
+COUNT_BITS = 32
+
+
+class Fetch(wiring.Component):
+    """Fetches ``count`` instructions from ``address`` and dispatches them.
+
+    It requests no more than its own buffer holds, so a full command queue stalls the program and nothing else.
+    Opcode and memory id are read to choose the queue only; what is illegal goes to compute, which says so.
+
+    Attributes
+    ----------
+    start : In(1)
+        Pulse; ``address`` (a multiple of the instruction's size) and ``count`` are taken with it.
+    address : In(axi_addr_bits)
+    count : In(32)
+    read : Out(read_port)
+    load, compute, store : Out streams of instructions
+    done : Out(1)
+        Everything asked for was dispatched.
+    waiting : Out(1)
+        An instruction waits for space in its queue.
+    fault : Out(fault_port)
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        queue = stream.Signature(unsigned(instruction_bits(config)))
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(config.axi_addr_bits),
+                "count": In(COUNT_BITS),
+                "read": Out(read_port(config)),
+                "load": Out(queue),
+                "compute": Out(queue),
+                "store": Out(queue),
+                "done": Out(1),
+                "waiting": Out(1),
+                "fault": Out(fault_port()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, nbytes = self._config, instruction_bytes(self._config)
+        size_bits = nbytes.bit_length() - 1
+        m.submodules.reader = reader = BufferedReader(
+            config,
+            chunk_beats=max(1, CHUNK_BYTES // config.axi_bytes),
+            buffer_beats=BUFFER_BYTES // config.axi_bytes,
+            nbytes_bits=COUNT_BITS + size_bits,
+        )
+        wiring.connect(m, wiring.flipped(self.read), reader.read)
+
+        # Instructions not yet in ``word``; the one range is requested before the first of them.
+        left = Signal(COUNT_BITS)
+        address = Signal(config.axi_addr_bits)
+        requested, outside = Signal(init=1), Signal()
+        m.d.comb += [
+            reader.ranges.payload.address.eq(address),
+            reader.ranges.payload.nbytes.eq(left << size_bits),
+            reader.ranges.payload.paced.eq(1),
+            outside.eq((address + (left << size_bits) - 1) >> config.axi_addr_bits != 0),
+            reader.ranges.valid.eq(~requested & (left != 0) & ~outside),
+        ]
+        with m.If(reader.ranges.ready):
+            m.d.sync += requested.eq(1)
+        with m.If(~requested & (left != 0) & outside):
+            self._raise(m, address[:32])
+
+        word, word_valid, word_taken = Signal(instruction_bits(config)), Signal(), Signal()
+        room = ~word_valid | word_taken
+        collected = self._collect(m, reader.beats, left, word, word_valid, room)
+        with m.If(collected):
+            m.d.sync += left.eq(left - 1)
+        with m.If(self.start):
+            m.d.sync += [
+                left.eq(self.count),
+                address.eq(Cat(Const(0, size_bits), self.address[size_bits:])),
+                requested.eq(0),
+            ]
+        m.d.comb += [self.done.eq((left == 0) & ~word_valid), self.waiting.eq(word_valid & ~word_taken)]
+        self._dispatch(m, word, word_valid, word_taken)
+        return m
+
+    def _raise(self, m: Module, value: Value | int) -> None:
+        with m.If(~self.fault.raised):
+            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(Cause.BUS_ERROR), self.fault.value.eq(value)]
+
+    def _collect(
+        self, m: Module, beats: stream.Interface, left: Signal, word: Signal, word_valid: Signal, room: Value
+    ) -> Signal:
+        """Cut beats into instructions, or join several to one; ``word`` is refilled when there is ``room``.
+
+        Returns the pulse with which an instruction is complete.
+        """
+        bits, beat_bits = len(word), self._config.axi_data_bits
+        parts, slots = max(1, bits // beat_bits), max(1, beat_bits // bits)
+        part, slot = Signal(range(max(2, parts))), Signal(range(max(2, slots)))
+        first_slot = (self.address >> ((bits // 8).bit_length() - 1)) & (slots - 1)
+        taken, collected, last_part, last_slot = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            taken.eq(beats.valid & room & ~self.fault.raised),
+            last_part.eq(part == parts - 1),
+            collected.eq(taken & last_part & ~beats.payload.error),
+            # The last instruction need not be the last of its beat.
+            last_slot.eq((slot == slots - 1) | (left == 1)),
+            beats.ready.eq(taken & last_slot),
+        ]
+        data = beats.payload.data
+        with m.If(room):
+            m.d.sync += word_valid.eq(collected)
+        with m.If(taken):
+            m.d.sync += [part.eq(Mux(last_part, 0, part + 1)), slot.eq(Mux(last_slot, 0, slot + 1))]
+            if parts > 1:
+                m.d.sync += word.word_select(part, beat_bits).eq(data)
+            else:
+                m.d.sync += word.eq(data.word_select(slot, bits))
+            with m.If(beats.payload.error):
+                self._raise(m, 0)
+        with m.If(self.start):
+            m.d.sync += [part.eq(0), slot.eq(first_slot)]
+        return collected
+
+    def _dispatch(self, m: Module, word: Signal, word_valid: Signal, word_taken: Signal) -> None:
+        load = instruction_layout(Load, self._config)(word)
+        to_load = (load.opcode == Opcode.LOAD) & ((load.memory == Memory.INP) | (load.memory == Memory.WGT))
+        to_store = load.opcode == Opcode.STORE
+        routes = ((self.load, to_load), (self.store, to_store), (self.compute, ~to_load & ~to_store))
+        for queue, chosen in routes:
+            m.d.comb += [queue.payload.eq(word), queue.valid.eq(word_valid & chosen)]
+            with m.If(queue.valid & queue.ready):
+                m.d.comb += word_taken.eq(1)

@@ -1,0 +1,67 @@
+"""The load module: LOAD of INP and WGT, with the tokens it exchanges with compute."""
+
+from __future__ import annotations
+
+from amaranth import Module, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import Load, Memory, instruction_bits
+from .block import BlockLoader
+from .issue import Issue
+from .layouts import instruction_layout
+from .signatures import fault_port, read_port, scratchpad_write, status_port, token_port
+
+
+class LoadModule(wiring.Component):
+    """Executes the load queue. It gets no illegal instruction: fetch sends it LOADs of INP and WGT only.
+
+    Attributes
+    ----------
+    instruction : In stream, the queue's head
+    compute_tokens : Out(token_port)
+    read : Out(read_port)
+    base_inp, base_wgt : In(axi_addr_bits)
+    write_inp, write_wgt : Out(scratchpad_write)
+    fault : Out(fault_port)
+    status : Out(status_port)
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
+                "compute_tokens": Out(token_port()),
+                "read": Out(read_port(config)),
+                "base_inp": In(config.axi_addr_bits),
+                "base_wgt": In(config.axi_addr_bits),
+                "write_inp": Out(scratchpad_write(config.inp_index_bits, config.inp_tile_bits)),
+                "write_wgt": Out(scratchpad_write(config.wgt_index_bits, config.wgt_tile_bits)),
+                "fault": Out(fault_port()),
+                "status": Out(status_port()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.issue = issue = Issue(self._config, has_prev=False, has_next=True)
+        m.submodules.loader = loader = BlockLoader(self._config, (Memory.INP, Memory.WGT))
+        connect = wiring.connect
+        connect(m, wiring.flipped(self.instruction), issue.instruction)
+        connect(m, wiring.flipped(self.compute_tokens), issue.next)
+        connect(m, wiring.flipped(self.status), issue.status)
+        connect(m, wiring.flipped(self.read), loader.read)
+        connect(m, wiring.flipped(self.write_inp), loader.write_inp)
+        connect(m, wiring.flipped(self.write_wgt), loader.write_wgt)
+        connect(m, wiring.flipped(self.fault), loader.fault)
+        m.d.comb += [
+            loader.base_inp.eq(self.base_inp),
+            loader.base_wgt.eq(self.base_wgt),
+            loader.start.payload.eq(instruction_layout(Load, self._config)(issue.execute.payload)),
+            loader.start.valid.eq(issue.execute.valid),
+            issue.execute.ready.eq(loader.start.ready),
+            issue.completed.eq(loader.done),
+        ]
+        return m
