@@ -1,0 +1,183 @@
+"""How a quantised convolution or matrix product becomes a task of the accelerator, or why it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+
+from .conv_task import ConvTask
+from .dialects import qgraph
+from .errors import CompileError
+from .lowering import LoweredConv, lower_conv
+
+
+@lru_cache(maxsize=256)
+def lowered(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
+    """The streams of a task; equal tasks are lowered once."""
+    return lower_conv(task, config)
+
+
+@dataclass(frozen=True, eq=False)
+class AcceleratedConv:
+    """A task with what the host does around it.
+
+    Parameters
+    ----------
+    task : ConvTask
+        What the accelerator computes.
+    rows : bool
+        A matrix product: its rows lie along the image's width.
+    shift : int
+        Subtracted from every activation so that it fits int8.
+    pads : tuple of int
+        Padding that the packer writes itself, since its value is not 0 or too wide for the DMA.
+    pad_value : int
+        What the packer writes there.
+    weights : int8 array
+        Packed, shape (oc, ic, kh, kw, block_out, block_in).
+    bias : int32 array
+        One for each output channel, with the correction for the shifted zero point.
+    """
+
+    task: ConvTask
+    rows: bool
+    shift: int
+    pads: tuple[int, int, int, int]
+    pad_value: int
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
+
+
+def _weights(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
+    """Weights less their zero points, shape (O, C, kh, kw), or None if they are not constant."""
+    if not isinstance(op.w.owner, qgraph.ConstantOp):
+        return None
+    values = op.w.owner.values.astype(np.int64)
+    zero = np.broadcast_to(qgraph.array(op.w_zero), op.channels)
+    values = values - zero.reshape(-1, *(1,) * (values.ndim - 1))
+    return values if values.ndim == 4 else values[:, :, None, None]
+
+
+def _bias(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
+    if op.bias is None:
+        return np.zeros(op.channels, np.int64)
+    if not isinstance(op.bias.owner, qgraph.ConstantOp):
+        return None
+    return op.bias.owner.values.astype(np.int64)
+
+
+def _obstacle(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> str | None:
+    """What rules the accelerator out before any mapping is tried."""
+    if not config.raw_store:
+        return "the accelerator cannot store raw accumulators (raw_store = false)"
+    if (config.inp_bits, config.wgt_bits) != (8, 8):
+        return f"the accelerator multiplies {config.inp_bits}-bit inputs by {config.wgt_bits}-bit weights, not 8 by 8"
+    if isinstance(op, qgraph.QConvOp) and op.groups.value.data != 1:
+        return f"the accelerator computes one group, this convolution has {op.groups.value.data}"
+    return None
+
+
+def _pack_weights(weights: NDArray[np.int64], config: AcceleratorConfig) -> NDArray[np.int8]:
+    outputs, inputs, kh, kw = weights.shape
+    oc, ic = -(-outputs // config.block_out), -(-inputs // config.block_in)
+    padded = np.zeros((oc * config.block_out, ic * config.block_in, kh, kw), np.int8)
+    padded[:outputs, :inputs] = weights
+    blocks = padded.reshape(oc, config.block_out, ic, config.block_in, kh, kw)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 4, 5, 1, 3))
+
+
+def _task(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> ConvTask:
+    outputs = op.channels
+    oc = -(-outputs // config.block_out)
+    if isinstance(op, qgraph.QDenseOp):
+        *leading, depth = qgraph.shape_of(op.x)
+        rows = -(-int(np.prod(leading)) // config.batch)
+        return ConvTask(ic=-(-depth // config.block_in), oc=oc, ih=1, iw=rows, kh=1, kw=1)
+    images, channels, height, width = qgraph.shape_of(op.x)
+    _, _, kh, kw = qgraph.shape_of(op.w)
+    strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
+    return ConvTask(
+        n=-(-images // config.batch),
+        ic=-(-channels // config.block_in),
+        oc=oc,
+        ih=height,
+        iw=width,
+        kh=kh,
+        kw=kw,
+        stride=(strides[0], strides[1]),
+        dilation=(dilations[0], dilations[1]),
+        pads=(pads[0], pads[1], pads[2], pads[3]),
+    )
+
+
+def _with_written_padding(task: ConvTask) -> ConvTask:
+    """The same task on an image that holds its padding already."""
+    top, left, bottom, right = task.pads
+    return replace(task, ih=task.ih + top + bottom, iw=task.iw + left + right, pads=(0, 0, 0, 0))
+
+
+def _mappable(task: ConvTask, config: AcceleratorConfig, pad_value: int) -> ConvTask:
+    """The task with its padding left to the DMA where it can be.
+
+    Raises
+    ------
+    CompileError
+        If neither way can be mapped.
+    """
+    if pad_value == 0:
+        try:
+            lowered(task, config)
+        except CompileError:
+            if not any(task.pads):
+                raise
+        else:
+            return task
+    written = _with_written_padding(task)
+    lowered(written, config)
+    return written
+
+
+def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> AcceleratedConv | str:
+    """Map an operation to the accelerator; a string says why it stays on the host.
+
+    Activations are shifted into int8 by 0 or 128. What remains of the zero point, ``z``, adds ``z · Σw`` to every sum,
+    padding included, which the bias takes back.
+    """
+    obstacle = _obstacle(op, config)
+    if obstacle is not None:
+        return obstacle
+    weights, bias = _weights(op), _bias(op)
+    if weights is None or bias is None:
+        return "its weights or its bias are computed at run time"
+    if weights.min() < -128 or weights.max() > 127:
+        return f"weights less their zero point reach {weights.min()}..{weights.max()}, outside int8"
+    shift = 128 if qgraph.dtype_of(op.x) == np.uint8 else 0
+    zero = op.x_zero.value.data - shift
+    try:
+        direct = _task(op, config)
+        task = _mappable(direct, config, zero)
+    except CompileError as error:
+        return str(error)
+    corrected = bias - zero * weights.sum(axis=(1, 2, 3))
+    return AcceleratedConv(
+        task=task,
+        rows=isinstance(op, qgraph.QDenseOp),
+        shift=shift,
+        pads=(0, 0, 0, 0) if task == direct else direct.pads,
+        pad_value=zero,
+        weights=_pack_weights(weights, config),
+        bias=corrected.astype(np.int32),
+    )
+
+
+def useful_macs(op: Any) -> int:
+    """Multiply-accumulates of the network's own operation, padding taps included, blocks not rounded up."""
+    if isinstance(op, qgraph.QConvOp | qgraph.QDenseOp):
+        per_output = int(np.prod(qgraph.shape_of(op.w)[1:]))
+        return int(np.prod(qgraph.shape_of(op.y))) * per_output
+    return 0

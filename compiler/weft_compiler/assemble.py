@@ -1,0 +1,195 @@
+"""Planned `qgraph` to a module: steps, constants, instruction streams and host code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.module_model import (
+    AcceleratorStep,
+    Buffer,
+    Constant,
+    HostStep,
+    Layer,
+    ModuleContent,
+    Step,
+    TensorInfo,
+)
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, SSAValue
+
+from .accelerated import lowered
+from .conv_task import ConvTask, PoolWindow
+from .dialects import qgraph
+from .errors import CompileError
+from .host import elementwise, layout, windows
+from .host.codegen import compile_ir
+from .host.llvm_ir import lower
+from .memory import round_up
+from .passes.plan_memory import REGION_BYTES, alignment_of, main_function, place_of
+
+Kernel = Callable[[Any, str], FuncOp]
+Parameters = Callable[[Any], elementwise.Parameters]
+
+
+def _no_parameters(op: Operation) -> elementwise.Parameters:
+    return ()
+
+
+_KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
+    qgraph.QuantizeOp: (elementwise.quantize, elementwise.scale_parameters),
+    qgraph.DequantizeOp: (elementwise.dequantize, elementwise.scale_parameters),
+    qgraph.ReluOp: (elementwise.relu, _no_parameters),
+    qgraph.ClipOp: (elementwise.clip, _no_parameters),
+    qgraph.ClampOp: (elementwise.clamp, _no_parameters),
+    qgraph.AddOp: (elementwise.add, _no_parameters),
+    qgraph.TransposeOp: (elementwise.transpose, _no_parameters),
+    qgraph.MaxPoolOp: (windows.max_pool, _no_parameters),
+    qgraph.QConvOp: (windows.qconv, windows.requantising_parameters),
+    qgraph.QDenseOp: (windows.qdense, windows.requantising_parameters),
+    qgraph.PackOp: (layout.pack, _no_parameters),
+    qgraph.RequantizeOp: (layout.requantize, _no_parameters),
+}
+"""The host kernel of every operation, and the constants it reads beside its operands."""
+
+MAX_DEVICE_BYTES = 1 << 31
+"""Bytes of accelerator memory that one module may take."""
+
+
+def task_of(op: qgraph.AccumulateOp) -> ConvTask:
+    """The accelerator task that an operation stands for."""
+    n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
+    oc, _, kh, kw, _, _ = qgraph.shape_of(op.w)
+    strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
+    kernel, steps = qgraph.ints(op.pool_kernel), qgraph.ints(op.pool_strides)
+    return ConvTask(
+        n=n,
+        ic=ic,
+        oc=oc,
+        ih=ih,
+        iw=iw,
+        kh=kh,
+        kw=kw,
+        stride=(strides[0], strides[1]),
+        dilation=(dilations[0], dilations[1]),
+        pads=(pads[0], pads[1], pads[2], pads[3]),
+        pool=PoolWindow(kernel=(kernel[0], kernel[1]), stride=(steps[0], steps[1])) if kernel else None,
+    )
+
+
+def _text(op: Operation, name: str) -> str:
+    attribute = op.attributes[name]
+    assert isinstance(attribute, StringAttr)
+    return attribute.data
+
+
+class _Assembler:
+    """Collects the parts of one module while walking the function once."""
+
+    def __init__(self, function: FuncOp, config: AcceleratorConfig):
+        self.function = function
+        self.config = config
+        self.alignment = alignment_of(config)
+        self.constants: list[Constant] = []
+        self.steps: list[Step] = []
+        self.host_functions: list[FuncOp] = []
+        self.layers: dict[str, Layer] = {}
+        sizes = function.attributes[REGION_BYTES]
+        assert isinstance(sizes, DictionaryAttr)
+        self.region_bytes = {name: size.value.data for name, size in sizes.data.items()}  # type: ignore[attr-defined]
+
+    def constant(self, name: str, region: str, values: NDArray[Any]) -> Buffer:
+        """Append a constant to a region."""
+        data = np.ascontiguousarray(values).tobytes()
+        buffer = Buffer(region, self.region_bytes[region], len(data))
+        self.region_bytes[region] = round_up(buffer.offset + len(data), self.alignment)
+        self.constants.append(Constant(name, buffer, data))
+        return buffer
+
+    def operation(self, op: Operation) -> None:
+        if isinstance(op, qgraph.ConstantOp):
+            self.constants.append(Constant(qgraph.layer_of(op), place_of(op.y), op.data.data))
+            return
+        layer = self._layer(op)
+        if isinstance(op, qgraph.AccumulateOp):
+            self._accelerator_step(op, layer)
+        elif not isinstance(op, qgraph.ReshapeOp):
+            self._host_step(op, layer)
+
+    def _layer(self, op: Operation) -> int:
+        name = qgraph.layer_of(op)
+        if name not in self.layers:
+            macs = op.attributes["macs"]
+            assert isinstance(macs, IntegerAttr)
+            self.layers[name] = Layer(
+                name, qgraph.onnx_op_of(op), _text(op, "placement"), _text(op, "reason"), macs.value.data
+            )
+        return list(self.layers).index(name)
+
+    def _host_step(self, op: Operation, layer: int) -> None:
+        kernel, parameters = _KERNELS[type(op)]
+        name = f"step{len(self.steps)}_{op.name.removeprefix('qgraph.')}"
+        self.host_functions.append(kernel(op, name))
+        extra = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters(op))]
+        operands = [place_of(operand) for operand in op.operands]
+        self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
+
+    def _accelerator_step(self, op: qgraph.AccumulateOp, layer: int) -> None:
+        inp, wgt, out = place_of(op.x), place_of(op.w), place_of(op.y)
+        conv = lowered(task_of(op), self.config)
+        uop_offset = self.region_bytes["device"]
+        program = conv.emit(inp.offset, wgt.offset, out.offset, uop_offset)
+        if program.uops.nbytes:
+            uops = self.constant(f"{qgraph.layer_of(op)}.uops", "device", program.uops)
+            assert uops.offset == uop_offset
+        words = program.instructions.astype("<u8")
+        stream = self.constant(f"{qgraph.layer_of(op)}.instructions", "device", words)
+        self.steps.append(AcceleratorStep(layer, stream, len(words), (inp,), (out,)))
+
+    def tensors(self, values: Sequence[SSAValue], attributes: ArrayAttr[DictionaryAttr] | None) -> tuple[TensorInfo, ...]:
+        assert attributes is not None
+        infos = []
+        for value, described in zip(values, attributes.data, strict=True):
+            name = described.data["name"]
+            assert isinstance(name, StringAttr)
+            dtype = qgraph.dtype_of(value).name
+            infos.append(TensorInfo(name.data, qgraph.shape_of(value), dtype, place_of(value)))
+        return tuple(infos)
+
+
+def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
+    """Emit everything that a module holds.
+
+    Raises
+    ------
+    CompileError
+        If the network needs more memory than a module may take.
+    """
+    function = main_function(module)
+    assembler = _Assembler(function, config)
+    outputs: Sequence[SSAValue] = ()
+    for op in function.body.block.ops:
+        if isinstance(op, ReturnOp):
+            outputs = op.operands
+        else:
+            assembler.operation(op)
+    for region, size in assembler.region_bytes.items():
+        if size > MAX_DEVICE_BYTES:
+            raise CompileError(
+                f"the {region} region takes {size} bytes, more than {MAX_DEVICE_BYTES}; compile for a smaller batch"
+            )
+    host_code = (compile_ir(lower(assembler.host_functions)),) if assembler.host_functions else ()
+    return ModuleContent(
+        config=config,
+        inputs=assembler.tensors(function.body.block.args, function.arg_attrs),
+        outputs=assembler.tensors(outputs, function.res_attrs),
+        region_bytes=assembler.region_bytes,
+        constants=tuple(assembler.constants),
+        layers=tuple(assembler.layers.values()),
+        steps=tuple(assembler.steps),
+        host_code=host_code,
+    )

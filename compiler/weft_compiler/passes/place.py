@@ -1,0 +1,48 @@
+"""Decide for every operation whether the accelerator or the host computes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from weft_hardware.config import AcceleratorConfig
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
+from ..accelerated import accelerate, useful_macs
+from ..dialects import qgraph
+
+_REASONS: dict[type[Operation], str] = {
+    qgraph.QuantizeOp: "floating point is the host's work",
+    qgraph.DequantizeOp: "floating point is the host's work",
+    qgraph.ReluOp: "floating point is the host's work",
+    qgraph.ClipOp: "floating point is the host's work",
+    qgraph.AddOp: "floating point is the host's work",
+    qgraph.ClampOp: "it stands alone, with no convolution before it to take it",
+    qgraph.MaxPoolOp: "pooling of 8-bit tensors is the host's work",
+    qgraph.TransposeOp: "it moves data only",
+    qgraph.ReshapeOp: "it is a view and costs nothing",
+}
+
+
+@dataclass(frozen=True)
+class Place(ModulePass):
+    """Set ``placement`` (``accelerator`` or ``host``), ``reason`` and ``macs`` on every operation but constants."""
+
+    name: ClassVar[str] = "place"
+    config: AcceleratorConfig
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for inner in op.walk():
+            if isinstance(inner, qgraph.QConvOp | qgraph.QDenseOp):
+                mapped = accelerate(inner, self.config)
+                reason = mapped if isinstance(mapped, str) else ""
+            elif type(inner) in _REASONS:
+                reason = _REASONS[type(inner)]
+            else:
+                continue
+            inner.attributes["placement"] = StringAttr("host" if reason else "accelerator")
+            inner.attributes["reason"] = StringAttr(reason)
+            inner.attributes["macs"] = qgraph.integer(useful_macs(inner))

@@ -1,0 +1,136 @@
+"""Give every tensor its place in the device's or the host's region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import instruction_bits
+from weft_runtime.module_model import Buffer
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from ..dialects import qgraph
+from ..memory import Lifetime, place_lifetimes
+
+PLACE = "buffer"
+"""The attribute that holds a result's place."""
+
+REGION_BYTES = "region_bytes"
+"""The function's attribute that holds the size of each region."""
+
+
+def alignment_of(config: AcceleratorConfig) -> int:
+    """Bytes at whose multiples every buffer starts: any tile, any instruction, any cache line."""
+    tiles = (config.inp_tile_bits, config.wgt_tile_bits, config.acc_tile_bits, config.out_tile_bits)
+    return max(64, max(tiles) // 8, instruction_bits(config) // 8)
+
+
+def nbytes_of(value: SSAValue) -> int:
+    """Bytes of a tensor."""
+    return int(np.prod(qgraph.shape_of(value))) * qgraph.dtype_of(value).itemsize
+
+
+def storage_of(value: SSAValue) -> SSAValue:
+    """The value whose buffer a value shares: reshapes are views."""
+    while isinstance(value.owner, qgraph.ReshapeOp):
+        value = value.owner.x
+    return value
+
+
+def region_of(value: SSAValue) -> str:
+    """``device`` for what the accelerator reads or writes."""
+    on_device = isinstance(value.owner, qgraph.AccumulateOp) or any(
+        isinstance(use.operation, qgraph.AccumulateOp) for use in value.uses
+    )
+    return "device" if on_device else "host"
+
+
+def main_function(module: ModuleOp) -> FuncOp:
+    """The module's one function."""
+    (function,) = module.body.block.ops
+    assert isinstance(function, FuncOp)
+    return function
+
+
+def place_of(value: SSAValue) -> Buffer:
+    """The buffer that the pass gave a value."""
+    value = storage_of(value)
+    if isinstance(value, BlockArgument):
+        function = value.block.parent_op()
+        assert isinstance(function, FuncOp) and function.arg_attrs is not None
+        attribute = function.arg_attrs.data[value.index].data[PLACE]
+    else:
+        assert isinstance(value.owner, Operation)
+        attribute = value.owner.attributes[PLACE]
+    assert isinstance(attribute, DictionaryAttr)
+    region, offset = attribute.data["region"], attribute.data["offset"]
+    return Buffer(region.data, offset.value.data, nbytes_of(value))  # type: ignore[attr-defined]
+
+
+def _place_attribute(region: str, offset: int) -> DictionaryAttr:
+    return DictionaryAttr({"region": StringAttr(region), "offset": qgraph.integer(offset)})
+
+
+def _stored_values(function: FuncOp) -> Iterator[SSAValue]:
+    yield from function.body.block.args
+    for op in function.body.block.ops:
+        yield from (result for result in op.results if storage_of(result) is result)
+
+
+def _lifetimes(function: FuncOp) -> dict[SSAValue, Lifetime]:
+    """From the step that writes a value to the last that reads it or a view of it; arguments are there from step 0."""
+    order = {op: k for k, op in enumerate(function.body.block.ops, start=1)}
+    first = {v: 0 if isinstance(v, BlockArgument) else order[v.owner] for v in _stored_values(function)}  # type: ignore
+    last = dict(first)
+    for op, step in order.items():
+        for operand in op.operands:
+            value = storage_of(operand)
+            last[value] = max(last[value], step)
+    return {value: Lifetime(nbytes_of(value), first[value], last[value]) for value in first}
+
+
+@dataclass(frozen=True)
+class PlanMemory(ModulePass):
+    """Set the attribute ``buffer`` of every result and argument, and the regions' sizes on the function.
+
+    Constants come first and keep their place; other tensors share memory where their lifetimes do not meet.
+    """
+
+    name: ClassVar[str] = "plan-memory"
+    config: AcceleratorConfig
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        function = main_function(op)
+        lifetimes = _lifetimes(function)
+        forever = Lifetime(0, 0, len(lifetimes) + len(function.body.block.ops) + 1)
+        sizes = {}
+        for region in ("device", "host"):
+            values = [value for value in lifetimes if region_of(value) == region]
+            constants = [v for v in values if isinstance(v.owner, qgraph.ConstantOp)]
+            others = [v for v in values if not isinstance(v.owner, qgraph.ConstantOp)]
+            alignment = alignment_of(self.config)
+            kept = [Lifetime(nbytes_of(v), forever.first, forever.last) for v in constants]
+            offsets, end = place_lifetimes(kept, alignment)
+            shared, end = place_lifetimes([lifetimes[v] for v in others], alignment, end)
+            sizes[region] = qgraph.integer(end)
+            for value, offset in zip([*constants, *others], [*offsets, *shared], strict=True):
+                self._set(function, value, _place_attribute(region, offset))
+        function.attributes[REGION_BYTES] = DictionaryAttr(sizes)
+
+    @staticmethod
+    def _set(function: FuncOp, value: SSAValue, place: DictionaryAttr) -> None:
+        if isinstance(value, BlockArgument):
+            assert function.arg_attrs is not None
+            attributes = list(function.arg_attrs.data)
+            attributes[value.index] = DictionaryAttr({**attributes[value.index].data, PLACE: place})
+            function.properties["arg_attrs"] = ArrayAttr(attributes)
+        else:
+            assert isinstance(value.owner, Operation) and not isinstance(value.owner, ReturnOp)
+            value.owner.attributes[PLACE] = place

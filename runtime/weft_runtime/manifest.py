@@ -1,0 +1,305 @@
+"""``manifest.json`` of a module and back: every field is checked, because the file may come from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.errors import WeftError
+from weft_hardware.isa import instruction_bits
+
+from .errors import ModuleError
+from .module_model import (
+    DTYPES,
+    AcceleratorStep,
+    Buffer,
+    Constant,
+    HostCode,
+    HostStep,
+    Layer,
+    ModuleContent,
+    Step,
+    TensorInfo,
+)
+
+FORMAT_VERSION = 1
+MAX_REGION_BYTES = 1 << 32
+"""Bytes that one region may take."""
+
+REGIONS = ("device", "host")
+_SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+){1,3}")
+
+
+class Fields:
+    """Typed access to a JSON object.
+
+    Raises
+    ------
+    ModuleError
+        If a field is missing or of another type; the message names its path.
+    """
+
+    def __init__(self, value: Any, path: str = "manifest"):
+        if not isinstance(value, dict):
+            raise damaged(path, value, "is not an object")
+        self._value = value
+        self.path = path
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The object itself."""
+        return self._value
+
+    def get(self, name: str, kind: type | tuple[type, ...]) -> Any:
+        if name not in self._value:
+            raise damaged(f"{self.path}.{name}", "nothing", "is missing")
+        value = self._value[name]
+        # bool is an int to Python, never to the format.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise damaged(f"{self.path}.{name}", value, "has the wrong type")
+        return value
+
+    def integer(self, name: str, low: int = 0, high: int = 1 << 63) -> int:
+        value = self.get(name, int)
+        if not low <= value <= high:
+            raise damaged(f"{self.path}.{name}", value, f"is outside {low}..{high}")
+        return value
+
+    def text(self, name: str, limit: int = 4096) -> str:
+        value = self.get(name, str)
+        if len(value) > limit:
+            raise damaged(f"{self.path}.{name}", f"{len(value)} characters", f"exceeds {limit}")
+        return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.get(name, str)
+        if value not in choices:
+            raise damaged(f"{self.path}.{name}", value, f"is none of {', '.join(choices)}")
+        return value
+
+    def objects(self, name: str) -> list[Fields]:
+        return [Fields(item, f"{self.path}.{name}[{k}]") for k, item in enumerate(self.get(name, list))]
+
+    def object(self, name: str) -> Fields:
+        return Fields(self.get(name, dict), f"{self.path}.{name}")
+
+
+def damaged(subject: str, value: object, rule: str) -> ModuleError:
+    """The error about one wrong value."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return ModuleError(f"module file is damaged: {subject} = {shown} {rule}; compile the model again")
+
+
+# Writing -----------------------------------------------------------------------------------------------------
+
+
+def _buffer_to_json(buffer: Buffer) -> dict[str, Any]:
+    return {"region": buffer.region, "offset": buffer.offset, "nbytes": buffer.nbytes}
+
+
+def _tensor_to_json(tensor: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "buffer": _buffer_to_json(tensor.buffer),
+        "quantisation": None if tensor.scale is None else {"scale": tensor.scale, "zero_point": tensor.zero_point},
+    }
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    if isinstance(step, HostStep):
+        buffers = [_buffer_to_json(buffer) for buffer in step.buffers]
+        return {"kind": "host", "layer": step.layer, "function": step.function, "buffers": buffers}
+    return {
+        "kind": "accelerator",
+        "layer": step.layer,
+        "instructions": _buffer_to_json(step.instructions),
+        "count": step.count,
+        "reads": [_buffer_to_json(buffer) for buffer in step.reads],
+        "writes": [_buffer_to_json(buffer) for buffer in step.writes],
+    }
+
+
+def to_json(content: ModuleContent, version: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest, and the content of every other entry of the archive by name."""
+    entries: dict[str, bytes] = {}
+    constants = []
+    for k, constant in enumerate(content.constants):
+        entry = f"constants/{k:05d}.bin"
+        entries[entry] = constant.data
+        constants.append({"name": constant.name, "entry": entry, "buffer": _buffer_to_json(constant.buffer)})
+    targets = []
+    for code in content.host_code:
+        names = {"ir": f"host/{code.triple}.ll", "object": f"host/{code.triple}.o"}
+        entries[names["ir"]], entries[names["object"]] = code.ir, code.object
+        targets.append({"triple": code.triple, "cpu": code.cpu, "features": list(code.features), **names})
+    manifest = {
+        "format": FORMAT_VERSION,
+        "weft": version,
+        "config": content.config.to_dict(),
+        "config_digest": content.config.digest,
+        "region_bytes": {region: content.region_bytes[region] for region in REGIONS},
+        "inputs": [_tensor_to_json(tensor) for tensor in content.inputs],
+        "outputs": [_tensor_to_json(tensor) for tensor in content.outputs],
+        "constants": constants,
+        "layers": [
+            {"name": x.name, "op": x.op, "placement": x.placement, "reason": x.reason, "macs": x.macs}
+            for x in content.layers
+        ],
+        "steps": [_step_to_json(step) for step in content.steps],
+        "host_code": targets,
+        "entries": {
+            name: {"nbytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in entries.items()
+        },
+    }
+    return manifest, entries
+
+
+# Reading -----------------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Decodes a manifest whose entries were read already."""
+
+    def __init__(self, fields: Fields, entries: Mapping[str, bytes]):
+        self._fields = fields
+        self._entries = entries
+        regions = fields.object("region_bytes")
+        self._regions = {name: regions.integer(name, 0, MAX_REGION_BYTES) for name in REGIONS}
+
+    def _entry(self, fields: Fields, name: str) -> bytes:
+        entry = fields.text(name)
+        if entry not in self._entries:
+            raise damaged(f"{fields.path}.{name}", entry, "is no entry of the file")
+        return self._entries[entry]
+
+    def _buffer(self, fields: Fields) -> Buffer:
+        region = fields.choice("region", REGIONS)
+        buffer = Buffer(region, fields.integer("offset"), fields.integer("nbytes"))
+        size = self._regions[region]
+        if buffer.offset + buffer.nbytes > size or buffer.offset % 64:
+            raise damaged(fields.path, (buffer.offset, buffer.nbytes), f"does not lie in the {size} bytes of its region")
+        return buffer
+
+    def _tensor(self, fields: Fields) -> TensorInfo:
+        shape = tuple(fields.get("shape", list))
+        if len(shape) > 8 or not all(type(size) is int and 0 < size <= MAX_REGION_BYTES for size in shape):
+            raise damaged(f"{fields.path}.shape", shape, "is no shape")
+        quantisation = fields.get("quantisation", (dict, type(None)))
+        scale, zero_point = None, None
+        if quantisation is not None:
+            inner = Fields(quantisation, f"{fields.path}.quantisation")
+            scale, zero_point = float(inner.get("scale", (int, float))), inner.integer("zero_point", -128, 255)
+            if not math.isfinite(scale) or scale <= 0:
+                raise damaged(f"{inner.path}.scale", scale, "is no positive number")
+        dtype = fields.choice("dtype", DTYPES)
+        tensor = TensorInfo(fields.text("name"), shape, dtype, self._buffer(fields.object("buffer")), scale, zero_point)
+        if math.prod(shape) * np.dtype(dtype).itemsize != tensor.buffer.nbytes:
+            raise damaged(f"{fields.path}.buffer", tensor.buffer.nbytes, f"bytes do not hold shape {shape} of {dtype}")
+        return tensor
+
+    def _constant(self, fields: Fields) -> Constant:
+        constant = Constant(fields.text("name"), self._buffer(fields.object("buffer")), self._entry(fields, "entry"))
+        if len(constant.data) != constant.buffer.nbytes:
+            raise damaged(f"{fields.path}.entry", len(constant.data), f"bytes are not {constant.buffer.nbytes}")
+        return constant
+
+    def _layer(self, fields: Fields) -> Layer:
+        return Layer(
+            fields.text("name"),
+            fields.text("op"),
+            fields.choice("placement", ("accelerator", "host")),
+            fields.text("reason"),
+            fields.integer("macs"),
+        )
+
+    def _step(self, fields: Fields, layers: int, config: AcceleratorConfig) -> Step:
+        layer = fields.integer("layer", 0, layers - 1)
+        if fields.choice("kind", ("host", "accelerator")) == "host":
+            function = fields.text("function")
+            if not _SYMBOL.fullmatch(function):
+                raise damaged(f"{fields.path}.function", function, "is no symbol name")
+            return HostStep(layer, function, tuple(self._buffer(item) for item in fields.objects("buffers")))
+        instructions = self._buffer(fields.object("instructions"))
+        count = fields.integer("count", 1)
+        if count * (instruction_bits(config) // 8) != instructions.nbytes:
+            raise damaged(f"{fields.path}.count", count, f"does not fill {instructions.nbytes} bytes")
+        reads, writes = (
+            tuple(self._buffer(item) for item in fields.objects(name)) for name in ("reads", "writes")
+        )
+        if any(buffer.region != "device" for buffer in (instructions, *reads, *writes)):
+            raise damaged(fields.path, "host", "is no memory of the accelerator")
+        return AcceleratorStep(layer, instructions, count, reads, writes)
+
+    def _host_code(self, fields: Fields) -> HostCode:
+        triple = fields.text("triple", 64)
+        if not _TRIPLE.fullmatch(triple):
+            raise damaged(f"{fields.path}.triple", triple, "is no target triple")
+        features = fields.get("features", list)
+        if not all(isinstance(feature, str) for feature in features):
+            raise damaged(f"{fields.path}.features", features, "are not all names")
+        ir, code = self._entry(fields, "ir"), self._entry(fields, "object")
+        return HostCode(triple, fields.text("cpu", 64), tuple(features), ir, code)
+
+    def _config(self) -> AcceleratorConfig:
+        chosen = self._fields.object("config")
+        try:
+            config = AcceleratorConfig(**chosen.raw)
+        except (WeftError, TypeError) as error:
+            raise damaged("manifest.config", str(error), "is no configuration") from None
+        if config.digest != self._fields.text("config_digest"):
+            raise damaged("manifest.config_digest", self._fields.text("config_digest"), "does not match the config")
+        return config
+
+    def content(self) -> ModuleContent:
+        fields = self._fields
+        config = self._config()
+        layers = tuple(map(self._layer, fields.objects("layers")))
+        return ModuleContent(
+            config=config,
+            inputs=tuple(map(self._tensor, fields.objects("inputs"))),
+            outputs=tuple(map(self._tensor, fields.objects("outputs"))),
+            region_bytes=self._regions,
+            constants=tuple(map(self._constant, fields.objects("constants"))),
+            layers=layers,
+            steps=tuple(self._step(item, len(layers), config) for item in fields.objects("steps")),
+            host_code=tuple(map(self._host_code, fields.objects("host_code"))),
+        )
+
+
+def from_json(value: Any, read_entry: Callable[[str, int, str], bytes]) -> ModuleContent:
+    """Decode a manifest.
+
+    Parameters
+    ----------
+    value : object
+        The parsed JSON.
+    read_entry : callable
+        Takes a name, a size in bytes and a SHA-256; returns the entry's content, checked.
+
+    Raises
+    ------
+    ModuleError
+        If any field is missing, of another type, or contradicts the rest.
+    """
+    fields = Fields(value)
+    version = fields.integer("format", 1)
+    if version != FORMAT_VERSION:
+        raise ModuleError(
+            f"module file has format {version}, this weft reads format {FORMAT_VERSION}; "
+            "compile the model again with this version"
+        )
+    listing = fields.object("entries")
+    entries = {}
+    for name in listing.raw:
+        entry = listing.object(name)
+        entries[name] = read_entry(name, entry.integer("nbytes", 0, MAX_REGION_BYTES), entry.text("sha256", 64))
+    return _Reader(fields, entries).content()

@@ -1,0 +1,165 @@
+"""The ``.weft`` format: a zip archive with a manifest, constants and host code, each entry with its SHA-256.
+
+| entry | content |
+| --- | --- |
+| ``manifest.json`` | everything that is no bulk data; see `manifest` |
+| ``manifest.sha256`` | SHA-256 of the manifest, in hexadecimal |
+| ``constants/NNNNN.bin`` | weights, biases, scales, micro-ops and instruction streams, little-endian |
+| ``host/<triple>.ll``, ``host/<triple>.o`` | host functions as LLVM IR and as an object |
+
+Equal modules give equal files. A module holds code that runs on the host: load only files that you trust; the
+checksums tell damage, not malice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import zipfile
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+from .errors import ModuleError
+from .manifest import MAX_REGION_BYTES, from_json, to_json
+from .module_model import ModuleContent
+
+MANIFEST = "manifest.json"
+MANIFEST_SUM = "manifest.sha256"
+MAX_MANIFEST_BYTES = 1 << 26
+MAX_ENTRIES = 100_000
+_ENTRY_NAME = re.compile(r"constants/[0-9]{5}\.bin|host/[a-z0-9_-]{1,64}\.(ll|o)")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("weft")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+class Module:
+    """A compiled network.
+
+    Parameters
+    ----------
+    content : ModuleContent
+        What the compiler produced, or a file held.
+    """
+
+    def __init__(self, content: ModuleContent):
+        self.content = content
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run, over all layers."""
+        return sum(layer.macs for layer in self.content.layers)
+
+    def save(self, path: str | Path) -> None:
+        """Write the module, whole or not at all.
+
+        Raises
+        ------
+        ModuleError
+            If the file cannot be written; an older file at the path is then left as it was.
+        """
+        path = Path(path)
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        except OSError as error:
+            raise ModuleError(f"module file {path} cannot be written: {error.strerror}; choose another path") from None
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                self._write(stream)
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except OSError as error:
+            Path(temporary).unlink(missing_ok=True)
+            raise ModuleError(f"module file {path} cannot be written: {error.strerror}; choose another path") from None
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _write(self, stream: object) -> None:
+        manifest, entries = to_json(self.content, _version())
+        text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
+        every = {MANIFEST: text, MANIFEST_SUM: hashlib.sha256(text).hexdigest().encode(), **entries}
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+            for name, data in every.items():
+                info = zipfile.ZipInfo(name, _EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Module:
+        """Read a module.
+
+        Raises
+        ------
+        ModuleError
+            If the file is missing, truncated, of another format version, or damaged in any way.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return cls(_Archive(archive, path).content())
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            raise ModuleError(
+                f"module file {path} is truncated or not a .weft file ({error}); compile the model again"
+            ) from None
+        except OSError as error:
+            reason = error.strerror or "it ends early"
+            raise ModuleError(f"module file {path} cannot be read: {reason}; check the path") from None
+
+
+class _Archive:
+    """Reads entries of an open archive, each against its checksum."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: str | Path):
+        self._archive = archive
+        self._path = path
+        self._infos = {info.filename: info for info in archive.infolist()}
+        if len(self._infos) != len(archive.infolist()) or len(self._infos) > MAX_ENTRIES:
+            raise ModuleError(f"module file {path} has repeated or too many entries; compile the model again")
+
+    def _read(self, name: str, limit: int) -> bytes:
+        info = self._infos.get(name)
+        if info is None:
+            raise ModuleError(f"module file {self._path} has no entry {name!r}; compile the model again")
+        if info.file_size > limit:
+            raise ModuleError(
+                f"module file {self._path}: entry {name!r} has {info.file_size} bytes, more than {limit}; "
+                "compile the model again"
+            )
+        with self._archive.open(info) as stream:
+            return stream.read(limit + 1)
+
+    def _check(self, name: str, data: bytes, expected: str) -> None:
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise ModuleError(
+                f"module file {self._path}: the checksum of {name!r} does not match, the file is damaged; "
+                "compile the model again"
+            )
+
+    def _entry(self, name: str, nbytes: int, expected: str) -> bytes:
+        if not _ENTRY_NAME.fullmatch(name):
+            raise ModuleError(f"module file {self._path}: {name!r} is no entry name; compile the model again")
+        data = self._read(name, nbytes)
+        self._check(name, data, expected)
+        return data
+
+    def content(self) -> ModuleContent:
+        text = self._read(MANIFEST, MAX_MANIFEST_BYTES)
+        self._check(MANIFEST, text, self._read(MANIFEST_SUM, 64).decode("ascii", "replace"))
+        value = json.loads(text)
+        declared = {MANIFEST, MANIFEST_SUM, *(value.get("entries", {}) if isinstance(value, dict) else {})}
+        if extra := sorted(self._infos.keys() - declared):
+            raise ModuleError(f"module file {self._path} has an undeclared entry {extra[0]!r}; compile the model again")
+        if sum(info.file_size for info in self._infos.values()) > 2 * MAX_REGION_BYTES:
+            raise ModuleError(f"module file {self._path} is too large; compile the model again")
+        return from_json(value, self._entry)

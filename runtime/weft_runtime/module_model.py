@@ -1,0 +1,137 @@
+"""What a compiled module consists of: plain frozen values that the format stores and sessions execute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+
+DTYPES = ("int8", "uint8", "int32", "float32")
+"""Element types of inputs and outputs."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A place in one of the two regions, at a multiple of 64 bytes.
+
+    Parameters
+    ----------
+    region : str
+        ``"device"`` for the accelerator's memory, ``"host"`` for memory that host code alone touches.
+    offset, nbytes : int
+        Bytes from the region's start, and its size.
+    """
+
+    region: str
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output.
+
+    ``scale`` and ``zero_point`` tell what 8-bit values mean; both are None for float32 and where nobody knows.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    buffer: Buffer
+    scale: float | None = None
+    zero_point: int | None = None
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype).newbyteorder("<")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Bytes that lie in a region before the first step: weights, biases, scales, micro-ops, instruction streams."""
+
+    name: str
+    buffer: Buffer
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the layer table: a node of the model, where it runs and why.
+
+    ``macs`` counts multiply-accumulates of the network, without padding to blocks; ``reason`` says why a layer
+    stays on the host and is empty on the accelerator.
+    """
+
+    name: str
+    op: str
+    placement: str
+    reason: str
+    macs: int
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """A call of a host function with the addresses of its buffers, in order; the last one is its result."""
+
+    layer: int
+    function: str
+    buffers: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True)
+class AcceleratorStep:
+    """A launch: the instruction stream's buffer, and the buffers it reads from and writes to."""
+
+    layer: int
+    instructions: Buffer
+    count: int
+    reads: tuple[Buffer, ...]
+    writes: tuple[Buffer, ...]
+
+
+Step = HostStep | AcceleratorStep
+
+
+@dataclass(frozen=True)
+class HostCode:
+    """Host functions for one target: LLVM IR, and an object for CPUs with the listed features."""
+
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    ir: bytes
+    object: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleContent:
+    """Everything that a compiled network needs besides a device.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator it was compiled for; it runs on no other.
+    inputs, outputs : tuple of TensorInfo
+        In the model's order.
+    region_bytes : Mapping
+        Size of the ``"device"`` and ``"host"`` regions, in bytes.
+    constants : tuple of Constant
+        What the regions hold from the start.
+    layers, steps : tuple
+        The layer table, and what to execute, in order.
+    host_code : tuple of HostCode
+        One for each target; empty if no step runs on the host.
+    """
+
+    config: AcceleratorConfig
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    region_bytes: Mapping[str, int]
+    constants: tuple[Constant, ...]
+    layers: tuple[Layer, ...]
+    steps: tuple[Step, ...]
+    host_code: tuple[HostCode, ...] = field(default=())
