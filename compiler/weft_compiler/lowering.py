@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
+from .conv_ir import conv_module
 from .conv_task import ConvTask
 from .emit import Emitter, Program
 from .errors import CompileError
-from .streams import Contraction, Streams, Transfer
+from .extract import extract_streams
+from .intrinsic import gemm_intrinsic
+from .passes.insert_tokens import InsertTokens
+from .passes.tensorize import Tensorize
+from .passes.tile_convolution import TileConvolution
 from .tiling import Tiling, choose_tiling, footprint
 
 
@@ -51,6 +56,15 @@ class LoweredConv:
         return self.emitter.emit(offsets)
 
 
+def pipeline(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> tuple[ModulePass, ...]:
+    """The passes from a convolution to a tile program with tokens, in order."""
+    return (
+        TileConvolution(tiling, footprint(task, tiling.tiles)),
+        Tensorize(gemm_intrinsic(config)),
+        InsertTokens(),
+    )
+
+
 def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
     """Choose a schedule and lower a convolution to instructions.
 
@@ -64,66 +78,14 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
     if task.pool is not None:
         raise CompileError("a pool after a convolution is not lowered to the accelerator; run it on the host")
     tiling = choose_tiling(task, config)
-    emitter = Emitter(_streams(task, tiling), config)
+    module = conv_module(task, config)
+    module.verify()
+    stages = {"convolution": module.clone()}
+    context = Context()
+    for step in pipeline(task, tiling, config):
+        step.apply(context, module)
+        module.verify()
+        stages[step.name] = module.clone()
+    emitter = Emitter(extract_streams(module), config)
     emitter.rows  # noqa: B018, refuses here what the instructions cannot express
-    return LoweredConv(task, config, tiling, emitter)
-
-
-def _streams(task, T):
-    nest = T.nest
-    trips = tuple(T.trips(l) for l in nest)
-    S = prod(trips)
-    idx = dict(zip(nest, np.indices(trips).reshape(len(trips), -1))) if trips else {}
-    z = np.zeros(S, np.int64)
-    iv = {l: idx.get(l, z) * T.tiles[l] for l in T.order}
-    a = {l: np.minimum(T.tiles[l], T.extents[l] - iv[l]) for l in T.order}
-    sy, sx = task.stride
-    dy, dx = task.dilation
-    rows = (a["y"] - 1) * sy + (a["ky"] - 1) * dy + 1
-    cols = (a["x"] - 1) * sx + (a["kx"] - 1) * dx + 1
-    o = np.ones(S, np.int64)
-    need = footprint(task, T.tiles)
-
-    def tr(m, shape, off, size):
-        lv = T.level(m)
-        b = prod(trips[lv:])
-        return Transfer(
-            memory=m,
-            level=lv,
-            shape=shape,
-            offsets=tuple(x[::b] for x in off),
-            sizes=tuple(x[::b] for x in size),
-            slots=T.slots[m],
-            slot_tiles=need[m],
-        )
-
-    inp = tr(
-        Memory.INP,
-        (task.n, task.ic, task.ih, task.iw),
-        (iv["n"], iv["ic"], iv["y"] * sy + iv["ky"] * dy - task.pads[0], iv["x"] * sx + iv["kx"] * dx - task.pads[1]),
-        (a["n"], a["ic"], rows, cols),
-    )
-    wgt = tr(
-        Memory.WGT,
-        (task.oc, task.ic, task.kh, task.kw),
-        (iv["oc"], iv["ic"], iv["ky"], iv["kx"]),
-        (a["oc"], a["ic"], a["ky"], a["kx"]),
-    )
-    acc = tr(
-        Memory.ACC,
-        (task.n, task.oc, task.oh, task.ow),
-        (iv["n"], iv["oc"], iv["y"], iv["x"]),
-        (a["n"], a["oc"], a["y"], a["x"]),
-    )
-    d = dict(n=0, oc=1, y=2, x=3, ic=4, ky=5, kx=6)
-    names = ("n", "oc", "y", "x", "ic", "ky", "kx")
-    dst = dict(n=a["oc"] * a["y"] * a["x"], oc=a["y"] * a["x"], y=a["x"], x=o)
-    src = dict(n=a["ic"] * rows * cols, ic=rows * cols, y=sy * cols, x=sx * o, ky=dy * cols, kx=dx * o)
-    wg = dict(oc=a["ic"] * a["ky"] * a["kx"], ic=a["ky"] * a["kx"], ky=a["kx"], kx=o)
-    con = Contraction(
-        bounds=tuple(a[n] for n in names),
-        dst=tuple(dst.get(n, z) for n in names),
-        src=tuple(src.get(n, z) for n in names),
-        wgt=tuple(wg.get(n, z) for n in names),
-    )
-    return Streams(trips=trips, loads=(wgt, inp), contraction=con, store=acc)
+    return LoweredConv(task, config, tiling, emitter, stages)
