@@ -1,0 +1,5 @@
+"""The functional simulator."""
+
+from .device import FunctionalDevice
+
+__all__ = ["FunctionalDevice"]

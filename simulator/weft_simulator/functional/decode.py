@@ -1,0 +1,113 @@
+"""A whole program decoded at once: for each instruction its queue, its kernel, its fields and its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import Words, opcodes, unpack
+from weft_hardware.isa import (
+    INSTRUCTIONS,
+    Alu,
+    AluOp,
+    Gemm,
+    Instruction,
+    Load,
+    Memory,
+    Opcode,
+    Queue,
+    Store,
+    layout,
+    loadable,
+    storable,
+)
+from weft_runtime.diagnosis import command_queues
+
+POP_PREV, POP_NEXT, RUN, PUSH_PREV, PUSH_NEXT = (1 << k for k in range(5))
+"""The steps of an instruction, in their order; `Decoded.steps` holds those that it takes."""
+
+ILLEGAL = "illegal"
+"""The kernel name of an instruction that faults as soon as it starts."""
+
+NOTHING = "nothing"
+"""The kernel name of FINISH."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A program as the interpreter wants it.
+
+    Attributes
+    ----------
+    kernel : list of str
+        Name of the kernel of each instruction, `ILLEGAL` or `NOTHING`.
+    rows : int64 array, shape (n, fields)
+        Decoded fields in `layout` order of each instruction's class.
+    steps : list of int
+        Steps of each instruction; flags that name a neighbour that does not exist are left out.
+    queues : list of program indices for each queue
+    """
+
+    kernel: list[str]
+    rows: NDArray[np.int64]
+    steps: list[int]
+    queues: dict[Queue, list[int]]
+    finishes: bool
+
+
+def _memory_kernels(verb: str, columns: dict[str, NDArray[np.int64]], legal: frozenset[Memory]) -> NDArray[np.object_]:
+    table = np.full(8, ILLEGAL, object)
+    for memory in legal:
+        table[memory] = f"{verb}_{memory.name.lower()}"
+    return table[columns["memory"]]
+
+
+def _names(cls: type[Instruction], columns: dict[str, NDArray[np.int64]], config: AcceleratorConfig) -> NDArray:
+    """The kernel of each row of one class."""
+    if cls is Load:
+        return _memory_kernels("load", columns, loadable(config))
+    if cls is Store:
+        names = _memory_kernels("store", columns, storable(config))
+        padded = columns["y_pad0"] | columns["y_pad1"] | columns["x_pad0"] | columns["x_pad1"]
+        names[padded != 0] = ILLEGAL
+        return names
+    if cls is Gemm:
+        return np.array(["gemm", "gemm_reset"], object)[columns["reset"]]
+    if cls is Alu:
+        table = np.full((8, 2), ILLEGAL, object)
+        for op in AluOp:
+            table[op] = [f"alu_{op.name.lower()}_reg", f"alu_{op.name.lower()}_imm"]
+        return table[columns["alu_op"], columns["use_imm"]]
+    return np.full(len(columns["pop_prev"]), NOTHING, object)
+
+
+def decode_program(program: Words, config: AcceleratorConfig) -> Decoded:
+    """Decode every instruction; never refuses one, since a fault belongs to the moment its queue reaches it."""
+    codes = opcodes(program)
+    queues = command_queues(program, config)
+    width = max(len(layout(cls, config)) for cls in INSTRUCTIONS)
+    rows = np.zeros((len(program), width), np.int64)
+    kernel = np.full(len(program), ILLEGAL, object)
+    for cls in INSTRUCTIONS:
+        chosen = np.flatnonzero(codes == cls.OPCODE)
+        columns = unpack(cls, program[chosen], config)
+        rows[chosen, : len(columns)] = np.stack(list(columns.values()), axis=1)
+        kernel[chosen] = _names(cls, columns, config)
+    flags = unpack(Instruction, program, config)
+    steps = np.full(len(program), RUN)
+    for name, bit, edge in (
+        ("pop_prev", POP_PREV, Queue.LOAD),
+        ("pop_next", POP_NEXT, Queue.STORE),
+        ("push_prev", PUSH_PREV, Queue.LOAD),
+        ("push_next", PUSH_NEXT, Queue.STORE),
+    ):
+        steps |= np.where((flags[name] != 0) & (queues != edge), bit, 0)
+    return Decoded(
+        kernel=kernel.tolist(),
+        rows=rows,
+        steps=steps.tolist(),
+        queues={queue: np.flatnonzero(queues == queue).tolist() for queue in Queue},
+        finishes=bool((codes == Opcode.FINISH).any()),
+    )

@@ -1,0 +1,155 @@
+"""The functional simulator as a device: exact in every byte, without time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import Words, as_words, decode
+from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
+from weft_hardware.registers import Cause, Unit
+from weft_runtime.device import Bytes, Device, Launch, RunReport, check_launch
+from weft_runtime.diagnosis import command_queues, deadlock_message, fault_message, token_message
+from weft_runtime.dram import Dram
+from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenError
+
+from .decode import ILLEGAL, NOTHING, Decoded, decode_program
+from .faults import first_address_outside, value_of
+from .kernels import Outcome, kernels, packing_for
+from .schedule import Engine
+from .scratchpads import Scratchpads
+
+DEFAULT_DRAM_SIZE = 256 << 20
+"""Bytes; the pages that a program never touches cost nothing."""
+
+
+class _RefusedError(Exception):
+    """A kernel, or an illegal instruction, that did not run."""
+
+    def __init__(self, index: int, outcome: Outcome | None) -> None:
+        super().__init__(index, outcome)
+        self.index = index
+        self.outcome = outcome
+
+
+class FunctionalDevice(Device):
+    """Runs whole instructions, one after another, in an order that the tokens allow.
+
+    Parameters
+    ----------
+    dram_size : int
+        Bytes of memory, at address 0, unless ``dram`` is given.
+    dram : Dram, optional
+        The memory to use.
+    order_seed : int, optional
+        Choose among the modules that can go on at random, from this seed. By default each goes as far as it can.
+        Fetch runs as far ahead as the command queues allow; a later fetch is the same as a later choice.
+    portable : bool
+        Use no dot-product instructions even if the CPU has them.
+
+    Raises
+    ------
+    DeviceError
+        If llvmlite is not installed.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        *,
+        dram_size: int = DEFAULT_DRAM_SIZE,
+        dram: Dram | None = None,
+        order_seed: int | None = None,
+        portable: bool = False,
+    ) -> None:
+        self.config = config
+        self.dram = dram if dram is not None else Dram.zeros(dram_size)
+        packing = packing_for(config, portable=portable)
+        self._kernels = kernels(config, packing)
+        self._scratchpads = Scratchpads(config, packing, self.dram)
+        self._random = None if order_seed is None else random.Random(order_seed)
+
+    def allocate(self, nbytes: int) -> int:
+        return self.dram.allocate(nbytes)
+
+    def free(self, address: int) -> None:
+        self.dram.free(address)
+
+    def write(self, address: int, data: Bytes) -> None:
+        raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        self.dram.view(address, raw.size)[:] = raw
+
+    def read(self, address: int, nbytes: int) -> Bytes:
+        return self.dram.view(address, nbytes).copy()
+
+    def launch(self, launch: Launch) -> RunReport:
+        check_launch(launch, self.config)
+        program = self._fetch(launch)
+        decoded = decode_program(program, self.config)
+        self._scratchpads.bind(launch.bases)
+        engine = Engine(self.config, decoded, self._runner(decoded))
+        try:
+            engine.run(self._random)
+        except _RefusedError as refused:
+            raise FaultError(self._fault(program, launch.bases, engine.retired(), refused)) from None
+        if not engine.finished():
+            message = deadlock_message(program, self.config, engine.retired(), engine.states(), engine.waiting_tokens())
+            raise DeadlockError(message)
+        if not decoded.finishes:
+            raise FaultError(fault_message(program, self.config, Cause.NO_FINISH, Unit.ENGINE, engine.retired(), 0))
+        if tokens := engine.waiting_tokens():
+            raise TokenError(token_message(program, self.config, tokens))
+        return RunReport(cycles=None, instructions=len(program))
+
+    def _fetch(self, launch: Launch) -> Words:
+        nbytes = launch.insn_count * instruction_bytes(self.config)
+        try:
+            data = self.dram.view(launch.insn_address, nbytes)
+        except DeviceError:
+            inside = self.dram.base <= launch.insn_address
+            end = self.dram.base + self.dram.data.size
+            address = max(launch.insn_address, end) if inside else launch.insn_address
+            nothing = as_words(b"", self.config)
+            counts = {queue: 0 for queue in Queue}
+            message = fault_message(nothing, self.config, Cause.BUS_ERROR, Unit.FETCH, counts, address)
+            raise FaultError(message) from None
+        return as_words(data.copy(), self.config)
+
+    def _runner(self, decoded: Decoded) -> Callable[[int], None]:
+        """A function that runs the instruction at a program index."""
+        table = [self._kernels.get(name) for name in decoded.kernel]
+        names = decoded.kernel
+        state = self._scratchpads.state.ctypes.data
+        rows, pitch = decoded.rows.ctypes.data, decoded.rows.strides[0]
+
+        def run(index: int) -> None:
+            kernel = table[index]
+            if kernel is not None:
+                outcome = kernel(state, rows + index * pitch)
+                if outcome:
+                    raise _RefusedError(index, Outcome(outcome))
+            elif names[index] != NOTHING:
+                assert names[index] == ILLEGAL
+                raise _RefusedError(index, None)
+
+        return run
+
+    def _fault(
+        self, program: Words, bases: Mapping[Memory, int], retired: Mapping[Queue, int], refused: _RefusedError
+    ) -> str:
+        if refused.outcome is None:
+            unit = Unit(int(command_queues(program[refused.index : refused.index + 1], self.config)[0]))
+            return fault_message(program, self.config, Cause.ILLEGAL_INSTRUCTION, unit, retired, 0)
+        instruction = decode(program[refused.index : refused.index + 1], self.config)[0]
+        unit = Unit(instruction.queue)
+        if refused.outcome == Outcome.OUT_OF_SCRATCHPAD:
+            uops = {name: self._scratchpads.arrays[f"uop_{name}"] for name in ("dst", "src", "wgt")}
+            value = value_of(instruction, uops, self.config)
+            return fault_message(program, self.config, Cause.SCRATCHPAD_RANGE, unit, retired, value)
+        assert isinstance(instruction, MemoryInstruction)
+        low, high = self.dram.base, min(self.dram.base + self.dram.data.size, 1 << self.config.axi_addr_bits)
+        base = bases.get(Memory(instruction.memory), 0)
+        value = first_address_outside(instruction, base, low, high, self.config)
+        return fault_message(program, self.config, Cause.BUS_ERROR, unit, retired, value)

@@ -1,0 +1,20 @@
+"""Random legal programs: both kernel variants, in several legal orders, against the reference model."""
+
+import pytest
+from support.configs import CONFIGS
+from support.differential import Session
+from support.generator import generate
+from weft_simulator.functional import FunctionalDevice
+
+
+@pytest.mark.parametrize("portable", [True, False], ids=["portable", "fastest"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_random_programs(name, portable):
+    config = CONFIGS[name]
+    session = Session(config)
+    for label, seed in (("in rounds", None), ("in a random order", 1)):
+        dram = session.dram()
+        session.attach(label, FunctionalDevice(config, dram=dram, order_seed=seed, portable=portable), dram)
+    print(f"seeds 0..24 at {name}")
+    for seed in range(25):
+        session.run(generate(config, seed), seed)
