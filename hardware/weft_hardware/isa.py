@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import cache
 from typing import Annotated, ClassVar, get_type_hints
 
 from .config import AcceleratorConfig
@@ -208,6 +209,7 @@ class FieldPosition:
     bits: Bits
 
 
+@cache
 def declared_fields(cls: type) -> dict[str, Bits]:
     """The encoded fields of an instruction class or of `MicroOp`, in bit order."""
     hints = get_type_hints(cls, include_extras=True)
@@ -223,6 +225,7 @@ def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int
     return halves[0], halves[1]
 
 
+@cache
 def instruction_bits(config: AcceleratorConfig) -> int:
     """Bits of an instruction: 128, or the next power of two when a deep scratchpad widens its fields."""
     widest = max(max(_half_widths(cls, config)) for cls in INSTRUCTIONS)
@@ -262,6 +265,7 @@ def scratchpad_depth(memory: Memory, config: AcceleratorConfig) -> int:
     return depths[memory]
 
 
+@cache
 def layout(cls: type, config: AcceleratorConfig) -> dict[str, FieldPosition]:
     """Bit positions of an instruction class (its opcode left out) or of `MicroOp`."""
     is_instruction = issubclass(cls, Instruction)
