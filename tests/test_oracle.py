@@ -126,7 +126,7 @@ def test_generated_programs_keep_several_tokens_in_flight():
     """Tokens pushed well before they are taken, in every channel."""
     deepest = dict.fromkeys(CHANNELS, 0)
     for seed in range(40):
-        program = generate(CONFIGS["vta"], seed)
+        program = generate(CONFIGS["vta"], seed, Style(length=40, extra_tokens=0.4))
         level = dict.fromkeys(CHANNELS, 0)
         for index in linear_order(predecessors(program.instructions), random.Random(seed)):
             for channel in popped(program.instructions[index]):

@@ -134,7 +134,7 @@ class _Builder:
     # Memory --------------------------------------------------------------------------------------------------
 
     def _cut(self, depth: int) -> list[tuple[int, int]]:
-        """Two to five ranges (start, length) of a scratchpad that instructions contend for, both its ends among them."""
+        """Two to five ranges (start, length) of a scratchpad that instructions contend for, its ends among them."""
         rng = self.rng
         size = min(depth // 2, rng.choice((1, 2, 4, 16, 48)))
         starts = [0, depth - size, *(rng.randrange(depth - size + 1) for _ in range(rng.randrange(4)))]
