@@ -18,7 +18,7 @@ def compile_model(
     config: AcceleratorConfig,
     *,
     batch: int = 1,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Module:
     """Compile a quantised ONNX network.
 
@@ -31,7 +31,7 @@ def compile_model(
     batch : int
         Images of one run, where the model leaves its first dimension open.
     progress : callable, optional
-        Called with the name of each stage when it is done.
+        Called after each stage with its name, the stages done, and all of them.
 
     Raises
     ------
@@ -43,9 +43,14 @@ def compile_model(
 
     from .assemble import assemble
     from .onnx_import import import_onnx
-    from .pipeline import run_passes
+    from .pipeline import passes_for, run_passes
 
-    done = progress or (lambda stage: None)
+    stages = ["import", *(step.name for step in passes_for(config)), "assemble"]
+
+    def done(stage: str) -> None:
+        if progress:
+            progress(stage, stages.index(stage) + 1, len(stages))
+
     module = import_onnx(source, batch=batch)
     done("import")
     run_passes(module, config, lambda name, _: done(name))

@@ -23,9 +23,11 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
+from .device import Device
 from .errors import ModuleError
 from .manifest import MAX_REGION_BYTES, from_json, to_json
 from .module_model import ModuleContent
+from .session import Inputs, Outputs, Session
 
 MANIFEST = "manifest.json"
 MANIFEST_SUM = "manifest.sha256"
@@ -58,6 +60,11 @@ class Module:
     def macs(self) -> int:
         """Multiply-accumulates of one run, over all layers."""
         return sum(layer.macs for layer in self.content.layers)
+
+    def run(self, device: Device, inputs: Inputs) -> Outputs:
+        """Load the module on a device and run it once; see `session.Session.run`, which repeats without loading."""
+        with Session(self, device) as session:
+            return session.run(inputs)
 
     def save(self, path: str | Path) -> None:
         """Write the module, whole or not at all.

@@ -1,0 +1,100 @@
+"""Host functions of a module as callables: its object where this CPU can run it, its IR otherwise."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .errors import ModuleError
+from .module_model import HostCode
+
+Function = Callable[[Any], None]
+"""Takes a C array of buffer addresses."""
+
+_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))
+
+
+def _import_llvm() -> Any:
+    try:
+        import llvmlite.binding as llvm
+    except ImportError:
+        raise ModuleError(
+            "module has host code, which needs llvmlite, and llvmlite is not installed; pip install 'weft[compiler]'"
+        ) from None
+    return llvm
+
+
+class HostFunctions:
+    """The functions of one module, compiled in this process and alive as long as this object.
+
+    Parameters
+    ----------
+    codes : tuple of HostCode
+        One for each target the module was compiled for.
+    names : iterable of str
+        The functions that its steps call.
+
+    Raises
+    ------
+    ModuleError
+        If llvmlite is missing, the module has no host code, or a function is not in it.
+    """
+
+    def __init__(self, codes: tuple[HostCode, ...], names: Iterable[str]):
+        self._functions: dict[str, Function] = {}
+        wanted = sorted(set(names))
+        if not wanted:
+            return
+        if not codes:
+            raise ModuleError("module has host steps but no host code; compile the model again")
+        llvm = _import_llvm()
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+        )
+        native = next((code for code in codes if _runs_here(code, llvm)), None)
+        try:
+            if native is not None:
+                self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(native.object))
+            else:
+                self._engine = llvm.create_mcjit_compiler(_compile(codes[0], llvm, machine), machine)
+            self._engine.finalize_object()
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[0]
+            raise ModuleError(f"module's host code does not compile ({first}); compile the model again") from None
+        for name in wanted:
+            address = self._engine.get_function_address(name)
+            if not address:
+                raise ModuleError(f"module has no host function {name!r}; compile the model again")
+            self._functions[name] = _SIGNATURE(address)
+
+    def __getitem__(self, name: str) -> Function:
+        return self._functions[name]
+
+
+def _runs_here(code: HostCode, llvm: Any) -> bool:
+    """Whether this process can run an object: same architecture, 64-bit Linux, all its features present."""
+    here = platform.machine().lower().replace("amd64", "x86_64")
+    if code.triple.split("-")[0] != here or not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:
+        return False
+    features = llvm.get_host_cpu_features()
+    return all(features.get(feature, False) for feature in code.features)
+
+
+def _compile(code: HostCode, llvm: Any, machine: Any) -> Any:
+    """Parse and optimise the IR for this machine."""
+    try:
+        text = code.ir.decode("ascii")
+    except UnicodeDecodeError:
+        raise ModuleError("module's host code is not LLVM IR; compile the model again") from None
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(module, passes)
+    return module

@@ -1,0 +1,231 @@
+"""A module loaded on a device: weights and programs written once, then any number of runs."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.isa import Memory
+
+from .device import Device, Launch
+from .errors import ModuleError
+from .host_functions import HostFunctions
+from .module_model import AcceleratorStep, Buffer, HostStep, ModuleContent, TensorInfo
+
+if TYPE_CHECKING:
+    from .module import Module
+
+Array = NDArray[Any]
+Inputs = Mapping[str, Array] | Sequence[Array] | Array
+"""Inputs by name, in the model's order, or the only one by itself."""
+
+Outputs = Array | tuple[Array, ...]
+"""The only output by itself, or all of them in the model's order."""
+
+_ALIGNMENT = 64
+
+
+@dataclass
+class LayerProfile:
+    """What one layer took in the last run.
+
+    ``cycles`` sums its launches and is None where nothing was launched or the device models no time; ``host_seconds``
+    is the wall time of its host steps.
+    """
+
+    name: str
+    op: str
+    placement: str
+    reason: str
+    macs: int
+    cycles: int | None = None
+    host_seconds: float = 0.0
+
+
+def _aligned(nbytes: int) -> NDArray[np.uint8]:
+    """Zeroed memory that starts at a multiple of 64 bytes."""
+    memory = np.zeros(nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + nbytes]
+
+
+class Session:
+    """One module on one device.
+
+    The device's region is mirrored in host memory: what a launch reads is copied to the device before it, what it
+    writes is copied back after it.
+
+    Parameters
+    ----------
+    module : Module
+        A compiled network.
+    device : Device
+        Must have the configuration that the module was compiled for.
+
+    Attributes
+    ----------
+    last_profile : list of LayerProfile
+        One for each layer of the last run, in the network's order.
+
+    Raises
+    ------
+    ModuleError
+        If the device's configuration is another one, or host code cannot be loaded.
+    DeviceError
+        If the device's memory is too small.
+    """
+
+    def __init__(self, module: Module, device: Device):
+        content = module.content
+        _check_config(content, device)
+        self._content = content
+        self._device = device
+        self._memory = {region: _aligned(nbytes) for region, nbytes in content.region_bytes.items()}
+        host_steps = [step for step in content.steps if isinstance(step, HostStep)]
+        functions = HostFunctions(content.host_code, (step.function for step in host_steps))
+        self._functions = functions
+        self._calls = {id(step): (functions[step.function], self._addresses(step)) for step in host_steps}
+        self._base: int | None = device.allocate(max(1, content.region_bytes["device"]))
+        for constant in content.constants:
+            self._view(constant.buffer)[:] = np.frombuffer(constant.data, np.uint8)
+        device.write(self._base, self._memory["device"])
+        self.last_profile: list[LayerProfile] = []
+
+    def close(self) -> None:
+        """Free the device's memory; the session cannot run afterwards."""
+        if self._base is not None:
+            self._device.free(self._base)
+            self._base = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """Run the network once.
+
+        Raises
+        ------
+        ModuleError
+            If an input is missing, unknown, or of another shape or type.
+        FaultError, DeadlockError, TokenError
+            If the accelerator does not complete.
+        """
+        if self._base is None:
+            raise ModuleError("session is closed; open a new one")
+        for tensor, values in _match(self._content.inputs, inputs):
+            self._view(tensor.buffer)[:] = np.frombuffer(values.tobytes(), np.uint8)
+        layers = self._content.layers
+        self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
+        for step in self._content.steps:
+            profile = self.last_profile[step.layer]
+            if isinstance(step, HostStep):
+                function, addresses = self._calls[id(step)]
+                begin = time.perf_counter()
+                function(addresses)
+                profile.host_seconds += time.perf_counter() - begin
+            else:
+                self._launch(step, profile)
+        outputs = tuple(self._tensor(tensor) for tensor in self._content.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run_many(self, inputs: Inputs) -> Outputs:
+        """Run on more images than the compiled batch, group by group; the leading dimension counts images.
+
+        A last group that is not full is completed with zeros, whose results are dropped. ``last_profile`` is that
+        of the last group.
+
+        Raises
+        ------
+        ModuleError
+            As `run`; also if the leading dimensions differ.
+        """
+        pairs = _by_name(self._content.inputs, inputs)
+        counts = {np.shape(values)[:1] for _, values in pairs}
+        if len(counts) != 1 or counts == {()}:
+            raise ModuleError("run_many needs the same number of images in every input; check their first dimensions")
+        (total,) = counts.pop()
+        batch = self._content.inputs[0].shape[0]
+        groups = [self._run_group(pairs, start, min(batch, total - start)) for start in range(0, total, batch)]
+        if not groups:
+            raise ModuleError("run_many got 0 images; pass at least one")
+        joined = tuple(np.concatenate(parts) for parts in zip(*groups, strict=True))
+        return joined[0] if len(joined) == 1 else joined
+
+    def _run_group(self, pairs: Sequence[tuple[TensorInfo, Array]], start: int, count: int) -> tuple[Array, ...]:
+        group = {}
+        for tensor, values in pairs:
+            part = np.asarray(values)[start : start + count]
+            missing = tensor.shape[0] - count
+            group[tensor.name] = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
+        outputs = self.run(group)
+        return tuple(y[:count] for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+    def _launch(self, step: AcceleratorStep, profile: LayerProfile) -> None:
+        assert self._base is not None
+        for buffer in step.reads:
+            self._device.write(self._base + buffer.offset, self._view(buffer))
+        bases = {memory: self._base for memory in Memory}
+        report = self._device.launch(Launch(self._base + step.instructions.offset, step.count, bases))
+        for buffer in step.writes:
+            self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
+        if report.cycles is not None:
+            profile.cycles = (profile.cycles or 0) + report.cycles
+
+    def _view(self, buffer: Buffer) -> NDArray[np.uint8]:
+        return self._memory[buffer.region][buffer.offset : buffer.offset + buffer.nbytes]
+
+    def _tensor(self, tensor: TensorInfo) -> Array:
+        return self._view(tensor.buffer).view(tensor.numpy_dtype).reshape(tensor.shape).copy()
+
+    def _addresses(self, step: HostStep) -> Any:
+        addresses = [self._memory[buffer.region].ctypes.data + buffer.offset for buffer in step.buffers]
+        return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _check_config(content: ModuleContent, device: Device) -> None:
+    if content.config.digest == device.config.digest:
+        return
+    compiled, present = content.config.to_dict(), device.config.to_dict()
+    name = next(name for name in compiled if compiled[name] != present[name])
+    raise ModuleError(
+        f"module was compiled for {name} = {compiled[name]}, the device has {name} = {present[name]}; "
+        "compile the model for the device's configuration"
+    )
+
+
+def _by_name(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[TensorInfo, Array]]:
+    """Each input of the model with the values passed for it."""
+    names = [tensor.name for tensor in tensors]
+    if isinstance(inputs, Mapping):
+        if unknown := sorted(inputs.keys() - set(names)):
+            raise ModuleError(f"input {unknown[0]!r} is none of the model's: {', '.join(names)}; correct the name")
+        if missing := [name for name in names if name not in inputs]:
+            raise ModuleError(f"input {missing[0]!r} is missing; pass all of {', '.join(names)}")
+        return [(tensor, inputs[tensor.name]) for tensor in tensors]
+    values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+    if len(values) != len(names):
+        raise ModuleError(f"{len(values)} inputs were passed, the model takes {len(names)}: {', '.join(names)}")
+    return list(zip(tensors, values, strict=True))
+
+
+def _match(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[TensorInfo, Array]]:
+    """As `_by_name`, with shapes and types checked."""
+    pairs = []
+    for tensor, values in _by_name(tensors, inputs):
+        array = np.asarray(values)
+        if array.shape != tensor.shape:
+            raise ModuleError(f"input {tensor.name!r} has shape {array.shape}, the module takes {tensor.shape}; reshape it")
+        if array.dtype.newbyteorder("=") != np.dtype(tensor.dtype):
+            raise ModuleError(
+                f"input {tensor.name!r} has type {array.dtype}, the module takes {tensor.dtype}; convert it"
+            )
+        pairs.append((tensor, array.astype(tensor.numpy_dtype, copy=False)))
+    return pairs
