@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 from weft_hardware.isa import Memory
-from xdsl.dialects import affine, arith, func, scf
+from xdsl.dialects import affine, func, scf
 from xdsl.dialects.builtin import AffineMapAttr, MemRefType, ModuleOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.ir.affine import AffineDimExpr
@@ -37,17 +37,17 @@ class _Evaluator:
     def __call__(self, value: SSAValue) -> Column:
         """One entry a step."""
         if value not in self._known:
-            self._known[value] = np.broadcast_to(self._evaluate(value.owner), self.steps)
+            known = accel.constant_value(value)
+            column = self._evaluate(value.owner) if known is None else np.array(known, np.int64)
+            self._known[value] = np.broadcast_to(column, self.steps)
         return self._known[value]
 
     def _evaluate(self, op: object) -> Column:
-        if isinstance(op, affine.ApplyOp | affine.MinOp):
-            operands = [self(operand) for operand in op.operands]
-            # The expressions only add, multiply and divide: they work on columns as on numbers.
-            results = [np.asarray(r.eval(operands, [])) for r in op.map.data.results]  # type: ignore[arg-type]
-            return np.minimum.reduce(np.broadcast_arrays(*results))
-        assert isinstance(op, arith.ConstantOp), f"index of unknown origin: {op}"
-        return np.array(op.value.value.data, np.int64)
+        assert isinstance(op, affine.ApplyOp | affine.MinOp), f"index of unknown origin: {op}"
+        operands = [self(operand) for operand in op.operands]
+        # The expressions only add, multiply and divide: they work on columns as on numbers.
+        results = [np.asarray(r.eval(operands, [])) for r in op.map.data.results]  # type: ignore[arg-type]
+        return np.minimum.reduce(np.broadcast_arrays(*results))
 
     def over_executions(self, values: Sequence[SSAValue], level: int) -> tuple[Column, ...]:
         """One entry for each run of an operation inside ``level`` loops."""

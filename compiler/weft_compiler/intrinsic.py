@@ -60,17 +60,15 @@ class Intrinsic:
             return None
         for whole, mine, operand, tile in zip(maps, self.maps, generic.operands, self.tiles, strict=True):
             rank = len(mine.results)
-            shifted = tuple(AffineExpr.dimension(outer + r.position) for r in mine.results if _is_dim(r))
+            shifted = tuple(
+                AffineExpr.dimension(outer + r.position) for r in mine.results if isinstance(r, AffineDimExpr)
+            )
             if whole.results[-rank:] != shifted or not _has_tile(operand, tile):
                 return None
             if any(d >= outer for result in whole.results[:-rank] for d in result.used_dims()):
                 return None
         return ArrayAttr(AffineMapAttr(AffineMap(outer, 0, m.results[: -len(i.results)])) for m, i in
                          zip(maps, self.maps, strict=True))  # fmt: skip
-
-
-def _is_dim(expression: AffineExpr) -> bool:
-    return isinstance(expression, AffineDimExpr)
 
 
 def _has_tile(operand: SSAValue, tile: MemRefType) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from math import prod
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, scratchpad_depth, tile_bytes
 
@@ -75,74 +78,98 @@ def extents(task: ConvTask) -> dict[str, int]:
     }  # fmt: skip
 
 
-def input_window(task: ConvTask, tiles: dict[str, int]) -> tuple[int, int]:
-    """Rows and columns of the input tile, halo included."""
+def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
+    """Scratchpad tiles that one step needs of each operand, the input's halo included; works on columns alike."""
     rows = (tiles["y"] - 1) * task.stride[0] + (tiles["ky"] - 1) * task.dilation[0] + 1
     columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1
-    return rows, columns
-
-
-def footprint(task: ConvTask, tiles: dict[str, int]) -> dict[Memory, int]:
-    """Scratchpad tiles that one step needs of each operand."""
     return {
-        Memory.INP: tiles["n"] * tiles["ic"] * prod(input_window(task, tiles)),
+        Memory.INP: tiles["n"] * tiles["ic"] * rows * columns,
         Memory.WGT: tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"],
         Memory.ACC: tiles["n"] * tiles["oc"] * tiles["y"] * tiles["x"],
     }
 
 
-def _even_splits(extent: int) -> list[int]:
-    """Tile sizes that cut an extent into pieces as equal as possible, largest first."""
-    pieces, counts = [], 1
+def even_splits(extent: int) -> list[int]:
+    """Tile sizes that cut an extent into pieces as equal as possible, largest first.
+
+    >>> even_splits(10)
+    [10, 5, 4, 3, 2, 1]
+    """
+    pieces, count = [], 1
     while True:
-        size = -(-extent // counts)
+        size = -(-extent // count)
         if size <= MAX_ITERATIONS:
             pieces.append(size)
         if size == 1:
             return pieces
         # The next count that makes the piece smaller.
-        counts = -(-extent // (size - 1))
+        count = -(-extent // (size - 1))
 
 
-def _cost(task: ConvTask, tiling: Tiling, config: AcceleratorConfig, tiles_of: dict[Memory, int]) -> float:
-    """Estimated cycles: the busiest of the port's two directions and the multipliers, plus what cannot overlap."""
-    moved = {m: tiles_of[m] * tile_bytes(m, config) / config.axi_bytes for m in tiles_of}
-    steps = prod(tiling.trips(loop) for loop in tiling.nest)
-    compute = task.macs + task.n * task.oc * task.conv_oh * task.conv_ow
-    load = sum(moved[m] * tiling.executions(m) for m in (Memory.INP, Memory.WGT))
-    store = moved[Memory.ACC] * tiling.executions(Memory.ACC)
-    serial = any(tiling.slots[m] < min(2, tiling.executions(m)) for m in tiling.slots)
-    body = compute + load + store if serial else max(compute, load, store)
-    return body + moved[Memory.INP] + moved[Memory.WGT] + moved[Memory.ACC] + steps * MEMORY_LATENCY
+class _Search:
+    """All choices of tiles with one cut of the kernel, in columns, one entry a choice."""
 
+    def __init__(self, task: ConvTask, config: AcceleratorConfig, kernel: tuple[int, int]) -> None:
+        self.task, self.config = task, config
+        self.extents = extents(task)
+        axes = {loop: even_splits(self.extents[loop]) for loop in ("oc", "y", "x", "ic")}
+        # Sizes that alone overflow a scratchpad would only make the table larger.
+        axes["oc"] = [s for s in axes["oc"] if s <= min(config.acc_depth, config.wgt_depth)] or [1]
+        axes["ic"] = [s for s in axes["ic"] if s <= min(config.inp_depth, config.wgt_depth)] or [1]
+        grid = np.meshgrid(*(np.array(sizes, np.int64) for sizes in axes.values()), indexing="ij")
+        tiles = {loop: values.reshape(-1) for loop, values in zip(axes, grid, strict=True)}
+        count = len(tiles["oc"])
+        fixed = {"n": 1, "ky": kernel[0], "kx": kernel[1]}
+        tiles |= {loop: np.full(count, size, np.int64) for loop, size in fixed.items()}
+        need = footprint(task, tiles)
+        fits = np.logical_and.reduce([need[m] <= scratchpad_depth(m, config) for m in need])
+        self.tiles = {loop: values[fits] for loop, values in tiles.items()}
+        self.need = footprint(task, self.tiles)
+        self.trips = {loop: -(-self.extents[loop] // values) for loop, values in self.tiles.items()}
 
-def _fitting(
-    task: ConvTask, config: AcceleratorConfig, tiles: dict[str, int], slot_count: int
-) -> list[tuple[float, Tiling]]:
-    """The schedules of one choice of tiles that fit the scratchpads, with their cost."""
-    need = footprint(task, tiles)
-    found = []
-    for outer in LOOP_ORDERS:
-        plain = Tiling(order=outer + REDUCTION, extents=extents(task), tiles=tiles, slots={})
-        slots = {m: min(slot_count, plain.executions(m)) for m in need}
-        if all(slots[m] * need[m] <= scratchpad_depth(m, config) for m in need):
-            tiling = Tiling(order=plain.order, extents=plain.extents, tiles=tiles, slots=slots)
-            found.append((_cost(task, tiling, config, need), tiling))
-    return found
+    def executions(self, memory: Memory, order: tuple[str, ...]) -> NDArray[np.int64]:
+        """How often an operand's tile is moved: see `Tiling.executions`."""
+        moved = iterations = np.ones(len(self.tiles["n"]), np.int64)
+        for loop in order:
+            iterations = iterations * self.trips[loop]
+            if loop in OPERAND_LOOPS[memory]:
+                moved = np.where(self.trips[loop] > 1, iterations, moved)
+        return moved
 
+    def cost(self, executions: dict[Memory, NDArray[np.int64]], slot_count: int) -> NDArray[np.float64]:
+        """Estimated cycles, infinite where the slots do not fit.
 
-def _candidates(task: ConvTask, config: AcceleratorConfig, kernel: tuple[int, int]) -> list[dict[str, int]]:
-    """Choices of tiles whose every operand fits its scratchpad at least once."""
-    found = []
-    for oc, ic in product(_even_splits(task.oc), _even_splits(task.ic)):
-        if oc * ic * kernel[0] * kernel[1] > config.wgt_depth or oc > config.acc_depth:
-            continue
-        for y, x in product(_even_splits(task.conv_oh), _even_splits(task.conv_ow)):
-            tiles = {"n": 1, "oc": oc, "y": y, "x": x, "ic": ic, "ky": kernel[0], "kx": kernel[1]}
-            need = footprint(task, tiles)
-            if need[Memory.INP] <= config.inp_depth and need[Memory.ACC] <= config.acc_depth:
-                found.append(tiles)
-    return found
+        The busiest of multipliers, reads and writes, plus the first load and the last store, which nothing hides.
+        """
+        moved = {m: self.need[m] * tile_bytes(m, self.config) / self.config.axi_bytes for m in self.need}
+        task = self.task
+        compute = float(task.macs + task.n * task.oc * task.conv_oh * task.conv_ow)
+        load = moved[Memory.INP] * executions[Memory.INP] + moved[Memory.WGT] * executions[Memory.WGT]
+        store = moved[Memory.ACC] * executions[Memory.ACC]
+        body = np.maximum(np.maximum(compute, load), store) if slot_count > 1 else compute + load + store
+        steps = np.multiply.reduce(list(self.trips.values()))
+        fits = np.logical_and.reduce(
+            [
+                np.minimum(executions[m], slot_count) * n <= scratchpad_depth(m, self.config)
+                for m, n in self.need.items()
+            ]
+        )
+        return np.where(fits, body + sum(moved.values()) + steps * MEMORY_LATENCY, np.inf)
+
+    def best(self, slot_count: int) -> Tiling | None:
+        """The cheapest choice with up to so many slots an operand, None if nothing fits."""
+        found: tuple[float, Tiling] | None = None
+        for outer in LOOP_ORDERS:
+            order = outer + REDUCTION
+            executions = {m: self.executions(m, order) for m in self.need}
+            cost = self.cost(executions, slot_count)
+            if not cost.size or cost.min() == np.inf or (found and cost.min() >= found[0]):
+                continue
+            k = int(cost.argmin())
+            tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
+            slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
+            found = float(cost[k]), Tiling(order=order, extents=self.extents, tiles=tiles, slots=slots)
+        return found[1] if found else None
 
 
 def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
@@ -156,11 +183,11 @@ def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
         If not even a single pixel fits the scratchpads.
     """
     for kernel in dict.fromkeys([(task.kh, task.kw), (1, task.kw), (1, 1)]):
-        candidates = _candidates(task, config, kernel)
+        search = _Search(task, config, kernel)
         for slot_count in (2, 1):
-            fitting = [f for tiles in candidates for f in _fitting(task, config, tiles, slot_count)]
-            if fitting:
-                return min(fitting, key=lambda f: f[0])[1]
+            tiling = search.best(slot_count)
+            if tiling is not None:
+                return tiling
     raise CompileError(
         f"convolution {task.kh}×{task.kw} of {task.ih}×{task.iw} has no tile that fits scratchpads of "
         f"{config.inp_depth} inputs, {config.wgt_depth} weights and {config.acc_depth} accumulators; enlarge them"

@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     IndexType,
+    IntegerAttr,
     MemRefType,
     StringAttr,
     i64,
@@ -56,9 +57,8 @@ def space(value: SSAValue) -> str | None:
 
 def constant_value(value: SSAValue) -> int | None:
     """The value of an index constant, None of anything else."""
-    if isinstance(value.owner, ConstantOp):
-        return value.owner.value.value.data
-    return None
+    attr = value.owner.value if isinstance(value.owner, ConstantOp) else None
+    return int(attr.value.data) if isinstance(attr, IntegerAttr) else None
 
 
 def tile_type(buffer: MemRefType, sizes: Sequence[SSAValue]) -> MemRefType:
