@@ -1,0 +1,130 @@
+"""The top: fetch, three command queues, three modules, token queues, the memory port and the control registers."""
+
+from __future__ import annotations
+
+from amaranth import Module
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import instruction_bits
+from ..registers import ADDRESS_BITS
+from .axi import axi4, axi4_lite
+from .compute import Compute
+from .control import ControlUnit
+from .dma import ReadEngine, WriteEngine
+from .fetch import Fetch
+from .load import LoadModule
+from .store import StoreModule
+from .tokens import TokenQueue
+
+READ_CLIENTS = ("fetch", "load", "compute")
+"""Clients of the read engine; the position is the AXI ID."""
+
+
+class Accelerator(wiring.Component):
+    """One accelerator.
+
+    Attributes
+    ----------
+    host : In(axi4_lite)
+        The registers of `weft_hardware.registers`.
+    mem : Out(axi4)
+        DRAM.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__({"host": In(axi4_lite(ADDRESS_BITS)), "mem": Out(axi4(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.control = self._control = control = ControlUnit(config)
+        m.submodules.fetch = fetch = Fetch(config)
+        m.submodules.load = load = LoadModule(config)
+        m.submodules.compute = compute = Compute(config)
+        m.submodules.store = store = StoreModule(config)
+        wiring.connect(m, wiring.flipped(self.host), control.host)
+        self._connect_queues(m, fetch, {"load": load, "compute": compute, "store": store})
+        self._connect_tokens(m, load, compute, store)
+        self._connect_memory(m, {"fetch": fetch, "load": load, "compute": compute}, store)
+        self._connect_control(m, {"load": load, "compute": compute, "store": store, "fetch": fetch})
+
+        wiring.connect(m, load.write_inp, compute.write_inp)
+        wiring.connect(m, load.write_wgt, compute.write_wgt)
+        wiring.connect(m, store.acc_read, compute.acc_read)
+        for module, memories in ((load, ("inp", "wgt")), (compute, ("uop", "acc")), (store, ("out", "acc"))):
+            for memory in memories:
+                m.d.comb += getattr(module, f"base_{memory}").eq(getattr(control, f"base_{memory}"))
+        return m
+
+    def _connect_queues(self, m: Module, fetch: Fetch, modules: dict[str, wiring.Component]) -> None:
+        """Fetch to the command queues, and those to their modules, which get nothing more after a fault."""
+        for name, module in modules.items():
+            queue = fifo.SyncFIFOBuffered(width=instruction_bits(self._config), depth=self._config.command_queue_depth)
+            m.submodules[f"queue_{name}"] = queue
+            dispatched: stream.Interface = getattr(fetch, name)
+            head: stream.Interface = module.instruction  # type: ignore[attr-defined]
+            m.d.comb += [
+                queue.w_data.eq(dispatched.payload),
+                queue.w_en.eq(dispatched.valid),
+                dispatched.ready.eq(queue.w_rdy),
+                head.payload.eq(queue.r_data),
+                head.valid.eq(queue.r_rdy & ~self._control.stop),
+                queue.r_en.eq(head.ready),
+            ]
+
+    def _connect_tokens(self, m: Module, load: LoadModule, compute: Compute, store: StoreModule) -> None:
+        ends = {
+            "load_compute": (load.compute_tokens, compute.load_tokens),
+            "compute_load": (compute.load_tokens, load.compute_tokens),
+            "compute_store": (compute.store_tokens, store.compute_tokens),
+            "store_compute": (store.compute_tokens, compute.store_tokens),
+        }
+        for name, (giver, taker) in ends.items():
+            queue = TokenQueue(self._config.token_queue_depth)
+            m.submodules[f"tokens_{name}"] = queue
+            wiring.connect(m, giver.push, queue.push)
+            wiring.connect(m, queue.pop, taker.pop)
+            m.d.comb += [
+                queue.clear.eq(self._control.start),
+                getattr(self._control, f"tokens_{name}").eq(queue.level),
+            ]
+
+    def _connect_memory(self, m: Module, clients: dict[str, wiring.Component], store: StoreModule) -> None:
+        config, control = self._config, self._control
+        m.submodules.reads = reads = ReadEngine(config, len(READ_CLIENTS))
+        m.submodules.writes = writes = WriteEngine(config)
+        for n, name in enumerate(READ_CLIENTS):
+            wiring.connect(m, clients[name].read, getattr(reads, f"client_{n}"))  # type: ignore[attr-defined]
+            m.d.comb += [
+                getattr(control, f"failed_{name}").eq(getattr(reads, f"failed_{n}")),
+                getattr(control, f"failed_address_{name}").eq(getattr(reads, f"failed_address_{n}")),
+            ]
+        wiring.connect(m, store.write, writes.client)
+        m.d.comb += [
+            control.failed_store.eq(writes.failed),
+            control.failed_address_store.eq(writes.failed_address),
+            control.memory_busy.eq(reads.busy | writes.busy),
+        ]
+        for bus in (reads.bus, writes.bus):
+            for name, member in bus.signature.members.items():
+                port, inner = getattr(self.mem, name), getattr(bus, name)
+                m.d.comb += port.eq(inner) if member.flow is Out else inner.eq(port)
+
+    def _connect_control(self, m: Module, units: dict[str, wiring.Component]) -> None:
+        control, fetch, compute = self._control, units["fetch"], units["compute"]
+        for name, unit in units.items():
+            wiring.connect(m, unit.fault, getattr(control, f"fault_{name}"))  # type: ignore[attr-defined]
+            if name != "fetch":
+                wiring.connect(m, unit.status, getattr(control, f"status_{name}"))  # type: ignore[attr-defined]
+        m.d.comb += [
+            fetch.start.eq(control.start),
+            fetch.address.eq(control.insn_address),
+            fetch.count.eq(control.insn_count),
+            control.fetch_done.eq(fetch.done),
+            control.fetch_waiting.eq(fetch.waiting),
+            control.finished.eq(compute.finished),
+            control.compute_busy.eq(compute.busy),
+        ]
