@@ -74,6 +74,7 @@ class Accumulators(wiring.Component):
             tiles.append(read.data)
 
         compute_bank, store_bank, store_arrived = Signal(), Signal(), Signal()
+        store_tile = Signal(self.config.acc_tile_bits, reset_less=True)
         m.d.sync += store_arrived.eq(store_accepted)
         with m.If(self.compute.enable):
             m.d.sync += compute_bank.eq(compute_upper)
@@ -81,5 +82,6 @@ class Accumulators(wiring.Component):
             m.d.sync += store_bank.eq(store_upper)
         m.d.comb += self.compute.tile.eq(Mux(compute_bank, tiles[1], tiles[0]))
         with m.If(store_arrived):
-            m.d.sync += self.store.tile.eq(Mux(store_bank, tiles[1], tiles[0]))
+            m.d.sync += store_tile.eq(Mux(store_bank, tiles[1], tiles[0]))
+        m.d.comb += self.store.tile.eq(store_tile)
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,11 +19,12 @@ def shift(value: Value, amount: Value) -> Value:
     """
     width = len(value)
     near_bits = width.bit_length() - 1
-    left = amount[-1]
-    fill = (value[-1] & ~left).replicate(width)
-    funnel = Mux(left, Cat(Const(0, width), value), Cat(value, fill))
-    far = amount[near_bits:] != left.replicate(width - near_bits)
-    return Mux(far, fill, (funnel >> amount[:near_bits])[:width])
+    left, negative = amount[-1], value[-1]
+    far_part = amount[near_bits:].as_signed()
+    near = (far_part == 0) | (far_part == -1)
+    funnel = Mux(left, Cat(Const(0, width), value).as_signed(), value.as_signed())
+    beyond = Mux(negative & ~left, Const(-1, signed(width)), 0)
+    return Mux(near, (funnel >> amount[:near_bits])[:width], beyond)
 
 
 class VectorAlu(wiring.Component):
@@ -36,14 +37,14 @@ class VectorAlu(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         tile = acc_tile_layout(config)
-        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
+        super().__init__({"enable": In(1), "op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
-                with m.Switch(self.op):
+                with m.If(self.enable), m.Switch(self.op):
                     with m.Case(AluOp.MIN):
                         m.d.comb += result.eq(Mux(a < b, a, b))
                     with m.Case(AluOp.MAX):

@@ -143,7 +143,9 @@ class Datapath(wiring.Component):
         m.submodules.accumulators = accumulators = Accumulators(config)
         wiring.connect(m, wiring.flipped(self.store), accumulators.store)
 
-        result, late, bank, second = (Signal(tile, name=n) for n in ("result", "late", "bank", "second"))
+        result, late, bank, second = (
+            Signal(tile, name=n, reset_less=True) for n in ("result", "late", "bank", "second")
+        )
         writes = Signal()
         m.d.comb += [
             accumulators.compute.enable.eq(read.valid & ~(read.operation.gemm & read.operation.reset)),
@@ -174,7 +176,11 @@ class Datapath(wiring.Component):
 
         m.submodules.alu = alu = VectorAlu(config)
         operation = compute.operation
-        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand)]
+        m.d.comb += [
+            alu.enable.eq(compute.valid & ~operation.gemm),
+            alu.op.eq(operation.alu_op),
+            alu.a.eq(operand),
+        ]
         for row in range(config.batch):
             for column in range(config.block_out):
                 m.d.comb += alu.b[row][column].eq(Mux(operation.use_imm, operation.immediate, second[row][column]))

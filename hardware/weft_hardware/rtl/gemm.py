@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Shape, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +21,13 @@ def _matrix(rows: int, columns: int, bits: int) -> data.ArrayLayout:
 def acc_tile_layout(config: AcceleratorConfig) -> data.ArrayLayout:
     """An accumulator tile as (batch, block_out) elements, row-major."""
     return _matrix(config.batch, config.block_out, config.acc_bits)
+
+
+def _tree(terms: Sequence[Value]) -> Value:
+    """The sum of a power of two of terms, by pairs, so that the carry chains stay short."""
+    while len(terms) > 1:
+        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]
 
 
 class MacArray(wiring.Component):
@@ -56,10 +65,15 @@ class MacArray(wiring.Component):
         product_shape = Shape(config.inp_bits + config.wgt_bits, signed=True)
         for row in range(config.batch):
             for column in range(config.block_out):
-                products = [Signal(product_shape, name=f"product_{row}_{column}_{k}") for k in range(config.block_in)]
+                name = f"{row}_{column}"
+                products = [
+                    Signal(product_shape, name=f"product_{name}_{k}", reset_less=True) for k in range(config.block_in)
+                ]
+                total = Signal(Shape(config.acc_bits, signed=True), name=f"sum_{name}", reset_less=True)
                 with m.If(self.valid):
                     for k, product in enumerate(products):
                         m.d.sync += product.eq(self.inp[row][k] * self.wgt[column][k])
                 with m.If(multiplied):
-                    m.d.sync += self.sums[row][column].eq(sum(products[1:], start=products[0]))
+                    m.d.sync += total.eq(_tree(products))
+                m.d.comb += self.sums[row][column].eq(total)
         return m

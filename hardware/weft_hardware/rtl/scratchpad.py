@@ -55,7 +55,9 @@ class Scratchpad(wiring.Component):
             read.addr.eq(self.read.index),
         ]
         arrived = Signal()
+        tile = Signal(self.tile_bits, reset_less=True)
         m.d.sync += arrived.eq(self.read.enable)
         with m.If(arrived):
-            m.d.sync += self.read.tile.eq(read.data)
+            m.d.sync += tile.eq(read.data)
+        m.d.comb += self.read.tile.eq(tile)
         return m
