@@ -1,0 +1,33 @@
+"""The command line in a process of its own, as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """Exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def weft(*arguments: str | Path, cwd: Path | None = None, prelude: str = "") -> Result:
+    """Run ``weft``; ``prelude`` is Python executed before it, to take something away from the process."""
+    start = ["-m", "weft"] if not prelude else ["-c", f"{prelude}\nfrom weft.cli import main\nmain()"]
+    done = subprocess.run(
+        [sys.executable, *start, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,47 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from . import compile, config, demo, disasm, exec, run, verilog
+
+app = typer.Typer(
+    name="weft",
+    help="An open tensor accelerator: compile networks for it, simulate it to the cycle, look inside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        print(version("weft"))
+    except PackageNotFoundError:
+        print("unknown (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """An open tensor accelerator: compile networks for it, simulate it to the cycle, look inside."""
+
+
+app.command("compile")(compile.compile_command)
+app.command("run")(run.run_command)
+app.command("exec")(exec.exec_command)
+app.command("disasm")(disasm.disasm_command)
+app.add_typer(config.app, name="config")
+app.command("verilog")(verilog.verilog_command)
+app.command("demo")(demo.demo_command)

@@ -1,0 +1,83 @@
+"""``weft exec``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+
+
+def exec_command(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A raw memory image.", show_default=False)],
+    image_base: Annotated[
+        int,
+        typer.Option(
+            "--image-base",
+            metavar="ADDR",
+            parser=options.parse_number,
+            help="Physical address of the image's first byte, a multiple of 64.",
+            show_default=False,
+        ),
+    ],
+    insn_addr: Annotated[
+        int,
+        typer.Option(
+            "--insn-addr",
+            metavar="ADDR",
+            parser=options.parse_number,
+            help="Physical address of the first instruction.",
+            show_default=False,
+        ),
+    ],
+    insn_count: Annotated[
+        int,
+        typer.Option(
+            "--insn-count",
+            metavar="N",
+            parser=options.parse_number,
+            help="Instructions to run.",
+            show_default=False,
+        ),
+    ],
+    device: options.Device = "functional",
+    config: options.Config = "vta",
+    read_latency: options.ReadLatency = None,
+    max_cycles: options.MaxCycles = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="FILE", help="Write the memory here and leave IMAGE alone.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Run a raw instruction stream on a memory image, and write the image back.
+
+    Base registers are 0, so addresses in the program are physical, as in VTA's binaries.
+
+    The image is the only memory; an access outside it is a fault. ADDR is decimal or 0x hexadecimal.
+    """
+    import numpy as np
+
+    import weft
+    from weft.execute import execute
+
+    from .devices import device_options
+    from .files import read_bytes, write_atomically
+    from .output import print_values
+
+    accelerator = weft.load_config(config)
+    memory = np.frombuffer(read_bytes(image), np.uint8)
+    with device_options(device, read_latency, max_cycles) as settings:
+        after, report = execute(memory, image_base, insn_addr, insn_count, device, accelerator, **settings)
+    target = dump or image
+    write_atomically(target, lambda file: file.write(after.tobytes()))
+    values = {
+        "device": device,
+        "config": config,
+        "image": str(target),
+        "instructions": report.instructions,
+        "cycles": report.cycles,
+    }
+    print_values(values, json)

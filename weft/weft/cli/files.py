@@ -1,0 +1,89 @@
+"""Reading and writing files: a failure is one sentence, and an output is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import UsageError
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"file {path} cannot be read: {error.strerror or error}; check its path") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file."""
+    with _readable(path):
+        return path.read_bytes()
+
+
+def read_arrays(path: Path) -> NDArray | dict[str, NDArray]:
+    """The array in a ``.npy`` file, or those in a ``.npz`` by name; pickled objects are refused."""
+    with _readable(path):
+        try:
+            content = np.load(path, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            with content:
+                return dict(content)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UsageError(f"file {path} holds no array ({error}); save it with numpy.save") from None
+
+
+def write_arrays(path: Path, names: Sequence[str], arrays: Sequence[NDArray]) -> None:
+    """One array as ``.npy``, several as ``.npz`` by name; see `write_atomically`."""
+    if len(arrays) == 1:
+        write_atomically(path, lambda file: np.save(file, arrays[0]))
+    else:
+        write_atomically(path, lambda file: np.savez(file, **dict(zip(names, arrays, strict=True))))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Give ``write`` a temporary file beside ``path``, and put it in place when it is complete.
+
+    A device or a pipe, such as ``/dev/stdout``, is written to directly; a link stays a link.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written; what was at ``path`` is then left as it was.
+    """
+    target = path.resolve()
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                write(file)
+            return
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+            os.chmod(name, _mode_for(target))
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"file {path} cannot be written: {error.strerror or error}; choose another path") from None
+
+
+def _mode_for(path: Path) -> int:
+    """Permissions of the file that is replaced, or those a new one gets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -1,0 +1,33 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def parse_number(text: str | int) -> int:
+    """A decimal number, or a hexadecimal one behind ``0x``; typer also passes defaults, which are numbers already."""
+    if isinstance(text, int):
+        return text
+    try:
+        value = int(text, 16) if text.lower().startswith("0x") else int(text, 10)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number; write it in decimal or as 0x hexadecimal") from None
+    if value < 0:
+        raise typer.BadParameter(f"{text} is negative; write a number from 0 up")
+    return value
+
+
+Config = Annotated[
+    str, typer.Option("--config", metavar="NAME|FILE", help="A preset, a TOML file or a vta_config.json.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="functional|tsim", help="What executes the program.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
+ReadLatency = Annotated[
+    int | None, typer.Option("--read-latency", metavar="N", help="tsim: cycles until the memory answers (default 0).")
+]
+MaxCycles = Annotated[int | None, typer.Option("--max-cycles", metavar="N", help="tsim: give up after so many cycles.")]
+InputFile = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]

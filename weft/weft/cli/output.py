@@ -1,0 +1,40 @@
+"""Numbers for people or, with ``--json``, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(values, indent=2))
+
+
+def print_values(values: Mapping[str, Any], as_json: bool) -> None:
+    """As JSON, or one ``name: value`` a line, leaving out what is None."""
+    if as_json:
+        print_json(values)
+        return
+    for name, value in values.items():
+        if value is not None:
+            print(f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+
+
+@contextmanager
+def build_progress() -> Iterator[Any]:
+    """A callable (stage, done, total) that shows a progress bar on stderr, gone when the block ends."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,56 @@
+"""Devices by name; each one's packages are imported when it is opened."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.presets import load_config
+from weft_runtime.device import Device
+
+from .errors import UsageError
+from .extras import needs_extra
+
+
+def open_device(name: str, config: AcceleratorConfig | str | Path, **options: Any) -> Device:
+    """Open a device.
+
+    Parameters
+    ----------
+    name : str
+        One of `DEVICES`.
+    config : AcceleratorConfig, str or Path
+        The accelerator: itself, a preset's name, or a file (see `weft_hardware.presets.load_config`).
+    **options
+        Passed on to the device: ``dram`` for both, ``memory`` and ``max_cycles`` for tsim.
+
+    Raises
+    ------
+    WeftError
+        If the device does not exist, or what it needs is missing.
+    """
+    if name not in DEVICES:
+        close = difflib.get_close_matches(name, DEVICES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise UsageError(f"device {name!r} does not exist; choose one of {', '.join(DEVICES)}{hint}")
+    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    return DEVICES[name](chosen, **options)
+
+
+def _functional(config: AcceleratorConfig, **options: Any) -> Device:
+    with needs_extra("compiler", "the functional device"):
+        from weft_simulator.functional.device import FunctionalDevice
+    return FunctionalDevice(config, **options)
+
+
+def _tsim(config: AcceleratorConfig, **options: Any) -> Device:
+    with needs_extra("rtl", "the tsim device"):
+        from weft_simulator.tsim.device import TsimDevice
+    return TsimDevice(config, **options)
+
+
+DEVICES: dict[str, Callable[..., Device]] = {"functional": _functional, "tsim": _tsim}
+"""How each device is opened."""
