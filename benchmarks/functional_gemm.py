@@ -16,8 +16,8 @@ from weft_simulator.functional import FunctionalDevice
 from weft_simulator.functional.kernels import kernels, packing_for
 
 UOPS = 1024
-GEMMS = 16
-REPEATS = 7
+GEMMS = 128
+REPEATS = 9
 INSTRUCTIONS = 100_000
 
 
