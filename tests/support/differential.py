@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from support.generator import DRAM_BASE, DRAM_SIZE
+from support.generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
 from support.oracle import all_accesses, linear_order, predecessors
 from support.program import Program
 from support.reference import Machine
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Finish, Instruction, Load, Memory
 from weft_runtime.device import Bytes, Device
 from weft_runtime.dram import Dram
 
@@ -32,11 +33,8 @@ class Session:
         self.devices: list[tuple[str, Device, Dram]] = []
         self.history: list[str] = []
 
-    def dram(self) -> Dram:
-        """A memory of the size that generated programs want, for a device of this session."""
-        return Dram.zeros(DRAM_SIZE, DRAM_BASE)
-
     def attach(self, name: str, device: Device, dram: Dram) -> None:
+        """Add a device with fresh scratchpads, or one that `clearing_program` just ran on."""
         self.devices.append((name, device, dram))
 
     def run(self, program: Program, order_seed: int = 0) -> None:
@@ -66,6 +64,26 @@ class Session:
 
     def _context(self, program: Program) -> str:
         return f"{program}\nafter, on the same devices: {', '.join(self.history[:-1]) or 'nothing'}"
+
+
+def clearing_program(config: AcceleratorConfig) -> Program:
+    """Fills every scratchpad with zeros, by padding alone, so that a used device equals a fresh one."""
+    depths = {
+        Memory.UOP: config.uop_depth,
+        Memory.WGT: config.wgt_depth,
+        Memory.INP: config.inp_depth,
+        Memory.ACC: config.acc_depth,
+    }
+    loads: list[Instruction] = []
+    for memory, depth in depths.items():
+        width = min(depth, 65535)
+        loads.append(Load(memory=int(memory), x_size=width, y_pad0=1))
+        if depth > width:
+            loads.append(Load(memory=int(memory), sram=width, x_size=depth - width, y_pad0=1))
+    image = np.zeros(DRAM_SIZE, np.uint8)
+    program = Program(config, [*loads, Finish()], image, DRAM_BASE, {}, DRAM_BASE + INSN_REGION[0], "clear")
+    program.install()
+    return program
 
 
 def describe_difference(program: Program, actual: Bytes, expected: Bytes) -> str:

@@ -1,0 +1,87 @@
+"""Random legal programs leave the same bytes in the reference model, the functional simulator and the RTL.
+
+``--first-seed`` and ``--programs`` choose others; a failure prints the program and the seeds before it.
+"""
+
+import pytest
+from support.configs import CONFIGS
+from support.devices import shared_device
+from support.differential import Session, clearing_program
+from support.generator import DRAM_BASE, DRAM_SIZE, generate
+from weft_runtime.dram import Dram
+from weft_simulator.functional.device import FunctionalDevice
+
+ALL = pytest.mark.parametrize("name", CONFIGS)
+TIMINGS = pytest.mark.parametrize(
+    ("read_latency", "stall_seed"), [(0, None), (50, None), (200, None), (3, 7)], ids=["0", "50", "200", "stalls"]
+)
+
+
+def run_functional(name, seeds):
+    session = Session(CONFIGS[name])
+    for order_seed in (None, 1, 2):
+        dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
+        device = FunctionalDevice(CONFIGS[name], dram=dram, order_seed=order_seed)
+        session.attach(f"functional (order seed {order_seed})", device, dram)
+    for seed in seeds:
+        session.run(generate(CONFIGS[name], seed), order_seed=seed)
+
+
+def run_rtl(name, read_latency, stall_seed, seeds):
+    session = Session(CONFIGS[name])
+    session.attach("tsim", *shared_device("tsim", CONFIGS[name], read_latency, stall_seed))
+    session.run(clearing_program(CONFIGS[name]))
+    for seed in seeds:
+        session.run(generate(CONFIGS[name], seed), order_seed=seed)
+
+
+@ALL
+def test_functional(name, first_seed, program_count):
+    run_functional(name, range(first_seed, first_seed + program_count(30)))
+
+
+@pytest.mark.slow
+@ALL
+def test_functional_thousands(name, first_seed, program_count):
+    run_functional(name, range(first_seed + 1000, first_seed + 1000 + program_count(3000)))
+
+
+@pytest.mark.rtl
+@TIMINGS
+@ALL
+def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
+    first = first_seed + 100 * (read_latency + (stall_seed or 0))
+    run_rtl(name, read_latency, stall_seed, range(first, first + program_count(10)))
+
+
+@pytest.mark.slow
+@pytest.mark.rtl
+@TIMINGS
+@ALL
+def test_rtl_thousands(name, read_latency, stall_seed, first_seed, program_count):
+    first = first_seed + 100_000 + 10_000 * (read_latency + (stall_seed or 0))
+    run_rtl(name, read_latency, stall_seed, range(first, first + program_count(500)))
+
+
+class FlippedBit(FunctionalDevice):
+    """A device that is wrong in one bit of the last guard byte."""
+
+    def launch(self, launch):
+        report = super().launch(launch)
+        self.dram.data[-1] ^= 1
+        return report
+
+
+def test_one_wrong_bit_in_a_guard_region_is_found():
+    session = Session(CONFIGS["int4"])
+    dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
+    session.attach("flipped", FlippedBit(CONFIGS["int4"], dram=dram), dram)
+    program = generate(CONFIGS["int4"], 1)
+    with pytest.raises(AssertionError) as caught:
+        session.run(program)
+    place, before = DRAM_BASE + DRAM_SIZE - 1, int(program.image[-1])
+    first_line = str(caught.value).splitlines()[0]
+    assert first_line == (
+        f"flipped differs: 1 bytes, first at {place:#x}: {before ^ 1:#04x} instead of {before:#04x} "
+        f"(before the launch {before:#04x}); instructions that write it: []"
+    )
