@@ -1,0 +1,310 @@
+"""The compute module: its queue against the numpy model, tokens, faults and FINISH."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from support.bench import TINY, pack, seeded, simulate, unpack
+from support.reference import Machine
+from weft_hardware.encoding import encode, pack_uops
+from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
+from weft_hardware.registers import Cause, ModuleState
+from weft_hardware.rtl.compute import Compute
+from weft_hardware.rtl.signatures import ACC_READ_LATENCY
+
+UOP_BASE, ACC_BASE = 0x400, 0x1000
+PATIENCE = 4000
+"""Cycles after which something hangs."""
+
+
+class Bench:
+    """A compute module with a command queue, DRAM and neighbours that give and take tokens when told."""
+
+    def __init__(self, rng: random.Random, config=TINY) -> None:
+        self.rng = rng
+        self.config = config
+        self.dut = Compute(config)
+        self.machine = Machine(config)
+        self.machine.dram = bytearray(rng.randbytes(0x1400))
+        uops = pack_uops(
+            config,
+            [rng.randrange(4) for _ in range(64)],
+            [rng.randrange(6) for _ in range(64)],
+            [rng.randrange(4) for _ in range(64)],
+        )
+        self.machine.dram[UOP_BASE : UOP_BASE + uops.nbytes] = uops.tobytes()
+        self.machine.bases = {Memory.UOP: UOP_BASE, Memory.ACC: ACC_BASE}
+        self.machine.inp[:] = [[[rng.randint(-128, 127) for _ in r] for r in t] for t in self.machine.inp]
+        self.machine.wgt[:] = [[[rng.randint(-128, 127) for _ in r] for r in t] for t in self.machine.wgt]
+        self.pushes: list[str] = []
+
+    async def dram(self, ctx) -> None:
+        """Answers the read port, with gaps; a background process."""
+        port, width = self.dut.read, self.config.axi_bytes
+        ctx.set(port.request.ready, 1)
+        waiting: list[tuple[int, int]] = []
+        while True:
+            if waiting and self.rng.random() < 0.7:
+                data, last = waiting[0]
+                ctx.set(port.beats.payload.data, data)
+                ctx.set(port.beats.payload.last, last)
+                ctx.set(port.beats.valid, 1)
+            else:
+                ctx.set(port.beats.valid, 0)
+            *_, taken, requested, request = await ctx.tick().sample(
+                port.beats.valid & port.beats.ready, port.request.valid, port.request.payload
+            )
+            if taken:
+                waiting.pop(0)
+            if requested:
+                start, end = request.address, request.address + request.nbytes
+                beats = range(start // width * width, end, width)
+                waiting += [
+                    (int.from_bytes(self.machine.dram[b : b + width], "little"), int(b == beats[-1])) for b in beats
+                ]
+
+    async def prepare(self, ctx) -> None:
+        dut, config = self.dut, self.config
+        ctx.set(dut.base_uop, UOP_BASE)
+        ctx.set(dut.base_acc, ACC_BASE)
+        for port, tiles, bits in [
+            (dut.write_inp, self.machine.inp, config.inp_bits),
+            (dut.write_wgt, self.machine.wgt, config.wgt_bits),
+        ]:
+            ctx.set(port.enable, 1)
+            for index, tile in enumerate(tiles):
+                ctx.set(port.index, index)
+                ctx.set(port.tile, pack([int(e) for e in tile.flat], bits))
+                await ctx.tick()
+            ctx.set(port.enable, 0)
+
+    async def tokens(self, ctx) -> None:
+        """Neighbours that give and take one token now and then, and note who got one; a background process."""
+        ports = (self.dut.load_tokens, self.dut.store_tokens)
+        while True:
+            for port in ports:
+                ctx.set(port.pop.valid, self.rng.random() < 0.3)
+                ctx.set(port.push.ready, self.rng.random() < 0.3)
+            *_, prev, after = await ctx.tick().sample(*(p.push.valid & p.push.ready for p in ports))
+            self.pushes += ["prev"] * prev + ["next"] * after
+
+    def offer(self, ctx, word) -> None:
+        ctx.set(self.dut.instruction.payload, int.from_bytes(word.tobytes(), "little"))
+        ctx.set(self.dut.instruction.valid, 1)
+
+    async def run(self, ctx, instructions: list[Instruction]) -> None:
+        """Feed a queue until its last instruction retires or a fault is raised."""
+        for word in encode(instructions, self.config):
+            self.offer(ctx, word)
+            for _ in range(PATIENCE):
+                *_, taken = await ctx.tick().sample(self.dut.instruction.ready)
+                if taken or ctx.get(self.dut.fault.raised):
+                    break
+            else:
+                pytest.fail("an instruction never retires")
+            ctx.set(self.dut.instruction.valid, 0)
+            if ctx.get(self.dut.fault.raised):
+                return
+
+    async def read(self, ctx, index: int) -> list[int]:
+        port = self.dut.acc_read
+        ctx.set(port.request.valid, 1)
+        ctx.set(port.request.payload, index)
+        while not ctx.get(port.request.ready):
+            await ctx.tick()
+        await ctx.tick()
+        ctx.set(port.request.valid, 0)
+        await ctx.tick().repeat(ACC_READ_LATENCY - 1)
+        return unpack(ctx.get(port.tile), self.config.batch * self.config.block_out, self.config.acc_bits)
+
+    async def check_accumulators(self, ctx) -> None:
+        for index, tile in enumerate(self.machine.acc):
+            assert await self.read(ctx, index) == [int(e) for e in tile.flat], f"accumulator {index}"
+
+
+def random_instruction(rng: random.Random) -> Instruction:
+    flags = {n: rng.random() < 0.2 for n in ("pop_prev", "pop_next", "push_prev", "push_next")}
+    bgn = rng.randrange(TINY.uop_depth - 4)
+    loops = {
+        "uop_bgn": bgn,
+        "uop_end": bgn + rng.choice([0, 1, 2, 4]),
+        "iter_out": rng.choice([0, 1, 2, 3]),
+        "iter_in": rng.choice([1, 2, 3]),
+        "dst_out": rng.randrange(3),
+        "dst_in": rng.randrange(3),
+        "src_out": rng.randrange(3),
+        "src_in": rng.randrange(2),
+    }
+    kind = rng.choice(["gemm", "gemm", "reset", "imm", "reg", "uop", "acc"])
+    if kind in ("gemm", "reset"):
+        return Gemm(**flags, **loops, wgt_in=rng.randrange(2), reset=kind == "reset")
+    if kind in ("imm", "reg"):
+        imm = rng.choice([rng.randint(-35, 35), rng.randint(-(1 << 15), (1 << 15) - 1)])
+        return Alu(**flags, **loops, alu_op=rng.choice(list(AluOp)), use_imm=kind == "imm", imm=imm)
+    memory = Memory.UOP if kind == "uop" else Memory.ACC
+    depth = TINY.uop_depth if kind == "uop" else TINY.acc_depth
+    size = rng.choice([0, 1, 3, 5])
+    return Load(
+        **flags,
+        memory=memory,
+        sram=rng.randrange(depth - 5),
+        dram=rng.randrange(8),
+        y_size=1,
+        x_size=size,
+        x_stride=size,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_queues(seed):
+    rng = seeded(seed)
+    bench = Bench(rng)
+    fill = Load(memory=Memory.UOP, y_size=1, x_size=TINY.uop_depth, x_stride=TINY.uop_depth)
+    queue = [fill, *(random_instruction(rng) for _ in range(40))]
+    retired = len(queue)
+
+    async def testbench(ctx):
+        await bench.prepare(ctx)
+        await bench.run(ctx, queue)
+        assert not ctx.get(bench.dut.fault.raised)
+        assert ctx.get(bench.dut.status.retired) == retired
+        assert ctx.get(bench.dut.status.state) == ModuleState.IDLE
+        while ctx.get(bench.dut.busy):
+            await ctx.tick()
+        for insn in queue:
+            bench.machine.execute(insn)
+        await bench.check_accumulators(ctx)
+        assert sorted(bench.pushes) == sorted(
+            side for insn in queue for side in ("prev", "next") if getattr(insn, f"push_{side}")
+        )
+
+    simulate(bench.dut, testbench, bench.dram, bench.tokens, background=True)
+
+
+@pytest.mark.parametrize("kind", ["gemm", "alu", "load"])
+def test_a_token_says_that_the_accumulators_can_be_read(kind):
+    """A store that reads in the cycle after the push gets the new value, whichever tile was written last."""
+    bench = Bench(seeded(7))
+    fill = Load(memory=Memory.ACC, y_size=1, x_size=4, x_stride=4)
+    last = {
+        "gemm": Gemm(uop_end=1, iter_out=4, iter_in=1, dst_out=1, push_next=True),
+        "alu": Alu(uop_end=1, iter_out=4, iter_in=1, dst_out=1, alu_op=AluOp.ADD, use_imm=True, imm=5, push_next=True),
+        "load": replace(fill, dram=4, push_next=True),
+    }[kind]
+
+    async def testbench(ctx):
+        await bench.prepare(ctx)
+        await bench.run(ctx, [fill])
+        bench.offer(ctx, encode([last], bench.config)[0])
+        push = bench.dut.store_tokens.push
+        ctx.set(push.ready, 1)
+        while not ctx.get(push.valid):
+            assert ctx.get(bench.dut.busy)
+            await ctx.tick()
+        await ctx.tick()
+        bench.machine.execute(fill)
+        bench.machine.execute(last)
+        assert await bench.read(ctx, 3) == [int(e) for e in bench.machine.acc[3].flat]
+
+    simulate(bench.dut, testbench, bench.dram, background=True)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(opcode | 1 << 3 for opcode in (5, 6, 7)),
+        Store(memory=Memory.OUT, pop_prev=True),
+        Load(memory=Memory.OUT, pop_prev=True),
+        Load(memory=7, pop_prev=True),
+        *(Alu(alu_op=op, pop_prev=True) for op in (5, 6, 7)),
+    ],
+    ids=str,
+)
+def test_an_illegal_instruction_faults_after_its_pops(word):
+    bench = Bench(seeded(1))
+    dut = bench.dut
+    bits = word if isinstance(word, int) else int.from_bytes(encode([word], TINY)[0].tobytes(), "little")
+
+    async def testbench(ctx):
+        ctx.set(dut.instruction.payload, bits)
+        ctx.set(dut.instruction.valid, 1)
+        await ctx.tick().repeat(10)
+        assert not ctx.get(dut.fault.raised)
+        assert ctx.get(dut.status.state) == ModuleState.WAIT_POP_PREV
+        ctx.set(dut.load_tokens.pop.valid, 1)
+        await ctx.tick().repeat(10)
+        assert ctx.get(dut.fault.raised)
+        assert ctx.get(dut.fault.cause) == Cause.ILLEGAL_INSTRUCTION
+        assert ctx.get(dut.status.retired) == 0
+
+    simulate(dut, testbench)
+
+
+def test_an_index_outside_faults_and_nothing_follows():
+    bench = Bench(seeded(2))
+    dut = bench.dut
+    good = Gemm(uop_end=1, iter_out=1, iter_in=1)
+    bad = Gemm(uop_end=1, iter_out=2, iter_in=1, dst_out=TINY.acc_depth + 3)
+
+    async def testbench(ctx):
+        await bench.prepare(ctx)
+        await bench.run(ctx, [good, good, bad])
+        assert ctx.get(dut.fault.cause) == Cause.SCRATCHPAD_RANGE
+        assert ctx.get(dut.fault.value) == TINY.acc_depth + 3
+        ctx.set(dut.instruction.valid, 1)
+        for _ in range(30):
+            await ctx.tick()
+            assert not ctx.get(dut.instruction.ready)
+            assert ctx.get(dut.status.retired) == 2
+
+    simulate(dut, testbench, bench.dram, background=True)
+
+
+def test_a_load_that_faults_passes_its_fault_on():
+    bench = Bench(seeded(3))
+
+    async def testbench(ctx):
+        await bench.run(ctx, [Load(memory=Memory.ACC, sram=TINY.acc_depth - 1, y_size=1, x_size=2, x_stride=2)])
+        assert ctx.get(bench.dut.fault.cause) == Cause.SCRATCHPAD_RANGE
+        assert ctx.get(bench.dut.fault.value) == TINY.acc_depth
+
+    simulate(bench.dut, testbench, bench.dram, background=True)
+
+
+def test_finish_comes_once_and_after_everything_before():
+    bench = Bench(seeded(4))
+    dut = bench.dut
+    work = Gemm(uop_end=1, iter_out=3, iter_in=5, reset=True)
+    pulses = []
+
+    async def watch(ctx):
+        while True:
+            if ctx.get(dut.finished):
+                pulses.append(ctx.get(dut.status.retired))
+            await ctx.tick()
+
+    async def testbench(ctx):
+        await bench.run(ctx, [work, Finish(), work])
+        assert pulses == [1]
+
+    simulate(dut, testbench, watch, background=True)
+
+
+def test_an_instruction_of_n_steps_takes_n_cycles_and_a_constant():
+    bench = Bench(seeded(5))
+    cycles = {}
+
+    async def testbench(ctx):
+        for n in (1, 10, 100):
+            bench.offer(ctx, encode([Gemm(uop_end=1, iter_out=n, iter_in=1)], TINY)[0])
+            cycles[n] = 0
+            while not ctx.get(bench.dut.instruction.ready):
+                await ctx.tick()
+                cycles[n] += 1
+            await ctx.tick()
+            ctx.set(bench.dut.instruction.valid, 0)
+        assert {cycles[n] - n for n in cycles} == {5}
+
+    simulate(bench.dut, testbench)
