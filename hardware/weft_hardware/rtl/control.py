@@ -229,6 +229,7 @@ class ControlUnit(wiring.Component):
         m.d.sync += [
             self._raised.eq(1),
             self._busy.eq(0),
-            self._fault.eq(Cat(cause[:8], Const(unit, 8))),
+            self._fault[:8].eq(cause),
+            self._fault[8:].eq(unit),
             self._fault_value.eq(value),
         ]
