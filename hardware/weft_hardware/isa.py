@@ -11,10 +11,12 @@ Apache TVM VTA, ``include/vta/hw_spec.h`` (field order and widths, opcodes, memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import cache
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, ClassVar, get_type_hints
 
 from .config import AcceleratorConfig
@@ -210,10 +212,11 @@ class FieldPosition:
 
 
 @cache
-def declared_fields(cls: type) -> dict[str, Bits]:
+@cache
+def declared_fields(cls: type) -> Mapping[str, Bits]:
     """The encoded fields of an instruction class or of `MicroOp`, in bit order."""
     hints = get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name].__metadata__[0] for field in fields(cls)}
+    return MappingProxyType({field.name: hints[field.name].__metadata__[0] for field in fields(cls)})
 
 
 def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int, int]:
@@ -225,6 +228,7 @@ def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int
     return halves[0], halves[1]
 
 
+@cache
 @cache
 def instruction_bits(config: AcceleratorConfig) -> int:
     """Bits of an instruction: 128, or the next power of two when a deep scratchpad widens its fields."""
@@ -266,7 +270,8 @@ def scratchpad_depth(memory: Memory, config: AcceleratorConfig) -> int:
 
 
 @cache
-def layout(cls: type, config: AcceleratorConfig) -> dict[str, FieldPosition]:
+@cache
+def layout(cls: type, config: AcceleratorConfig) -> Mapping[str, FieldPosition]:
     """Bit positions of an instruction class (its opcode left out) or of `MicroOp`."""
     is_instruction = issubclass(cls, Instruction)
     offset = OPCODE_BITS if is_instruction else 0
@@ -277,7 +282,7 @@ def layout(cls: type, config: AcceleratorConfig) -> dict[str, FieldPosition]:
         width = bits.width_for(config)
         positions[name] = FieldPosition(name, offset, width, bits)
         offset += width
-    return positions
+    return MappingProxyType(positions)
 
 
 def loadable(config: AcceleratorConfig) -> frozenset[Memory]:
