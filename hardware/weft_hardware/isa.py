@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import cache
-from functools import cache
 from types import MappingProxyType
 from typing import Annotated, ClassVar, get_type_hints
 
