@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft_hardware.config import AcceleratorConfig
-from xdsl.dialects import arith, func, linalg
+from xdsl.dialects import arith, func
 from xdsl.dialects.builtin import AffineMapAttr, FunctionType, IntegerType, MemRefType, ModuleOp
+from xdsl.dialects.linalg.attrs import IteratorTypeAttr
+from xdsl.dialects.linalg.ops import FillOp, GenericOp, YieldOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.ir.affine import AffineExpr, AffineMap
 
@@ -18,8 +20,8 @@ LOOPS = ("n", "oc", "y", "x", "ic", "ky", "kx")
 
 RANK = len(LOOPS) + 3
 
-PARALLEL = linalg.IteratorTypeAttr.parallel()
-REDUCTION = linalg.IteratorTypeAttr.reduction()
+PARALLEL = IteratorTypeAttr.parallel()
+REDUCTION = IteratorTypeAttr.reduction()
 
 
 def multiply_accumulate(inp: IntegerType, wgt: IntegerType, acc: IntegerType) -> Region:
@@ -28,7 +30,7 @@ def multiply_accumulate(inp: IntegerType, wgt: IntegerType, acc: IntegerType) ->
     left, right = arith.ExtSIOp(block.args[0], acc), arith.ExtSIOp(block.args[1], acc)
     product = arith.MuliOp(left, right)
     total = arith.AddiOp(block.args[2], product)
-    block.add_ops([left, right, product, total, linalg.YieldOp(total.result)])
+    block.add_ops([left, right, product, total, YieldOp(total.result)])
     return Region(block)
 
 
@@ -44,10 +46,10 @@ def contraction_maps(task: ConvTask) -> list[AffineMap]:
     ]
 
 
-def contraction(maps: Sequence[AffineMap], inp: SSAValue, wgt: SSAValue, acc: SSAValue) -> linalg.GenericOp:
+def contraction(maps: Sequence[AffineMap], inp: SSAValue, wgt: SSAValue, acc: SSAValue) -> GenericOp:
     """The contraction of three memrefs, whole tensors in DRAM or tiles in scratchpads."""
     elements = [value.type.element_type for value in (inp, wgt, acc) if isinstance(value.type, MemRefType)]
-    return linalg.GenericOp(
+    return GenericOp(
         inputs=[inp, wgt],
         outputs=[acc],
         body=multiply_accumulate(*elements),
@@ -60,7 +62,7 @@ def zero(acc: SSAValue) -> list[Operation]:
     """Set a memref of accumulators to zero."""
     assert isinstance(acc.type, MemRefType)
     constant = arith.ConstantOp.from_int_and_width(0, acc.type.element_type)
-    return [constant, linalg.FillOp([constant.result], [acc], res=[])]
+    return [constant, FillOp([constant.result], [acc], res=[])]
 
 
 def conv_module(task: ConvTask, config: AcceleratorConfig) -> ModuleOp:

@@ -5,25 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weft_hardware.config import AcceleratorConfig
-from xdsl.dialects import linalg
 from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr, IntegerType, MemRefType
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.dialects.linalg.attrs import IteratorTypeAttr
+from xdsl.dialects.linalg.ops import GenericOp
+from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.ir.affine import AffineDimExpr, AffineExpr, AffineMap
 
 from .conv_ir import PARALLEL, REDUCTION, multiply_accumulate
 
-BodySignature = tuple[tuple[str, tuple[int, ...], str], ...]
+BodySignature = list[tuple[str, tuple[int, ...], dict[str, Attribute], list[Attribute]]]
 
 
 def body_signature(block: Block) -> BodySignature:
     """The operations of a block with their operands as numbers: equal for equal computations."""
     numbers: dict[SSAValue, int] = {argument: k for k, argument in enumerate(block.args)}
-    signature = []
+    signature: BodySignature = [("arguments", (), {}, [argument.type for argument in block.args])]
     for op in block.ops:
         operands = tuple(numbers.get(operand, -1) for operand in op.operands)
         numbers.update({result: len(numbers) + k for k, result in enumerate(op.results)})
-        signature.append((op.name, operands, ", ".join(str(r.type) for r in op.results)))
-    return tuple(signature)
+        signature.append((op.name, operands, op.properties, [result.type for result in op.results]))
+    return signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +44,11 @@ class Intrinsic:
     """
 
     maps: tuple[AffineMap, ...]
-    iterators: tuple[linalg.IteratorTypeAttr, ...]
+    iterators: tuple[IteratorTypeAttr, ...]
     tiles: tuple[MemRefType, ...]
     body: Region
 
-    def outer_maps(self, generic: linalg.GenericOp) -> ArrayAttr[AffineMapAttr] | None:
+    def outer_maps(self, generic: GenericOp) -> ArrayAttr[AffineMapAttr] | None:
         """The index maps over the dimensions outside the intrinsic if a contraction contains it, otherwise None."""
         own = self.maps[0].num_dims
         maps = [attr.data for attr in generic.indexing_maps]

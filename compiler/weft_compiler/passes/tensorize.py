@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from xdsl.context import Context
-from xdsl.dialects import arith, linalg
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import MemRefType, ModuleOp
+from xdsl.dialects.linalg.ops import FillOp, GenericOp
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -28,7 +29,7 @@ class _Contraction(RewritePattern):
     intrinsic: Intrinsic
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: linalg.GenericOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: GenericOp, rewriter: PatternRewriter) -> None:
         if not all(isinstance(operand.type, MemRefType) for operand in op.operands):
             return
         if [accel.space(operand) for operand in op.operands] != OPERAND_SPACES:
@@ -36,20 +37,20 @@ class _Contraction(RewritePattern):
         maps = self.intrinsic.outer_maps(op)
         if maps is not None:
             inp, wgt, acc = op.operands
-            rewriter.replace_op(op, accel.GemmOp(inp, wgt, acc, maps), [])
+            rewriter.replace(op, accel.GemmOp(inp, wgt, acc, maps), [])
 
 
 class _ZeroFill(RewritePattern):
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: linalg.FillOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: FillOp, rewriter: PatternRewriter) -> None:
         value, target = op.operands
         constant = value.owner
         if accel.space(target) != "acc" or not isinstance(constant, arith.ConstantOp):
             return
         if accel.constant_value(value) == 0:
-            rewriter.replace_op(op, accel.ResetOp(target), [])
+            rewriter.replace(op, accel.ResetOp(target), [])
             if not constant.result.uses:
-                rewriter.erase_op(constant)
+                rewriter.erase(constant)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import ClassVar
 from weft_hardware.isa import Memory
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects import affine, arith, func, linalg, memref, scf
+from xdsl.dialects import affine, arith, func, memref, scf
 from xdsl.dialects.builtin import AffineMapAttr, IndexType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.linalg.ops import GenericOp
 from xdsl.ir import Block, SSAValue
 from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.passes import ModulePass
@@ -117,10 +118,10 @@ class TileConvolution(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in [f for f in op.ops if isinstance(f, func.FuncOp)]:
-            for generic in [g for g in function.body.block.ops if isinstance(g, linalg.GenericOp)]:
+            for generic in [g for g in function.body.block.ops if isinstance(g, GenericOp)]:
                 self._tile(function, generic)
 
-    def _tile(self, function: func.FuncOp, generic: linalg.GenericOp) -> None:
+    def _tile(self, function: func.FuncOp, generic: GenericOp) -> None:
         source, wgt, acc = generic.operands
         rank = len(generic.indexing_maps.data[0].data.results)
         low: Sequence[int] = [0] * rank

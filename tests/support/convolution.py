@@ -1,0 +1,131 @@
+"""Convolutions in plain numpy, and lowered ones as programs in a DRAM image."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from support.program import Program
+from weft_compiler.conv_task import ConvTask
+from weft_compiler.errors import CompileError
+from weft_compiler.lowering import LoweredConv
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import decode
+from weft_runtime.device import Bytes
+
+CONFIGS = {
+    "vta": AcceleratorConfig(),
+    "odd": AcceleratorConfig(block_in=4, block_out=4, inp_depth=37, wgt_depth=21, acc_depth=19, uop_depth=16),
+    "batch2": AcceleratorConfig(
+        batch=2, block_in=8, block_out=4, inp_depth=64, wgt_depth=40, acc_depth=48, uop_depth=64
+    ),
+    "block32": AcceleratorConfig(
+        block_in=32, block_out=32, inp_depth=100, wgt_depth=50, acc_depth=60, axi_data_bits=128
+    ),
+    "shallow-queues": AcceleratorConfig(
+        block_in=4,
+        block_out=8,
+        inp_depth=37,
+        wgt_depth=21,
+        acc_depth=19,
+        uop_depth=4,
+        command_queue_depth=2,
+        token_queue_depth=1,
+    ),
+    "smallest": AcceleratorConfig(
+        block_in=4,
+        block_out=4,
+        inp_depth=4,
+        wgt_depth=4,
+        acc_depth=4,
+        uop_depth=4,
+        command_queue_depth=2,
+        token_queue_depth=1,
+    ),
+}
+"""Accelerators that stress the compiler in different ways."""
+
+
+def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
+    """The accumulators that a task must leave, with the layouts of `ConvTask`."""
+    top, left, bottom, right = task.pads
+    image = np.pad(inp.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0), (0, 0)))
+    shape = (task.n, task.oc, task.conv_oh, task.conv_ow, inp.shape[-2], wgt.shape[-2])
+    total = np.zeros(shape, np.int64)
+    for p in range(task.kh):
+        for q in range(task.kw):
+            y, x = p * task.dilation[0], q * task.dilation[1]
+            rows = slice(y, y + (task.conv_oh - 1) * task.stride[0] + 1, task.stride[0])
+            columns = slice(x, x + (task.conv_ow - 1) * task.stride[1] + 1, task.stride[1])
+            taps = wgt[:, :, p, q].astype(np.int64)
+            total += np.einsum("niyxbc,oidc->noyxbd", image[:, :, rows, columns], taps)
+    return total.astype(np.int32)
+
+
+def random_task(rng: random.Random, max_macs: int = 3000) -> ConvTask:
+    """A small convolution of any stride, dilation and padding."""
+    while True:
+        try:
+            task = ConvTask(
+                n=rng.randint(1, 2),
+                ic=rng.randint(1, 4),
+                oc=rng.randint(1, 4),
+                ih=rng.randint(1, 9),
+                iw=rng.randint(1, 9),
+                kh=rng.randint(1, 3),
+                kw=rng.randint(1, 3),
+                stride=(rng.randint(1, 3), rng.randint(1, 2)),
+                dilation=(rng.randint(1, 2), rng.randint(1, 2)),
+                pads=(rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2)),
+            )
+        except CompileError:
+            continue
+        if task.macs <= max_macs:
+            return task
+
+
+def _aligned(size: int, step: int = 4096) -> int:
+    return -(-size // step) * step
+
+
+@dataclass(frozen=True)
+class PlacedConv:
+    """A lowered convolution with random operands in a DRAM image, guard bytes around its result."""
+
+    program: Program
+    out: slice
+    expected: NDArray[np.int32]
+
+    def result(self, image: Bytes) -> NDArray[np.int32]:
+        """The accumulators in an image."""
+        return image[self.out].view(np.int32).reshape(self.expected.shape)
+
+    def untouched(self, image: Bytes) -> bool:
+        """Whether nothing but the result was written."""
+        before, after = self.program.image.copy(), image.copy()
+        before[self.out] = after[self.out] = 0
+        return bool((before == after).all())
+
+
+def place(lowered: LoweredConv, seed: int = 0) -> PlacedConv:
+    """Lay operands, micro-ops and instructions of a convolution into a DRAM image."""
+    task, config = lowered.task, lowered.config
+    rng = np.random.default_rng(seed)
+    inp = rng.integers(-128, 128, (task.n, task.ic, task.ih, task.iw, config.batch, config.block_in), np.int8)
+    wgt = rng.integers(-128, 128, (task.oc, task.ic, task.kh, task.kw, config.block_out, config.block_in), np.int8)
+    expected = convolve(task, inp, wgt)
+    inp_at = 4096
+    wgt_at = inp_at + _aligned(inp.nbytes)
+    out_at = wgt_at + _aligned(wgt.nbytes)
+    uop_at = out_at + _aligned(expected.nbytes + 64)
+    insn_at = uop_at + _aligned(lowered.uop_bytes)
+    emitted = lowered.emit(inp_at, wgt_at, out_at, uop_at)
+    image = rng.integers(0, 256, insn_at + _aligned(emitted.instructions.nbytes), np.uint8)
+    contents = {inp_at: inp, wgt_at: wgt, uop_at: emitted.uops, insn_at: emitted.instructions}
+    for address, data in contents.items():
+        raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        image[address : address + raw.size] = raw
+    program = Program(config, decode(emitted.instructions, config), image, insn_address=insn_at)
+    return PlacedConv(program, slice(out_at, out_at + expected.nbytes), expected)
