@@ -211,7 +211,6 @@ class FieldPosition:
 
 
 @cache
-@cache
 def declared_fields(cls: type) -> Mapping[str, Bits]:
     """The encoded fields of an instruction class or of `MicroOp`, in bit order."""
     hints = get_type_hints(cls, include_extras=True)
@@ -227,7 +226,6 @@ def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int
     return halves[0], halves[1]
 
 
-@cache
 @cache
 def instruction_bits(config: AcceleratorConfig) -> int:
     """Bits of an instruction: 128, or the next power of two when a deep scratchpad widens its fields."""
@@ -268,7 +266,6 @@ def scratchpad_depth(memory: Memory, config: AcceleratorConfig) -> int:
     return depths[memory]
 
 
-@cache
 @cache
 def layout(cls: type, config: AcceleratorConfig) -> Mapping[str, FieldPosition]:
     """Bit positions of an instruction class (its opcode left out) or of `MicroOp`."""
