@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,6 +169,31 @@ def _expand(steps: Column, which: Column, rows: list[list[dict[str, int]]]) -> d
     return {"step": np.repeat(steps, per_step), **{name: values[index] for name, values in flat.items()}}
 
 
+def distinct_rows(columns: Sequence[Column], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct rows of a table of ``count`` rows, given column by column.
+
+    Returns
+    -------
+    rows : array
+        The distinct rows, one column each.
+    which : array
+        For every row of the table, which distinct one it is.
+    """
+    code = np.zeros(count, np.int64)
+    size = 1
+    for column in columns:
+        low, high = int(column.min()), int(column.max())
+        if low == high:
+            continue
+        if size * (high - low + 1) >= 1 << 62:
+            distinct, code = np.unique(code, return_inverse=True)
+            size = len(distinct)
+        size *= high - low + 1
+        code = code * (high - low + 1) + (column - low)
+    _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    return np.stack([np.broadcast_to(column, count)[first] for column in columns], axis=1), which
+
+
 def gemm_rows(
     contraction: Contraction, bases: tuple[Column, Column, Column], fresh: NDArray[np.bool_], config: AcceleratorConfig
 ) -> tuple[GemmRows, MicroCode]:
@@ -184,8 +210,7 @@ def gemm_rows(
     dims = len(contraction.bounds)
     operands = (contraction.dst, contraction.src, contraction.wgt)
     keys = [*contraction.bounds, *(c for operand in operands for c in operand), *bases, fresh.astype(np.int64)]
-    table = np.stack([np.broadcast_to(c, count) for c in keys], axis=1)
-    unique, which = np.unique(table, axis=0, return_inverse=True)
+    unique, which = distinct_rows(keys, count)
     builder = MicroCodeBuilder(config)
     rows: list[list[dict[str, int]]] = []
     for key in unique.tolist():
@@ -200,6 +225,6 @@ def gemm_rows(
             program += [{"piece": piece, **_reset_columns(reset)} for piece in builder.add(reset)]
         program += [{"piece": piece, "reset": 0, **_loop_columns(kernel)} for piece in builder.add(kernel)]
         rows.append(program)
-    columns = _expand(np.arange(count), which.reshape(-1), rows)
+    columns = _expand(np.arange(count), which, rows)
     step, piece = columns.pop("step"), columns.pop("piece")
     return GemmRows(step=step, piece=piece, columns=columns), builder.build()

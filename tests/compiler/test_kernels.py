@@ -3,7 +3,7 @@ import random
 
 import numpy as np
 from support.convolution import CONFIGS
-from weft_compiler.kernels import Kernel, Loop, MicroCodeBuilder, gemm_rows, make_kernel
+from weft_compiler.kernels import Kernel, Loop, MicroCodeBuilder, distinct_rows, gemm_rows, make_kernel
 from weft_compiler.streams import Contraction
 from weft_hardware.encoding import unpack_uops
 
@@ -67,3 +67,13 @@ def test_steps_of_equal_shape_share_a_kernel_and_fresh_ones_reset_first():
     # The micro-op of a reset equals that of the sum, so each slot needs one.
     assert len(code.uops) == 2
     assert rows.piece[1] == rows.piece[2] != rows.piece[4]
+
+
+def test_distinct_rows_agree_with_numpy_even_where_values_are_huge():
+    for seed in range(20):
+        print(f"seed {seed}")
+        rng = np.random.default_rng(seed)
+        table = rng.integers(-(1 << 40), 1 << 40, (6, 4))[rng.integers(0, 6, 50)]
+        rows, which = distinct_rows(list(table.T), 50)
+        assert (rows[which] == table).all()
+        assert len(rows) == len(np.unique(table, axis=0))
