@@ -61,7 +61,8 @@ def compile(
     chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
     with needs_extra("compiler", "compiling a network"):
         from weft_compiler import compile_model
-    return compile_model(model, chosen, batch=batch, progress=progress)
+
+        return compile_model(model, chosen, batch=batch, progress=progress)
 
 
 def load(path: str | Path) -> Module:

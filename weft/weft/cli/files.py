@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,8 @@ def write_arrays(path: Path, names: Sequence[str], arrays: Sequence[NDArray]) ->
     if len(arrays) == 1:
         write_atomically(path, lambda file: np.save(file, arrays[0]))
     else:
-        write_atomically(path, lambda file: np.savez(file, **dict(zip(names, arrays, strict=True))))
+        named: dict[str, Any] = dict(zip(names, arrays, strict=True))
+        write_atomically(path, lambda file: np.savez(file, **named))
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
