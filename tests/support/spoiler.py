@@ -1,0 +1,110 @@
+"""Turns legal programs into ones that every simulator must refuse, each in the same words."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from support.program import Program
+from support.tokens import CHANNELS, pop_flag, popped, push_flag, pushed
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store
+from weft_hardware.registers import Cause
+
+
+def without_a_push(program: Program, rng: random.Random) -> Program | None:
+    """A token that is taken but never given: the program hangs. None if it has no tokens."""
+    return _without(program, rng, pushed, push_flag)
+
+
+def without_a_pop(program: Program, rng: random.Random) -> Program | None:
+    """A token that is given but never taken."""
+    return _without(program, rng, popped, pop_flag)
+
+
+def _without(program: Program, rng: random.Random, moved: Callable, flag: Callable) -> Program | None:
+    moves = [(k, c) for k, insn in enumerate(program.instructions) for c in CHANNELS if c in moved(insn)]
+    if not moves:
+        return None
+    index, channel = rng.choice(moves)
+    return _replaced(program, index, replace(program.instructions[index], **{flag(channel): False}))
+
+
+def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruction]]:
+    """Instructions that fault whatever the scratchpads hold, provided micro-op 0 and the next are zeros."""
+    c = config
+    row = {"x_size": 1, "y_size": 1}
+    once = {"iter_out": 1, "iter_in": 1, "uop_end": 1}
+    outside = {"uop_bgn": c.uop_depth, "uop_end": c.uop_depth + 1, "iter_out": 1, "iter_in": 1}
+    dst = {"dst_out": c.acc_depth - 1, "iter_out": 3, "iter_in": 1, "uop_end": 1}
+    ranges: list[Instruction] = [
+        Load(memory=int(Memory.INP), sram=c.inp_depth, **row),
+        Load(memory=int(Memory.INP), sram=c.inp_depth - 1, x_pad1=1, **row),
+        Load(memory=int(Memory.WGT), sram=65535, x_size=65535, y_pad0=15, y_size=0),
+        Load(memory=int(Memory.WGT), sram=c.wgt_depth - 1, y_pad0=1, **row),
+        Load(memory=int(Memory.ACC), sram=c.acc_depth - 2, y_pad1=2, **row),
+        Load(memory=int(Memory.UOP), sram=c.uop_depth - 1, x_pad0=1, **row),
+        Load(memory=int(Memory.INP), x_size=65535, y_size=65535),
+        Store(memory=int(Memory.OUT), sram=c.acc_depth, **row),
+        Store(memory=int(Memory.OUT), sram=c.acc_depth - 1, x_size=1, y_size=2),
+        Gemm(reset=True, **dst),
+        Gemm(**dst),
+        Gemm(src_in=c.inp_depth - 1, iter_in=3, iter_out=1, uop_end=1),
+        Gemm(wgt_out=c.wgt_depth - 1, iter_out=3, iter_in=1, uop_end=1),
+        Alu(alu_op=int(AluOp.ADD), use_imm=True, **dst),
+        Alu(alu_op=int(AluOp.MAX), src_in=c.acc_depth - 1, iter_in=3, iter_out=1, uop_end=1),
+    ]
+    if c.uop_depth < 1 << c.uop_index_bits:
+        ranges += [Gemm(**outside), Alu(use_imm=True, **outside)]
+    else:
+        ranges += [Gemm(**{**outside, "uop_bgn": c.uop_depth - 1, "uop_end": c.uop_depth + 1})]
+    illegal: list[Instruction] = [
+        Load(memory=int(Memory.OUT)),
+        Load(memory=5, **row),
+        Load(memory=7),
+        Store(memory=int(Memory.INP), **row),
+        Store(memory=int(Memory.UOP)),
+        Store(memory=int(Memory.OUT), x_pad0=1),
+        Store(memory=int(Memory.OUT), y_pad1=15, **row),
+        Alu(alu_op=5, use_imm=True, **once),
+        Alu(alu_op=7),
+    ]
+    if not c.raw_store:
+        illegal.append(Store(memory=int(Memory.ACC), **row))
+    far = (1 << 32) - 1
+    bus: list[Instruction] = [
+        Load(memory=int(Memory.INP), dram=far, **row),
+        Load(memory=int(Memory.WGT), dram=far, **row),
+        Load(memory=int(Memory.ACC), dram=far, **row),
+        Load(memory=int(Memory.UOP), dram=far, **row),
+        Store(memory=int(Memory.OUT), dram=far, **row),
+    ]
+    causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.BUS_ERROR, bus))
+    return [(cause, insn) for cause, group in causes for insn in group]
+
+
+def with_a_fault(program: Program, rng: random.Random, faulty: Instruction) -> Program | None:
+    """A faulty instruction in place of one of its queue, with that one's tokens; None if the queue is empty.
+
+    Ahead of one of the compute queue, micro-ops 0 and 1 are made zeros, so that it faults for its own reason.
+    """
+    places = [k for k, insn in enumerate(program.instructions) if insn.queue is faulty.queue]
+    if not places:
+        return None
+    index = rng.choice(places)
+    old = program.instructions[index]
+    flags = {name: getattr(old, name) for name in ("pop_prev", "pop_next", "push_prev", "push_next")}
+    spoilt = _replaced(program, index, replace(faulty, **flags))
+    if faulty.queue is Queue.COMPUTE:
+        spoilt.instructions.insert(index, Load(memory=int(Memory.UOP), x_size=2, y_pad0=1))
+        spoilt.install()
+    return spoilt
+
+
+def _replaced(program: Program, index: int, insn: Instruction) -> Program:
+    instructions = list(program.instructions)
+    instructions[index] = insn
+    changed = replace(program, instructions=instructions, image=program.image.copy(), name=f"{program.name}, spoilt")
+    changed.install()
+    return changed
