@@ -150,7 +150,9 @@ class _Assembler:
         stream = self.constant(f"{qgraph.layer_of(op)}.instructions", "device", words)
         self.steps.append(AcceleratorStep(layer, stream, len(words), (inp,), (out,)))
 
-    def tensors(self, values: Sequence[SSAValue], attributes: ArrayAttr[DictionaryAttr] | None) -> tuple[TensorInfo, ...]:
+    def tensors(
+        self, values: Sequence[SSAValue], attributes: ArrayAttr[DictionaryAttr] | None
+    ) -> tuple[TensorInfo, ...]:
         assert attributes is not None
         infos = []
         for value, described in zip(values, attributes.data, strict=True):

@@ -127,8 +127,8 @@ def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
         else:
             size = dim.dim_param or "?"
             raise CompileError(
-                f"input {info.name!r} has the dynamic dimension {size!r} at axis {axis}; only the first one, the batch, "
-                "may be symbolic, fix the others in the model"
+                f"input {info.name!r} has the dynamic dimension {size!r} at axis {axis}; only the first one, the "
+                "batch, may be symbolic, fix the others in the model"
             )
     return qgraph.tensor_type(shape, dtype)
 

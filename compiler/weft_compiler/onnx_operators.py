@@ -72,8 +72,8 @@ def _conv_geometry(node: Node, x: SSAValue, w_shape: Sequence[int]) -> tuple[dic
     images, channels = qgraph.shape_of(x)[:2]
     if groups < 1 or channels != w_shape[1] * groups or w_shape[0] % groups:
         node.refuse(
-            f"has {channels} input channels, weights of shape {tuple(w_shape)} and {groups} groups, which do not match; "
-            "correct the model"
+            f"has {channels} input channels, weights of shape {tuple(w_shape)} and {groups} groups, "
+            "which do not match; correct the model"
         )
     return window, groups, (images, w_shape[0], height, width)
 
@@ -259,7 +259,7 @@ def _add_constant(graph: Graph, node: Node, values: NDArray[Any]) -> SSAValue:
 def _quantised_parameters(
     graph: Graph, node: Node, indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], int, NDArray[Any], NDArray[Any]]:
-    """Combined scale, x_zero, w_zero and y_zero from the inputs at (x_scale, x_zero, w_scale, w_zero, y_scale, y_zero)."""
+    """Combined scale, x_zero, w_zero and y_zero; ``indices`` names the inputs that hold scale and zero of x, w and y."""
     x_scale = single(node, graph.scale(node, indices[0], "input scale"), "input scale")
     y_scale = single(node, graph.scale(node, indices[4], "output scale"), "output scale")
     scale = qgraph.combined_scale(x_scale, graph.scale(node, indices[2], "weight scale"), y_scale)

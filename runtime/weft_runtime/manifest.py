@@ -186,7 +186,9 @@ class _Reader:
         buffer = Buffer(region, fields.integer("offset"), fields.integer("nbytes"))
         size = self._regions[region]
         if buffer.offset + buffer.nbytes > size or buffer.offset % 64:
-            raise damaged(fields.path, (buffer.offset, buffer.nbytes), f"does not lie in the {size} bytes of its region")
+            raise damaged(
+                fields.path, (buffer.offset, buffer.nbytes), f"does not lie in the {size} bytes of its region"
+            )
         return buffer
 
     def _tensor(self, fields: Fields) -> TensorInfo:
@@ -232,9 +234,7 @@ class _Reader:
         count = fields.integer("count", 1)
         if count * (instruction_bits(config) // 8) != instructions.nbytes:
             raise damaged(f"{fields.path}.count", count, f"does not fill {instructions.nbytes} bytes")
-        reads, writes = (
-            tuple(self._buffer(item) for item in fields.objects(name)) for name in ("reads", "writes")
-        )
+        reads, writes = (tuple(self._buffer(item) for item in fields.objects(name)) for name in ("reads", "writes"))
         if any(buffer.region != "device" for buffer in (instructions, *reads, *writes)):
             raise damaged(fields.path, "host", "is no memory of the accelerator")
         return AcceleratorStep(layer, instructions, count, reads, writes)

@@ -222,7 +222,9 @@ def _match(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[TensorIn
     for tensor, values in _by_name(tensors, inputs):
         array = np.asarray(values)
         if array.shape != tensor.shape:
-            raise ModuleError(f"input {tensor.name!r} has shape {array.shape}, the module takes {tensor.shape}; reshape it")
+            raise ModuleError(
+                f"input {tensor.name!r} has shape {array.shape}, the module takes {tensor.shape}; reshape it"
+            )
         if array.dtype.newbyteorder("=") != np.dtype(tensor.dtype):
             raise ModuleError(
                 f"input {tensor.name!r} has type {array.dtype}, the module takes {tensor.dtype}; convert it"

@@ -368,8 +368,9 @@ class ClampOp(_UnaryOp):
 
 
 class _RequantisingOp(_QGraphOp):
-    """An integer sum and what follows: ``clamp(rne(float32(wrap32(Σ (x - x_zero)·(w - w_zero) + bias)) · scale) + y_zero, low, high)``.
+    """An integer sum, then requantisation: ``clamp(rne(float32(sum) · scale) + y_zero, low, high)``.
 
+    The sum is ``wrap32(Σ (x - x_zero) · (w - w_zero) + bias)``.
     ``scale`` is ``float32((x_scale · w_scale) / y_scale)``, one value or one for each output channel.
     """
 

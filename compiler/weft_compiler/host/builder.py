@@ -93,7 +93,9 @@ class HostFunction:
 
     # Control -----------------------------------------------------------------------------------------------
 
-    def loop(self, count: int, body: Callable[..., Sequence[SSAValue] | None], *carried: SSAValue) -> Sequence[SSAValue]:
+    def loop(
+        self, count: int, body: Callable[..., Sequence[SSAValue] | None], *carried: SSAValue
+    ) -> Sequence[SSAValue]:
         """``for k in range(count)``: ``body(k, *carried)`` gives the next carried values; returns the last ones."""
         block = Block(arg_types=[index, *(value.type for value in carried)])
         self._blocks.append(block)

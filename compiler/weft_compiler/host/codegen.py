@@ -17,7 +17,9 @@ class Target:
     features: tuple[str, ...]
 
 
-X86_64 = Target("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"))
+X86_64 = Target(
+    "x86_64-unknown-linux-gnu", "x86-64-v3", ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
+)
 """Every x86-64 since 2013. FMA is present, never used: no contraction is allowed, so each step rounds as written."""
 
 

@@ -45,8 +45,8 @@ class _FuseBias(RewritePattern):
             properties=dict(producer.properties),
             attributes=dict(producer.attributes),
         )
-        rewriter.replace_op(op, [vector, fused])
-        rewriter.erase_op(producer)
+        rewriter.replace(op, [vector, fused])
+        rewriter.erase(producer)
 
 
 @dataclass(frozen=True)

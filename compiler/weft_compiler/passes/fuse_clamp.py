@@ -20,7 +20,7 @@ class _FuseClamp(RewritePattern):
         low, high = op.low.value.data, op.high.value.data
         limits = np.iinfo(qgraph.dtype_of(op.y))
         if low <= limits.min and high >= limits.max:
-            rewriter.replace_op(op, [], [op.x])
+            rewriter.replace(op, [], [op.x])
             return
         producer = op.x.owner
         if not isinstance(producer, qgraph.QConvOp | qgraph.QDenseOp | qgraph.ClampOp) or not op.x.has_one_use():
@@ -29,7 +29,7 @@ class _FuseClamp(RewritePattern):
         first_low, first_high = producer.low.value.data, producer.high.value.data
         producer.properties["low"] = qgraph.integer(min(max(first_low, low), high))
         producer.properties["high"] = qgraph.integer(min(max(first_high, low), high))
-        rewriter.replace_op(op, [], [op.x])
+        rewriter.replace(op, [], [op.x])
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class _Pack(RewritePattern):
         new: list[Operation] = [packed, weights, sums, bias, scale, result]
         for made in new:
             made.attributes.update(op.attributes)
-        rewriter.replace_op(op, new)
+        rewriter.replace(op, new)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class _Quantise(RewritePattern):
             inputs[1], w_zero, qgraph.combined_scale(inputs[0], w_scale, output[0]), output[1], result
         )
         new.append(self._operation(producer, source.x, new[0].results[0], bias, properties, result))
-        rewriter.replace_op(op, new)
+        rewriter.replace(op, new)
 
     @staticmethod
     def _operation(

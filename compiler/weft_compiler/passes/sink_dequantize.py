@@ -71,7 +71,7 @@ def _dequantize_after(op: Operation, moved: Operation, source: qgraph.Dequantize
         properties=dict(source.properties),
         attributes=dict(source.attributes),
     )
-    rewriter.replace_op(op, [moved, after])
+    rewriter.replace(op, [moved, after])
 
 
 class _ReluOfDequantized(RewritePattern):
@@ -89,7 +89,7 @@ class _ReluOfDequantized(RewritePattern):
 
 
 class _QuantizedActivation(RewritePattern):
-    """``quantize(clip(x))`` to ``clamp(quantize(x))``: exact, because quantisation never changes the order of values."""
+    """``quantize(clip(x))`` to ``clamp(quantize(x))``: exact, because quantisation is monotone."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: qgraph.QuantizeOp, rewriter: PatternRewriter) -> None:
@@ -103,7 +103,7 @@ class _QuantizedActivation(RewritePattern):
         before.operands[0] = activation.x
         clamp = qgraph.ClampOp(before.results[0], _quantised_value(op, low), _quantised_value(op, high))
         qgraph.copy_description(activation, clamp)
-        rewriter.replace_op(op, [before, clamp])
+        rewriter.replace(op, [before, clamp])
 
 
 class _CancelPair(RewritePattern):
@@ -113,7 +113,7 @@ class _CancelPair(RewritePattern):
     def match_and_rewrite(self, op: qgraph.QuantizeOp, rewriter: PatternRewriter) -> None:
         source = _dequantized(op.x)
         if source and per_tensor(source) == per_tensor(op) and source.x.type == op.y.type:
-            rewriter.replace_op(op, [], [source.x])
+            rewriter.replace(op, [], [source.x])
 
 
 @dataclass(frozen=True)

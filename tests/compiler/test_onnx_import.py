@@ -1,0 +1,153 @@
+"""What the importer makes of a model, and the sentence it gives for each kind of bad one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.onnx_models import ModelBuilder
+from weft_compiler.dialects import qgraph
+from weft_compiler.errors import CompileError
+from weft_compiler.onnx_import import import_onnx
+from weft_compiler.onnx_operators import IMPORTERS
+from weft_compiler.passes.plan_memory import main_function
+
+
+def refusal(source: str | Path | bytes, **options: int) -> str:
+    """The sentence that an import is refused with."""
+    with pytest.raises(CompileError) as caught:
+        import_onnx(source, **options)
+    return str(caught.value)
+
+
+def relu_model(shape: list, **names: str) -> bytes:
+    b = ModelBuilder()
+    return b.build([("x", shape, np.float32)], [(b.node("Relu", ["x"], **names), shape, np.float32)])
+
+
+def test_a_symbolic_first_dimension_becomes_the_batch() -> None:
+    function = main_function(import_onnx(relu_model(["N", 3, 4]), batch=5))
+    assert qgraph.shape_of(function.body.block.args[0]) == (5, 3, 4)
+
+
+def test_names_of_nodes_and_tensors_survive() -> None:
+    function = main_function(import_onnx(relu_model([2, 3], name="activation")))
+    relu = function.body.block.first_op
+    assert relu is not None
+    assert (qgraph.layer_of(relu), qgraph.onnx_op_of(relu)) == ("activation", "Relu")
+    assert function.arg_attrs is not None
+    assert function.arg_attrs.data[0].data["name"].data == "x"  # type: ignore[attr-defined]
+
+
+def test_reshape_resolves_zero_and_minus_one() -> None:
+    b = ModelBuilder()
+    y = b.node("Reshape", ["x", b.constant(np.array([0, -1], np.int64))])
+    module = import_onnx(b.build([("x", [2, 3, 4], np.float32)], [(y, [2, 12], np.float32)]))
+    reshape = main_function(module).body.block.first_op
+    assert isinstance(reshape, qgraph.ReshapeOp)
+    assert qgraph.shape_of(reshape.y) == (2, 12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "pads"), [("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0)), ("VALID", (0,) * 4)]
+)
+def test_auto_pad(mode: str, pads: tuple[int, ...]) -> None:
+    b = ModelBuilder()
+    y = b.node("MaxPool", ["x"], kernel_shape=[2, 2], auto_pad=mode)
+    size = 4 if mode == "VALID" else 5
+    module = import_onnx(b.build([("x", [1, 1, 5, 5], np.float32)], [(y, [1, 1, size, size], np.float32)]))
+    pool = main_function(module).body.block.first_op
+    assert isinstance(pool, qgraph.MaxPoolOp)
+    assert qgraph.ints(pool.pads) == pads
+    assert qgraph.shape_of(pool.y) == (1, 1, size, size)
+
+
+def test_qlinear_conv_has_onnxruntimes_scale() -> None:
+    b = ModelBuilder()
+    zero = b.constant(np.int8(0))
+    scales = np.array([0.1, 0.3], np.float32)
+    x_scale, y_scale = np.float32(0.7), np.float32(0.013)
+    weights = b.constant(np.ones((2, 1, 1, 1), np.int8))
+    inputs = ["x", b.constant(x_scale), zero, weights, b.constant(scales), b.constant(np.zeros(2, np.int8))]
+    y = b.node("QLinearConv", [*inputs, b.constant(y_scale), zero])
+    module = import_onnx(b.build([("x", [1, 1, 2, 2], np.int8)], [(y, [1, 2, 2, 2], np.int8)]))
+    conv = next(op for op in module.walk() if isinstance(op, qgraph.QConvOp))
+    assert qgraph.array(conv.scale).tobytes() == ((x_scale * scales) / y_scale).astype(np.float32).tobytes()
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "missing.onnx"
+    assert refusal(path) == f"{path} cannot be read: No such file or directory; check the path"
+
+
+def test_bytes_that_are_no_protobuf(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"\xff" * 100)
+    assert refusal(path) == f"{path} is not an ONNX file (100 bytes do not parse); export it again"
+
+
+def test_a_truncated_model() -> None:
+    model = relu_model([1, 2])
+    for length in range(0, len(model), 7):
+        assert refusal(model[:length]).endswith("export it again")
+
+
+def test_an_unsupported_node_is_named() -> None:
+    b = ModelBuilder()
+    model = b.build([("x", [1, 2], np.float32)], [(b.node("Softmax", ["x"], name="last"), [1, 2], np.float32)])
+    assert refusal(model) == (
+        "node 'last' (Softmax) is not supported; cut the model before it or express it with the supported operators "
+        + ", ".join(sorted(IMPORTERS))
+    )
+
+
+def test_a_dynamic_dimension_is_named() -> None:
+    assert refusal(relu_model(["N", "length"])) == (
+        "input 'x' has the dynamic dimension 'length' at axis 1; only the first one, the batch, may be symbolic, "
+        "fix the others in the model"
+    )
+
+
+def test_a_batch_of_zero() -> None:
+    assert refusal(relu_model(["N", 1]), batch=0) == "batch = 0 is no batch size; choose 1 or more"
+
+
+def test_an_input_type_without_tensors() -> None:
+    b = ModelBuilder()
+    model = b.build([("x", [2], np.int64)], [(b.node("Identity", ["x"]), [2], np.int64)])
+    assert refusal(model) == "input 'x' has type int64; use float32, int8 or uint8"
+
+
+def test_a_scale_that_is_not_positive() -> None:
+    b = ModelBuilder()
+    y = b.quantize("x", -1.0, np.int8(0))
+    model = b.build([("x", [2], np.float32)], [(y, [2], np.int8)])
+    assert refusal(model) == (
+        "node 'quantizelinear0' (QuantizeLinear) has scale = [-1.], which is not positive float32; "
+        "quantise the model again"
+    )
+
+
+def test_weights_computed_at_run_time() -> None:
+    b = ModelBuilder()
+    zero, scale = b.constant(np.uint8(0)), b.constant(np.float32(1))
+    y = b.node("QLinearMatMul", ["x", scale, zero, "w", scale, zero, scale, zero], name="product")
+    model = b.build([("x", [2, 2], np.uint8), ("w", [2, 2], np.uint8)], [(y, [2, 2], np.uint8)])
+    assert refusal(model) == (
+        "node 'product' (QLinearMatMul) computes its weights at run time; make weights a constant of the model"
+    )
+
+
+def test_a_window_that_does_not_fit() -> None:
+    b = ModelBuilder()
+    y = b.node("MaxPool", ["x"], name="pool", kernel_shape=[4, 4])
+    model = b.build([("x", [1, 1, 3, 3], np.float32)], [(y, [1, 1, 1, 1], np.float32)])
+    assert refusal(model) == "node 'pool' (MaxPool) has a 4×4 window that does not fit its 3×3 input; enlarge it"
+
+
+def test_a_scaled_gemm() -> None:
+    b = ModelBuilder()
+    y = b.node("Gemm", ["x", b.constant(np.ones((2, 2), np.float32))], name="dense", alpha=0.5)
+    model = b.build([("x", [1, 2], np.float32)], [(y, [1, 2], np.float32)])
+    assert refusal(model) == "node 'dense' (Gemm) has alpha = 0.5; only alpha = 1 is supported, fold it away"

@@ -1,0 +1,191 @@
+"""Sessions on a device that computes nothing: order, copies, checks of inputs."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from weft_compiler.host.codegen import compile_ir
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime import host_functions
+from weft_runtime.device import Bytes, Device, Launch, RunReport
+from weft_runtime.dram import Dram
+from weft_runtime.errors import ModuleError
+from weft_runtime.module import Module
+from weft_runtime.module_model import (
+    AcceleratorStep,
+    Buffer,
+    Constant,
+    HostStep,
+    Layer,
+    ModuleContent,
+    TensorInfo,
+)
+from weft_runtime.session import Session
+
+IR = """
+define void @increment(ptr %buffers) {
+  %x = load ptr, ptr %buffers
+  %second = getelementptr ptr, ptr %buffers, i64 1
+  %y = load ptr, ptr %second
+  %v = load i32, ptr %x
+  %w = add i32 %v, 1
+  store i32 %w, ptr %y
+  ret void
+}
+"""
+X, SENT, BACK, Y = Buffer("host", 0, 4), Buffer("device", 64, 4), Buffer("device", 128, 4), Buffer("host", 64, 4)
+STREAM = Buffer("device", 0, 16)
+
+
+class DoublingDevice(Device):
+    """Every launch stores twice the number at offset 64 of the region at offset 128."""
+
+    def __init__(self, config: AcceleratorConfig = AcceleratorConfig()) -> None:  # noqa: B008, frozen
+        self.config = config
+        self.memory = Dram.zeros(1 << 16)
+        self.launches: list[Launch] = []
+
+    def allocate(self, nbytes: int) -> int:
+        return self.memory.allocate(nbytes)
+
+    def free(self, address: int) -> None:
+        self.memory.free(address)
+
+    def write(self, address: int, data: Bytes) -> None:
+        self.memory.view(address, data.size)[:] = data
+
+    def read(self, address: int, nbytes: int) -> Bytes:
+        return self.memory.view(address, nbytes).copy()
+
+    def launch(self, launch: Launch) -> RunReport:
+        self.launches.append(launch)
+        base = launch.insn_address
+        value = self.read(base + 64, 4).view("<i4")
+        self.write(base + 128, (value * 2).astype("<i4").view(np.uint8))
+        return RunReport(cycles=7, instructions=launch.insn_count)
+
+
+@pytest.fixture(scope="module")
+def content() -> ModuleContent:
+    """``y = 2 · (x + 1) + 1`` for one int32."""
+    return ModuleContent(
+        config=AcceleratorConfig(),
+        inputs=(TensorInfo("x", (1,), "int32", X),),
+        outputs=(TensorInfo("y", (1,), "int32", Y),),
+        region_bytes={"device": 192, "host": 128},
+        constants=(Constant("stream", STREAM, bytes(16)),),
+        layers=(Layer("a", "Add", "host", "it adds", 0), Layer("b", "Mul", "accelerator", "", 5)),
+        steps=(
+            HostStep(0, "increment", (X, SENT)),
+            AcceleratorStep(1, STREAM, 1, (SENT,), (BACK,)),
+            HostStep(1, "increment", (BACK, Y)),
+        ),
+        host_code=(compile_ir(IR),),
+    )
+
+
+def value(number: int) -> np.ndarray:
+    return np.array([number], np.int32)
+
+
+def refusal(call: Any, *arguments: Any) -> str:
+    with pytest.raises(ModuleError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_steps_run_in_order(content: ModuleContent) -> None:
+    device = DoublingDevice()
+    with Session(Module(content), device) as session:
+        for number in (0, 20, -5):
+            assert session.run(value(number)) == [2 * (number + 1) + 1]
+    assert len(device.launches) == 3
+
+
+def test_module_run_leaves_no_memory_behind(content: ModuleContent) -> None:
+    device = DoublingDevice()
+    first = device.allocate(1 << 15)
+    device.free(first)
+    assert Module(content).run(device, {"x": value(1)}) == [5]
+    assert device.allocate(1 << 15) == first
+
+
+def test_the_profile_names_layers_cycles_and_macs(content: ModuleContent) -> None:
+    with Session(Module(content), DoublingDevice()) as session:
+        session.run(value(1))
+        a, b = session.last_profile
+    assert (a.name, a.placement, a.reason, a.cycles) == ("a", "host", "it adds", None)
+    assert (b.name, b.placement, b.macs, b.cycles) == ("b", "accelerator", 5, 7)
+    assert a.host_seconds > 0
+
+
+def test_run_many_splits_and_joins(content: ModuleContent) -> None:
+    with Session(Module(content), DoublingDevice()) as session:
+        y = session.run_many(np.arange(5, dtype=np.int32))
+    assert np.asarray(y).tolist() == [3, 5, 7, 9, 11]
+
+
+def test_another_cpu_compiles_the_ir(content: ModuleContent) -> None:
+    foreign = replace(content.host_code[0], features=("no-such-feature",), object=b"")
+    with Session(Module(replace(content, host_code=(foreign,))), DoublingDevice()) as session:
+        assert session.run(value(3)) == [9]
+
+
+def test_another_configuration_is_refused(content: ModuleContent) -> None:
+    device = DoublingDevice(AcceleratorConfig(inp_depth=64))
+    assert refusal(Session, Module(content), device) == (
+        "module was compiled for inp_depth = 2048, the device has inp_depth = 64; "
+        "compile the model for the device's configuration"
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({"z": value(1)}, "input 'z' is none of the model's: x; correct the name"),
+        ({}, "input 'x' is missing; pass all of x"),
+        ([value(1), value(2)], "2 inputs were passed, the model takes 1: x"),
+        (np.zeros((2, 1), np.int32), "input 'x' has shape (2, 1), the module takes (1,); reshape it"),
+        (np.zeros(1, np.float32), "input 'x' has type float32, the module takes int32; convert it"),
+    ],
+)
+def test_inputs_that_do_not_fit(content: ModuleContent, inputs: Any, sentence: str) -> None:
+    with Session(Module(content), DoublingDevice()) as session:
+        assert refusal(session.run, inputs) == sentence
+
+
+def test_a_closed_session(content: ModuleContent) -> None:
+    session = Session(Module(content), DoublingDevice())
+    session.close()
+    assert refusal(session.run, value(1)) == "session is closed; open a new one"
+
+
+def test_a_function_that_is_not_there(content: ModuleContent) -> None:
+    wrong = replace(content, steps=(HostStep(0, "decrement", (X, Y)),))
+    assert refusal(Session, Module(wrong), DoublingDevice()) == (
+        "module has no host function 'decrement'; compile the model again"
+    )
+
+
+def test_host_code_that_does_not_compile(content: ModuleContent) -> None:
+    broken = replace(content.host_code[0], features=("no-such-feature",), ir=b"nonsense")
+    text = refusal(Session, Module(replace(content, host_code=(broken,))), DoublingDevice())
+    assert text.startswith("module's host code does not compile (")
+
+
+def test_without_llvmlite(content: ModuleContent, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def blocked(name: str, *rest: Any, **options: Any) -> Any:
+        if name.startswith("llvmlite"):
+            raise ImportError(name)
+        return real(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", blocked)
+    assert refusal(host_functions.HostFunctions, content.host_code, ["increment"]) == (
+        "module has host code, which needs llvmlite, and llvmlite is not installed; pip install 'weft[compiler]'"
+    )
