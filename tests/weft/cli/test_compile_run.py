@@ -1,0 +1,78 @@
+"""``weft compile``, ``run`` and ``disasm`` on the digit reader, and what they say about wrong files."""
+
+import json
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from support.command import weft
+from weft.models import digits_heldout, digits_onnx
+
+for package in ("onnx", "llvmlite", "xdsl"):
+    pytest.importorskip(package, reason=f"needs {package}")
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    path = tmp_path_factory.mktemp("module") / "digits.weft"
+    result = weft("compile", files("weft.models").joinpath("digits.onnx"), "-o", path, "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["layers_on_accelerator"] == 4
+    return path
+
+
+def test_run(module, tmp_path):
+    images, labels = digits_heldout()
+    np.save(tmp_path / "in.npy", images[:5])
+    result = weft("run", module, "--input", tmp_path / "in.npy", "--output", tmp_path / "out.npy", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["shapes"] == [[5, 10]]
+    assert np.load(tmp_path / "out.npy").argmax(1).tolist() == labels[:5].tolist()
+
+
+def test_disasm_shows_every_launch(module):
+    result = weft("disasm", module)
+    assert result.code == 0, result.err
+    headings = [line for line in result.out.splitlines() if not line.startswith(" ")]
+    assert {line.split(":")[0] for line in headings} == {"conv1", "conv2", "conv3", "dense"}
+    assert "illegal" not in result.out
+
+
+def test_truncated_module(module, tmp_path):
+    broken = tmp_path / "broken.weft"
+    broken.write_bytes(module.read_bytes()[:-100])
+    np.save(tmp_path / "in.npy", np.zeros((1, 1, 8, 8), np.float32))
+    result = weft("run", broken, "--input", tmp_path / "in.npy", "--output", tmp_path / "out.npy")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"weft: module file {broken} is truncated or not a .weft file")
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_wrong_inputs(module, tmp_path):
+    text, shape = tmp_path / "text.npy", tmp_path / "shape.npy"
+    text.write_text("no array")
+    np.save(shape, np.zeros((1, 1, 9, 8), np.float32))
+    for path, words in ((text, "holds no array"), (shape, "has shape (1, 1, 9, 8)")):
+        result = weft("run", module, "--input", path, "--output", tmp_path / "out.npy")
+        assert (result.code, result.out) == (2, "")
+        assert words in result.err
+        assert result.err.count("\n") == 1
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_corrupt_model(tmp_path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(digits_onnx()[:1000])
+    result = weft("compile", model, "-o", tmp_path / "out.weft")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("weft: ")
+    assert result.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [model]
+
+
+def test_help_of_every_verb():
+    for verb in ("compile", "run", "exec", "disasm", "config", "verilog", "demo"):
+        result = weft(verb, "--help")
+        assert (result.code, result.err) == (0, "")
+        assert "Usage: weft" in result.out
