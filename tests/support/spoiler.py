@@ -6,10 +6,12 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from support.generator import ARENA, DRAM_BASE
 from support.program import Program
 from support.tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store
+from weft_hardware.isa import tile_bytes as isa_tile_bytes
 from weft_hardware.registers import Cause
 
 
@@ -80,6 +82,11 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         Load(memory=int(Memory.UOP), dram=far, **row),
         Store(memory=int(Memory.OUT), dram=far, **row),
     ]
+    # Beyond the last address that the bus has; its low bits alone would name a tile of the arena.
+    beyond = (1 << c.axi_addr_bits) + DRAM_BASE + ARENA[0]
+    for cls, memory in ((Load, Memory.INP), (Load, Memory.WGT), (Load, Memory.ACC), (Store, Memory.OUT)):
+        if beyond // isa_tile_bytes(memory, c) <= far:
+            bus.append(cls(memory=int(memory), dram=beyond // isa_tile_bytes(memory, c), **row))
     causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.BUS_ERROR, bus))
     return [(cause, insn) for cause, group in causes for insn in group]
 
