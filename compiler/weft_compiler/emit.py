@@ -163,6 +163,21 @@ class Emitter:
         transfers = (*self.streams.loads, self.streams.store)
         return [*self._compute_rows(), *(self._transfer_rows(t, k) for k, t in enumerate(transfers))]
 
+    def check(self) -> None:
+        """Refuse now, not at the first `emit`, what instructions cannot express.
+
+        Raises
+        ------
+        CompileError
+            If padding or strides exceed the DMA's fields.
+        """
+        _ = self.rows
+
+    @property
+    def instruction_count(self) -> int:
+        """Instructions of the program, FINISH included."""
+        return sum(len(rows.slot) for rows in self.rows) + 1
+
     @cached_property
     def placement(self) -> tuple[Column, dict[str, NDArray[np.bool_]]]:
         """Each row's place in the program, and its dependency flags; rows are those of `rows`, one after another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from weft_hardware.isa import Memory
@@ -16,6 +17,8 @@ from .dialects import accel
 from .passes.insert_tokens import enclosing_loops, slot_count
 from .passes.tile_convolution import coefficients
 from .streams import Column, Contraction, Streams, Transfer
+
+OneOp = TypeVar("OneOp", bound=Operation)
 
 MEMORIES = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC}
 
@@ -117,7 +120,7 @@ def _contraction(op: accel.GemmOp, value: _Evaluator) -> Contraction:
     return Contraction(bounds=tuple(bounds[d] for d in sorted(bounds)), dst=acc, src=inp, wgt=wgt)
 
 
-def _only(operations: list[Operation], cls: type) -> Operation:
+def _only(operations: list[Operation], cls: type[OneOp]) -> OneOp:
     found = [op for op in operations if isinstance(op, cls)]
     assert len(found) == 1, f"{len(found)} operations {cls.name}, a tile program has one"
     return found[0]
@@ -129,9 +132,6 @@ def extract_streams(module: ModuleOp) -> Streams:
     operations = list(function.walk())
     gemm, reset = _only(operations, accel.GemmOp), _only(operations, accel.ResetOp)
     store = _only(operations, accel.StoreOp)
-    assert isinstance(gemm, accel.GemmOp)
-    assert isinstance(reset, accel.ResetOp)
-    assert isinstance(store, accel.StoreOp)
     loops = enclosing_loops(gemm)
     assert enclosing_loops(reset) == enclosing_loops(store), "a tile is reset and stored at different levels"
     value = _Evaluator(loops)

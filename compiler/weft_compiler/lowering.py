@@ -87,5 +87,5 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
         module.verify()
         stages[step.name] = module.clone()
     emitter = Emitter(extract_streams(module), config)
-    emitter.rows  # noqa: B018, refuses here what the instructions cannot express
+    emitter.check()
     return LoweredConv(task, config, tiling, emitter, stages)

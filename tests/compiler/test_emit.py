@@ -64,3 +64,8 @@ def test_weights_that_stay_are_loaded_once():
     loads = Counter(insn.memory for insn in instructions if isinstance(insn, Load))
     assert loads[Memory.WGT] == 1
     assert loads[Memory.INP] > 1
+
+
+def test_the_instructions_are_counted_before_they_are_emitted():
+    lowered = lower_conv(TASK, CONFIG)
+    assert lowered.emitter.instruction_count == len(program())
