@@ -259,7 +259,7 @@ def _add_constant(graph: Graph, node: Node, values: NDArray[Any]) -> SSAValue:
 def _quantised_parameters(
     graph: Graph, node: Node, indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], int, NDArray[Any], NDArray[Any]]:
-    """Combined scale, x_zero, w_zero and y_zero; ``indices`` names the inputs that hold scale and zero of x, w and y."""
+    """Combined scale, x_zero, w_zero, y_zero; ``indices`` names the inputs with scale and zero of x, w and y."""
     x_scale = single(node, graph.scale(node, indices[0], "input scale"), "input scale")
     y_scale = single(node, graph.scale(node, indices[4], "output scale"), "output scale")
     scale = qgraph.combined_scale(x_scale, graph.scale(node, indices[2], "weight scale"), y_scale)

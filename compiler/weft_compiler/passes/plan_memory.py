@@ -64,7 +64,8 @@ def place_of(value: SSAValue) -> Buffer:
     value = storage_of(value)
     if isinstance(value, BlockArgument):
         function = value.block.parent_op()
-        assert isinstance(function, FuncOp) and function.arg_attrs is not None
+        assert isinstance(function, FuncOp)
+        assert function.arg_attrs is not None
         attribute = function.arg_attrs.data[value.index].data[PLACE]
     else:
         assert isinstance(value.owner, Operation)
@@ -132,5 +133,6 @@ class PlanMemory(ModulePass):
             attributes[value.index] = DictionaryAttr({**attributes[value.index].data, PLACE: place})
             function.properties["arg_attrs"] = ArrayAttr(attributes)
         else:
-            assert isinstance(value.owner, Operation) and not isinstance(value.owner, ReturnOp)
+            assert isinstance(value.owner, Operation)
+            assert not isinstance(value.owner, ReturnOp)
             value.owner.attributes[PLACE] = place

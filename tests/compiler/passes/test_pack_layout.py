@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from support.qgraph_ir import apply, function, outline
+from weft_compiler.dialects import qgraph
+from weft_compiler.passes.pack_layout import PackLayout
+from weft_compiler.passes.place import Place
+from weft_hardware.config import AcceleratorConfig
+from xdsl.dialects.builtin import ModuleOp
+
+CONFIG = AcceleratorConfig(batch=2)
+WEIGHTS = np.random.default_rng(5).integers(-128, 128, (20, 18, 3, 2)).astype(np.int8)
+
+
+def convolution(dtype: type, zero: int, pads: tuple[int, int, int, int]) -> ModuleOp:
+    """3 images of 18 channels, 20 output channels, weights `WEIGHTS`, bias 7."""
+    x_type = qgraph.tensor_type((3, 18, 6, 5), dtype)
+    size = (6 + pads[0] + pads[2] - 2, 5 + pads[1] + pads[3] - 1)
+    y_type = qgraph.tensor_type((3, 20, *size), np.int8)
+
+    def body(emit, x):
+        w, bias = emit(qgraph.ConstantOp(WEIGHTS)), emit(qgraph.ConstantOp(np.full(20, 7, np.int32)))
+        properties = qgraph.requantising_properties(zero, [0], [0.1], -3, y_type)
+        properties |= {**qgraph.window_properties((1, 1), pads, (1, 1)), "groups": qgraph.integer(1)}
+        return emit(qgraph.QConvOp(x, w, bias, properties, y_type))
+
+    return apply(Place(CONFIG), function([x_type], body))
+
+
+def only(module: ModuleOp, kind: type):
+    (found,) = [op for op in module.walk() if isinstance(op, kind)]
+    return found
+
+
+def test_a_convolution_becomes_pack_accumulate_requantize() -> None:
+    module = apply(PackLayout(CONFIG), convolution(np.int8, 0, (1, 0, 1, 0)))
+    assert outline(module) == [
+        "v0 = pack(a0)",
+        "v1 = accumulate(v0, const)",
+        "v2 = requantize(v1, const, const)",
+        "return v2",
+    ]
+    sums = only(module, qgraph.AccumulateOp)
+    assert qgraph.shape_of(sums.x) == (2, 2, 6, 5, 2, 16)
+    assert qgraph.shape_of(sums.y) == (2, 2, 6, 4, 2, 16)
+    assert qgraph.ints(sums.pads) == (1, 0, 1, 0)
+    assert only(module, qgraph.RequantizeOp).bias.owner.values.tolist() == [7] * 20
+
+
+def test_weights_are_packed_and_padded_with_zeros() -> None:
+    packed = only(apply(PackLayout(CONFIG), convolution(np.int8, 0, (0,) * 4)), qgraph.AccumulateOp).w.owner.values
+    assert packed.shape == (2, 2, 3, 2, 16, 16)
+    for o, c in [(0, 0), (15, 17), (16, 3), (19, 17)]:
+        assert packed[o // 16, c // 16, :, :, o % 16, c % 16].tolist() == WEIGHTS[o, c].tolist()
+    assert not packed[1, :, :, :, 4:].any()
+    assert not packed[:, 1, :, :, :, 2:].any()
+
+
+@pytest.mark.parametrize(("dtype", "zero", "shift", "rest"), [(np.int8, 5, 0, 5), (np.uint8, 3, 128, -125)])
+def test_a_zero_point_moves_into_the_padding_and_the_bias(dtype: type, zero: int, shift: int, rest: int) -> None:
+    module = apply(PackLayout(CONFIG), convolution(dtype, zero, (1, 2, 3, 4)))
+    pack, sums = only(module, qgraph.PackOp), only(module, qgraph.AccumulateOp)
+    assert (pack.shift.value.data, pack.pad_value.value.data) == (shift, rest)
+    assert qgraph.ints(pack.pads) == (1, 2, 3, 4)
+    assert qgraph.ints(sums.pads) == (0, 0, 0, 0)
+    assert qgraph.shape_of(pack.y)[2:4] == (6 + 4, 5 + 6)
+    expected = 7 - rest * WEIGHTS.astype(int).sum(axis=(1, 2, 3))
+    assert only(module, qgraph.RequantizeOp).bias.owner.values.tolist() == expected.tolist()
+
+
+def test_a_middle_zero_point_leaves_the_padding_to_the_dma() -> None:
+    module = apply(PackLayout(CONFIG), convolution(np.uint8, 128, (1, 1, 1, 1)))
+    assert qgraph.ints(only(module, qgraph.AccumulateOp).pads) == (1, 1, 1, 1)
+    assert qgraph.ints(only(module, qgraph.PackOp).pads) == (0, 0, 0, 0)
+
+
+def test_padding_too_wide_for_the_dma_is_written_by_the_packer() -> None:
+    module = apply(PackLayout(CONFIG), convolution(np.int8, 0, (0, 40, 0, 40)))
+    sums, pack = only(module, qgraph.AccumulateOp), only(module, qgraph.PackOp)
+    written, left = qgraph.ints(pack.pads), qgraph.ints(sums.pads)
+    assert tuple(a + b for a, b in zip(written, left, strict=True)) == (0, 40, 0, 40)
+    assert pack.pad_value.value.data == 0
+
+
+def test_a_dense_layer_lays_its_rows_along_the_width() -> None:
+    x_type, y_type = qgraph.tensor_type((5, 20), np.int8), qgraph.tensor_type((5, 3), np.int8)
+
+    def body(emit, x):
+        w = emit(qgraph.ConstantOp(np.ones((3, 20), np.int8)))
+        return emit(qgraph.QDenseOp(x, w, None, qgraph.requantising_properties(0, [0], [0.1], 0, y_type), y_type))
+
+    module = apply(PackLayout(CONFIG), apply(Place(CONFIG), function([x_type], body)))
+    assert qgraph.shape_of(only(module, qgraph.PackOp).y) == (1, 2, 1, 3, 2, 16)
+    assert qgraph.shape_of(only(module, qgraph.AccumulateOp).y) == (1, 1, 1, 3, 2, 16)
+
+
+def test_what_stays_on_the_host_is_left_alone() -> None:
+    module = convolution(np.int8, 0, (0,) * 4)
+    slow = AcceleratorConfig(raw_store=False)
+    apply(Place(slow), module)
+    before = outline(module)
+    assert outline(apply(PackLayout(slow), module)) == before
