@@ -1,9 +1,12 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 from support.convolution import CONFIGS, place
+from support.oracle import judge
 from support.tokens import CHANNELS, popped, pushed
 from weft_compiler.conv_task import ConvTask
+from weft_compiler.emit import COMPUTE_PHASE, LOAD_PHASE, STORE_PHASE, Emitter
 from weft_compiler.lowering import lower_conv
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Gemm, Instruction, Load, Memory, Queue, Store
@@ -69,3 +72,26 @@ def test_weights_that_stay_are_loaded_once():
 def test_the_instructions_are_counted_before_they_are_emitted():
     lowered = lower_conv(TASK, CONFIG)
     assert lowered.emitter.instruction_count == len(program())
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        ((LOAD_PHASE, "push_next"), (COMPUTE_PHASE, "pop_prev")),
+        ((COMPUTE_PHASE, "push_prev"), (LOAD_PHASE, "pop_next")),
+        ((COMPUTE_PHASE, "push_next"), (STORE_PHASE, "pop_prev")),
+        ((STORE_PHASE, "push_prev"), (COMPUTE_PHASE, "pop_next")),
+    ],
+    ids=["load to compute", "compute to load", "compute to store", "store to compute"],
+)
+def test_without_any_one_kind_of_token_the_program_races(edge, monkeypatch):
+    whole = Emitter.flags.func
+
+    def without(self: Emitter):
+        flags = whole(self)
+        for phase, name in edge:
+            flags[phase][name] = np.zeros_like(flags[phase][name])
+        return flags
+
+    monkeypatch.setattr(Emitter, "flags", property(without))
+    assert judge(place(lower_conv(TASK, CONFIG)).program).races
