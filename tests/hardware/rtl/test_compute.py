@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from support.bench import TINY, pack, seeded, simulate, unpack
+from support.bench import TINY, pack, seeded, signed, simulate, unpack
 from support.reference import Machine
 from weft_hardware.encoding import encode, pack_uops
 from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
@@ -36,8 +36,8 @@ class Bench:
         )
         self.machine.dram[UOP_BASE : UOP_BASE + uops.nbytes] = uops.tobytes()
         self.machine.bases = {Memory.UOP: UOP_BASE, Memory.ACC: ACC_BASE}
-        self.machine.inp[:] = [[[rng.randint(-128, 127) for _ in r] for r in t] for t in self.machine.inp]
-        self.machine.wgt[:] = [[[rng.randint(-128, 127) for _ in r] for r in t] for t in self.machine.wgt]
+        for tiles, bits in ((self.machine.inp, config.inp_bits), (self.machine.wgt, config.wgt_bits)):
+            tiles.flat = [signed(rng.getrandbits(bits), bits) for _ in range(tiles.size)]
         self.pushes: list[str] = []
 
     async def dram(self, ctx) -> None:
@@ -120,7 +120,7 @@ class Bench:
         return unpack(ctx.get(port.tile), self.config.batch * self.config.block_out, self.config.acc_bits)
 
     async def check_accumulators(self, ctx) -> None:
-        for index, tile in enumerate(self.machine.acc):
+        for index, tile in enumerate(self.machine.acc[: TINY.acc_depth]):
             assert await self.read(ctx, index) == [int(e) for e in tile.flat], f"accumulator {index}"
 
 
@@ -157,10 +157,19 @@ def random_instruction(rng: random.Random) -> Instruction:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_random_queues(seed):
+CONFIGS = {
+    "tiny": TINY,
+    "int4 by int16, batch 2, AXI 128": replace(TINY, batch=2, block_out=8, inp_bits=4, wgt_bits=16, axi_data_bits=128),
+    "64-bit micro-ops": replace(TINY, acc_depth=2049, inp_depth=2100, wgt_depth=1025),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [("tiny", 0), ("tiny", 1), ("tiny", 2), *((name, 3) for name in list(CONFIGS)[1:])]
+)
+def test_random_queues(name, seed):
     rng = seeded(seed)
-    bench = Bench(rng)
+    bench = Bench(rng, CONFIGS[name])
     fill = Load(memory=Memory.UOP, y_size=1, x_size=TINY.uop_depth, x_stride=TINY.uop_depth)
     queue = [fill, *(random_instruction(rng) for _ in range(40))]
     retired = len(queue)
