@@ -1,0 +1,71 @@
+"""The digit reader from its ONNX file to a module, on the functional device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.ort import reference
+from weft.models import digits_heldout, digits_onnx
+from weft_compiler import compile_model
+from weft_compiler.errors import CompileError
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.module import Module
+from weft_runtime.session import Session
+from weft_simulator.functional.device import FunctionalDevice
+
+VTA = AcceleratorConfig()
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_digit_reader_gives_onnxruntimes_bytes(batch: int, tmp_path: Path) -> None:
+    images = digits_heldout()[0][:13]
+    path = tmp_path / "digits.weft"
+    compile_model(digits_onnx(), VTA, batch=batch).save(path)
+    with FunctionalDevice(VTA) as device, Session(Module.load(path), device) as session:
+        logits = session.run_many(images)
+    assert isinstance(logits, np.ndarray)
+    assert logits.tobytes() == reference(digits_onnx(), {"image": images})[0].tobytes()
+
+
+def test_the_layer_table_of_the_digit_reader() -> None:
+    layers = compile_model(digits_onnx(), VTA).content.layers
+    assert [(layer.name, layer.op, layer.placement, layer.macs) for layer in layers] == [
+        ("image_QuantizeLinear", "QuantizeLinear", "host", 0),
+        ("conv1", "Conv", "accelerator", 8 * 8 * 16 * 9),
+        ("conv2", "Conv", "accelerator", 8 * 8 * 24 * 16 * 9),
+        ("pool", "MaxPool", "host", 0),
+        ("conv3", "Conv", "accelerator", 4 * 4 * 32 * 24 * 9),
+        ("flatten", "Flatten", "host", 0),
+        ("dense", "Gemm", "accelerator", 512 * 10),
+        ("logits_DequantizeLinear", "DequantizeLinear", "host", 0),
+    ]
+    assert all(bool(layer.reason) == (layer.placement == "host") for layer in layers)
+
+
+def test_compiling_twice_gives_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.weft", "b.weft"):
+        compile_model(digits_onnx(), VTA).save(tmp_path / name)
+    assert (tmp_path / "a.weft").read_bytes() == (tmp_path / "b.weft").read_bytes()
+
+
+def test_progress_counts_every_stage() -> None:
+    seen: list[tuple[str, int, int]] = []
+    compile_model(digits_onnx(), VTA, progress=lambda *stage: seen.append(stage))
+    assert [done for _, done, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for *_, total in seen} == {len(seen)}
+    assert (seen[0][0], seen[-1][0]) == ("import", "assemble")
+
+
+def test_a_damaged_model_never_escapes_as_another_error() -> None:
+    data = digits_onnx()
+    rng = np.random.default_rng(11)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for position in rng.integers(0, len(data), 3):
+            damaged[position] = int(rng.integers(256))
+        try:
+            compile_model(bytes(damaged), VTA)
+        except CompileError as error:
+            assert "\n" not in str(error)
