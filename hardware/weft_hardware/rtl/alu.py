@@ -31,7 +31,8 @@ class VectorAlu(wiring.Component):
     """``result[i][j] = op(a[i][j], b[i][j])``, combinational, wrapped at the accumulator's width.
 
     Combinational because the result of one step may be an operand of the next: the loop through the forwarding
-    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`.
+    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`. Without
+    ``enable`` the result is zero.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

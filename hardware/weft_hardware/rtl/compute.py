@@ -24,7 +24,8 @@ class Compute(wiring.Component):
     GEMM and ALU take `sequencer.Sequencer`'s cycles, then `datapath.DATAPATH_LATENCY` to drain. One that pushes no
     token retires when its last step is issued, since nothing can go wrong with it any more: the next GEMM or ALU
     follows it through the pipeline, whose forwarding keeps the order. One that pushes, every LOAD and FINISH wait until
-    the pipeline is empty. So a token always says that what came before it can be read.
+    the pipeline is empty. So a token always says that what came before it can be read. A GEMM of n steps without tokens
+    holds the queue's head for n + 6 cycles.
 
     An illegal instruction or an index outside raises ``fault``; the instruction never retires, so nothing follows it.
 
