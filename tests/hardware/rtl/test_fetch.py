@@ -1,0 +1,109 @@
+"""Fetch: routing, order, any start, beats narrower and wider than an instruction, a full queue, bus errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.bench import TINY, seeded, simulate
+from support.range_memory import RangeReader
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory, Opcode, instruction_bytes
+from weft_hardware.registers import Cause
+from weft_hardware.rtl.fetch import BUFFER_BYTES, Fetch
+
+DRAM_BYTES = 1 << 13
+CONFIGS = {
+    "two beats": TINY,
+    "one beat": replace(TINY, axi_data_bits=128),
+    "four a beat": replace(TINY, axi_data_bits=512),
+    "256-bit instructions, two a beat": replace(TINY, inp_depth=65536, acc_depth=65536, axi_data_bits=512),
+    "256-bit instructions, four beats": replace(TINY, inp_depth=65536, acc_depth=65536),
+}
+
+
+def queue_of(word: int) -> str:
+    opcode, memory = word & 7, word >> 7 & 7
+    if opcode == Opcode.STORE:
+        return "store"
+    return "load" if opcode == Opcode.LOAD and memory in (Memory.INP, Memory.WGT) else "compute"
+
+
+async def run(ctx, dut, reader, rng, address, count, ready, cycles):
+    """Start a fetch; returns each queue's words after it is done, or after some cycles."""
+    ctx.set(dut.address, address)
+    ctx.set(dut.count, count)
+    ctx.set(dut.start, 1)
+    got: dict[str, list[int]] = {"load": [], "compute": [], "store": []}
+    for _ in range(cycles):
+        reader.step(ctx, dut.read)
+        for name, words in got.items():
+            queue = getattr(dut, name)
+            ctx.set(queue.ready, rng.random() < ready)
+            if ctx.get(queue.valid) and ctx.get(queue.ready):
+                words.append(ctx.get(queue.payload))
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        if ctx.get(dut.done):
+            break
+    return got
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_instruction_reaches_its_queue(name):
+    config, rng = CONFIGS[name], seeded(21)
+    size, dut = instruction_bytes(config), Fetch(config)
+    data = rng.randbytes(DRAM_BYTES)
+
+    async def testbench(ctx):
+        for count in (1, 2, 3, 7, 60):
+            first = rng.randrange(40)
+            words = [int.from_bytes(data[k * size : (k + 1) * size], "little") for k in range(first, first + count)]
+            reader = RangeReader(config, data, rng, latency=rng.choice((0, 50)), stall=rng.choice((0, 0.3)))
+            got = await run(ctx, dut, reader, rng, first * size, count, rng.choice((1.0, 0.5)), 5000)
+            assert ctx.get(dut.done)
+            for queue, found in got.items():
+                assert found == [word for word in words if queue_of(word) == queue]
+            assert reader.outstanding == 0
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("name", ["two beats", "four a beat"])
+def test_a_full_queue_blocks_fetch_but_not_the_bus(name):
+    config, rng = CONFIGS[name], seeded(22)
+    dut = Fetch(config)
+
+    async def testbench(ctx):
+        reader = RangeReader(config, bytes(DRAM_BYTES), rng)
+        await run(ctx, dut, reader, rng, 0, 200, 0.0, 400)
+        assert (ctx.get(dut.done), ctx.get(dut.waiting)) == (0, 1)
+        assert reader.outstanding == 0, "beats were requested that fetch cannot take"
+        assert sum(nbytes for _, nbytes in reader.requests) <= BUFFER_BYTES + 64
+
+    simulate(dut, testbench)
+
+
+def test_bus_error_is_a_fault():
+    config: AcceleratorConfig = TINY
+    rng, dut = seeded(23), Fetch(config)
+
+    async def testbench(ctx):
+        reader = RangeReader(config, bytes(DRAM_BYTES), rng, bad_beat=40)
+        got = await run(ctx, dut, reader, rng, 0, 10, 1.0, 200)
+        assert (ctx.get(dut.fault.raised), ctx.get(dut.fault.cause)) == (1, Cause.BUS_ERROR)
+        assert sum(map(len, got.values())) == 2
+
+    simulate(dut, testbench)
+
+
+def test_program_beyond_the_address_space():
+    rng, dut = seeded(24), Fetch(TINY)
+
+    async def testbench(ctx):
+        reader = RangeReader(TINY, bytes(DRAM_BYTES), rng)
+        await run(ctx, dut, reader, rng, (1 << 32) - 32, 3, 1.0, 50)
+        assert reader.requests == []
+        assert (ctx.get(dut.fault.raised), ctx.get(dut.fault.cause)) == (1, Cause.BUS_ERROR)
+
+    simulate(dut, testbench)
