@@ -122,7 +122,7 @@ class _Builder:
         self.instructions: list[Instruction] = []
         self.accesses: list[Accesses] = []
         self.tokens = _Tokens()
-        self.buffers = {memory: self._cut(depth) for memory, depth in self._depths().items()}
+        self.buffers = self._cut()
         self.program = self._image()
         self.tracker = AccessTracker(self.program)
         self.loaded: list[tuple[int, int]] = []  # ranges of the micro-op buffer with known content
@@ -133,13 +133,18 @@ class _Builder:
 
     # Memory --------------------------------------------------------------------------------------------------
 
-    def _cut(self, depth: int) -> list[tuple[int, int]]:
-        """Two to five ranges (start, length) of a scratchpad that instructions contend for, its ends among them."""
-        rng = self.rng
-        size = min(depth // 2, rng.choice((1, 2, 4, 16, 48)))
-        starts = [0, depth - size, *(rng.randrange(depth - size + 1) for _ in range(rng.randrange(4)))]
-        rng.shuffle(starts)
-        return [(start, size) for start in starts]
+    def _cut(self) -> dict[Memory, list[tuple[int, int]]]:
+        """Ranges (start, length) of each scratchpad that instructions contend for, its ends among them.
+
+        Some ranges have the same start in all, so that a micro-op's source means something to GEMM and ALU alike.
+        """
+        rng, depths = self.rng, self._depths()
+        size = min(min(depths.values()) // 2, rng.choice((1, 2, 4, 16, 48)))
+        shared = [rng.randrange(min(depths.values()) - size + 1) for _ in range(rng.randrange(3))]
+        ranges = {memory: [(start, size) for start in (0, depth - size, *shared)] for memory, depth in depths.items()}
+        for entries in ranges.values():
+            rng.shuffle(entries)
+        return ranges
 
     def _image(self) -> Program:
         rng = self.rng
@@ -278,7 +283,7 @@ class _Builder:
         if slack < 0:
             return None
         if rng.random() < 0.8:
-            slack = min(slack, 24)
+            slack = min(slack, rng.choice((4, 24)))
         steps = []
         for trips in (loops["iter_out"], loops["iter_in"]):
             if trips <= 1:
@@ -348,6 +353,27 @@ class _Builder:
             else:
                 self.add(Alu(**loops, **steps, alu_op=rng.choice(list(AluOp)), imm=rng.choice(IMMEDIATES)))
 
+    def fill(self) -> None:
+        """Data for every range of inputs and weights and some tiles behind it, so that products are not all zero."""
+        for memory in (Memory.INP, Memory.WGT):
+            for start, length in self.buffers[memory]:
+                tiles = min(length + 4, self.tracker.depths[memory] - start)
+                dram = self._dram_tile(memory, tiles, self._source())
+                self.add(Load(memory=int(memory), sram=start, dram=dram, x_size=tiles, y_size=1))
+
+    def dump(self) -> None:
+        """Store the accumulators that were written since the start, so that what the program did can be seen."""
+        written = 0
+        for entry in self.accesses:
+            written |= entry.writes.get("acc", 0)
+        memory = Memory.ACC if self.config.raw_store else Memory.OUT
+        region = self._half(lower=False)
+        tiles_left = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
+        for start, length in _runs(written, gap=8)[:8]:
+            tiles = min(length, tiles_left)
+            dram = self._dram_tile(memory, tiles, region)
+            self.add(Store(memory=int(memory), sram=start, dram=dram, x_size=tiles, y_size=1))
+
     # Order ---------------------------------------------------------------------------------------------------
 
     def add(self, insn: Instruction) -> None:
@@ -414,10 +440,14 @@ class _Builder:
         rng, length = self.rng, self.style.length
         finish_at = rng.randrange(length) if rng.random() < 0.1 else length
         steps = self._pipeline() if self.style.pipelined else self._mixture()
+        if rng.random() < 0.7:
+            self.fill()
         for k in range(length):
             if k == finish_at:
                 self.add(Finish())
             next(steps)()
+        if rng.random() < 0.8:
+            self.dump()
         if finish_at == length:
             self.add(Finish())
         flagged = [replace(insn, **flags) for insn, flags in zip(self.instructions, self.tokens.flags, strict=True)]
@@ -451,3 +481,14 @@ class _Builder:
         weights = (4, 3, 2, 2, 5, 5, 4, 1)
         while True:
             yield self.rng.choices(kinds, weights)[0]
+
+
+def _runs(mask: int, gap: int) -> list[tuple[int, int]]:
+    """The ranges (start, length) that cover the bits of a mask, those closer than ``gap`` joined."""
+    runs: list[tuple[int, int]] = []
+    for index in np.flatnonzero(np.array([bit == "1" for bit in reversed(f"{mask:b}")])).tolist():
+        if runs and index - sum(runs[-1]) < gap:
+            runs[-1] = (runs[-1][0], index + 1 - runs[-1][0])
+        else:
+            runs.append((index, 1))
+    return runs

@@ -1,0 +1,118 @@
+"""The generator covers the instruction set: each feature turns up in a few hundred programs, and what runs is seen."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from support.accesses import AccessTracker
+from support.configs import CONFIGS
+from support.generator import generate
+from support.oracle import linear_order, predecessors
+from support.reference import Machine
+from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Memory, MemoryInstruction, Store
+
+
+def memory_features(insn, depth):
+    name = f"{type(insn).__name__} {Memory(insn.memory).name}"
+    pads = (insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
+    rows = insn.y_pad0 + insn.y_size + insn.y_pad1
+    tiles = (insn.x_pad0 + insn.x_size + insn.x_pad1) * rows
+    yield name
+    yield from (f"{name} {what}" for what, holds in {
+        "without columns": insn.x_size == 0,
+        "rows of padding only": insn.x_size > 0 and insn.y_size == 0 and rows > 0,
+        "no rows": insn.x_size > 0 and rows == 0,
+        "padding": any(pads) and insn.x_size * insn.y_size > 0,
+        "a pitch over the row": insn.y_size > 1 and insn.x_stride > insn.x_size,
+        "overlapping rows": insn.y_size > 1 and insn.x_stride < insn.x_size,
+        "up to the last tile": tiles > 0 and insn.sram + tiles == depth,
+        "the whole scratchpad": tiles == depth,
+    }.items() if holds)  # fmt: skip
+
+
+def loop_features(insn, uops):
+    name = type(insn).__name__ if isinstance(insn, Gemm) else f"{AluOp(insn.alu_op).name} {insn.use_imm}"
+    if not (insn.iter_out and insn.iter_in):
+        yield f"{type(insn).__name__} zero iterations"
+    elif insn.uop_bgn >= insn.uop_end:
+        yield f"{type(insn).__name__} no micro-ops"
+    else:
+        yield name
+        if isinstance(insn, Gemm):
+            yield f"Gemm reset {insn.reset}"
+        dst = uops[0, insn.uop_bgn : insn.uop_end]
+        last = {}
+        for k, d in enumerate(dst.tolist()):
+            if d in last and k - last[d] <= 6:
+                yield f"{type(insn).__name__} hazard at distance {k - last[d]}"
+            last[d] = k
+        if insn.iter_out > 1 and insn.iter_in > 1:
+            yield f"{type(insn).__name__} both loops"
+        if insn.uop_bgn >= 2048:
+            yield "micro-ops beyond 2048"
+
+
+def features(program):
+    tracker = AccessTracker(program)
+    for insn in program.instructions:
+        tracker.of(insn)
+        if isinstance(insn, MemoryInstruction):
+            yield from memory_features(insn, tracker.depths[Memory(insn.memory)])
+        elif isinstance(insn, (Gemm, Alu)):
+            yield from loop_features(insn, tracker.columns)
+    if not isinstance(program.instructions[-1], Finish):
+        yield "instructions behind FINISH"
+
+
+def expected_features():
+    loads = [f"Load {m}" for m in ("UOP", "WGT", "INP", "ACC")]
+    stores = ["Store OUT", "Store ACC"]
+    wanted = {*loads, *stores, "instructions behind FINISH", "micro-ops beyond 2048"}
+    for what in ("without columns", "rows of padding only", "padding", "a pitch over the row", "overlapping rows"):
+        wanted |= {f"{load} {what}" for load in loads}
+    wanted |= {f"{name} up to the last tile" for name in loads + stores}
+    wanted |= {f"{name} the whole scratchpad" for name in ("Load INP", "Load ACC")}
+    wanted |= {f"{store} {what}" for store in stores for what in ("a pitch over the row", "overlapping rows")}
+    wanted |= {"Store OUT without columns", "Store OUT no rows", "Load INP no rows"}
+    wanted |= {f"{op.name} {imm}" for op in AluOp for imm in (False, True)}
+    for name in ("Gemm", "Alu"):
+        wanted |= {f"{name} zero iterations", f"{name} no micro-ops", f"{name} both loops"}
+        wanted |= {f"{name} hazard at distance {d}" for d in range(1, 7)}
+    return wanted | {"Gemm reset True", "Gemm reset False"}
+
+
+def test_every_feature_turns_up():
+    seen = Counter(feature for seed in range(400) for feature in set(features(generate(CONFIGS["vta"], seed))))
+    assert expected_features() - seen.keys() == set()
+
+
+class Skipping(Machine):
+    """A machine that leaves one instruction out."""
+
+    def __init__(self, config, skipped):
+        super().__init__(config)
+        self.skipped = skipped
+
+    def execute(self, insn):
+        if insn is not self.skipped:
+            super().execute(insn)
+
+
+@pytest.mark.parametrize("name", ["batch2", "narrow"])
+def test_what_instructions_do_is_seen(name):
+    """Leave one instruction out, and DRAM differs for a good part of them: nearly all stores, many of the others."""
+    config = CONFIGS[name]
+    runs, seen = Counter(), Counter()
+    for seed in range(12):
+        program = generate(config, seed)
+        order = linear_order(predecessors(program.instructions))
+        expected = Machine(config).run(program, order)
+        for insn in program.instructions:
+            kind = type(insn)
+            if kind not in (Gemm, Alu, Store) or (kind is Gemm and insn.reset):
+                continue
+            runs[kind] += 1
+            seen[kind] += not np.array_equal(Skipping(config, insn).run(program, order), expected)
+    assert seen[Store] / runs[Store] > 0.85
+    assert seen[Alu] / runs[Alu] > 0.25
+    assert seen[Gemm] / runs[Gemm] > 0.25
