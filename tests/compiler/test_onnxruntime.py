@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from support.onnx_models import Case, random_conv, random_dense, random_max_pool
+from support.onnx_models import (
+    Case,
+    random_bias_addition,
+    random_conv,
+    random_dense,
+    random_max_pool,
+    random_residual,
+)
 from support.ort import reference
 from weft_compiler import compile_model
 from weft_hardware.config import AcceleratorConfig
@@ -44,6 +51,19 @@ def test_dense_layers(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_max_pools(seed: int) -> None:
     assert check(random_max_pool(seed), VTA) == "host"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bias_that_is_a_node_of_its_own(seed: int) -> None:
+    case = random_bias_addition(seed)
+    check(case, VTA)
+    layers = compile_model(case.model, VTA).content.layers
+    assert [layer.op for layer in layers if layer.placement == "accelerator"] in (["MatMul"], ["Conv"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_of_two_tensors(seed: int) -> None:
+    check(random_residual(seed), VTA)
 
 
 @pytest.mark.parametrize("seed", range(100, 108))

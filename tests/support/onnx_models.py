@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
@@ -21,7 +21,7 @@ class ModelBuilder:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
 
-    def constant(self, values: NDArray[Any]) -> str:
+    def constant(self, values: ArrayLike) -> str:
         name = f"constant{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.asarray(values), name))
         return name
@@ -34,15 +34,15 @@ class ModelBuilder:
         self.nodes.append(helper.make_node(op, list(inputs), [result], name=name, domain=domain, **attributes))
         return result
 
-    def quantize(self, x: str, scale: float, zero: NDArray[Any]) -> str:
+    def quantize(self, x: str, scale: float, zero: ArrayLike) -> str:
         return self.node("QuantizeLinear", [x, self.constant(np.float32(scale)), self.constant(zero)])
 
-    def dequantize(self, x: str, scale: Any, zero: NDArray[Any], axis: int = 0) -> str:
+    def dequantize(self, x: str, scale: ArrayLike, zero: ArrayLike, axis: int = 0) -> str:
         axis_attribute = {"axis": axis} if np.ndim(scale) else {}
         inputs = [x, self.constant(np.asarray(scale, np.float32)), self.constant(zero)]
         return self.node("DequantizeLinear", inputs, **axis_attribute)
 
-    def pair(self, x: str, scale: float, zero: NDArray[Any]) -> str:
+    def pair(self, x: str, scale: float, zero: ArrayLike) -> str:
         """``dequantize(quantize(x))``."""
         return self.dequantize(self.quantize(x, scale, zero), scale, zero)
 
@@ -180,3 +180,39 @@ def random_max_pool(seed: int) -> Case:
     model = b.build([("x", shape, np.float32)], [(y, ("n", "c", "h", "w"), dtype)])
     values = rng.uniform(-3, 3, shape).astype(np.float32)
     return Case(model, {"x": values}, f"max-pool {shape} k={kernel} s={strides} p={pads} ceil={ceil}")
+
+
+def _sum_case(rng: np.random.Generator, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], bias: Any) -> Case:
+    """``op(x, w) + bias`` between quantisers, the bias in units of the sum."""
+    b = ModelBuilder()
+    dtype = np.uint8 if rng.random() < 0.5 else np.int8
+    x = b.pair("x", 0.03, _zero(rng, dtype))
+    w = b.dequantize(b.constant(rng.integers(-128, 128, w_shape).astype(np.int8)), 0.01, np.int8(0))
+    bias_scale = np.float32(0.03) * np.float32(0.01)
+    y = b.node("Add", [b.node(op, [x, w]), b.dequantize(b.constant(bias), bias_scale, np.int32(0))])
+    y = b.quantize(y, 0.8, _zero(rng, dtype))
+    dimensions = [f"d{k}" for k in range(len(x_shape))]
+    model = b.build([("x", x_shape, np.float32)], [(y, dimensions, dtype)])
+    return Case(model, {"x": rng.uniform(-3, 3, x_shape).astype(np.float32)}, f"{op} {x_shape} and Add")
+
+
+def random_bias_addition(seed: int) -> Case:
+    """A MatMul or Conv whose bias is a node of its own."""
+    rng = np.random.default_rng(seed)
+    outputs = int(rng.integers(1, 40))
+    bias = rng.integers(-4000, 4000, outputs).astype(np.int32)
+    if rng.random() < 0.5:
+        return _sum_case(rng, "MatMul", (5, 33), (33, outputs), bias)
+    return _sum_case(rng, "Conv", (2, 7, 6, 6), (outputs, 7, 3, 3), bias.reshape(1, -1, 1, 1))
+
+
+def random_residual(seed: int) -> Case:
+    """The sum of two quantised tensors of different scales."""
+    rng = np.random.default_rng(seed)
+    b = ModelBuilder()
+    dtype = np.uint8 if rng.random() < 0.5 else np.int8
+    shape = (3, 100)
+    y = b.node("Add", [b.pair("x", 0.03, _zero(rng, dtype)), b.pair("z", 0.05, _zero(rng, dtype))])
+    y = b.quantize(y, 0.07, _zero(rng, dtype))
+    model = b.build([("x", shape, np.float32), ("z", shape, np.float32)], [(y, shape, dtype)])
+    return Case(model, {name: rng.uniform(-3, 3, shape).astype(np.float32) for name in ("x", "z")}, "add")

@@ -45,7 +45,7 @@ def apply(step: ModulePass, module: ModuleOp) -> ModuleOp:
 def outline(module: ModuleOp) -> list[str]:
     """One line an operation: ``v2 = relu(v1)``; arguments are a0, a1 …, constants are left out."""
     block = main_function(module).body.block
-    names = {argument: f"a{k}" for k, argument in enumerate(block.args)}
+    names: dict[SSAValue, str] = {argument: f"a{k}" for k, argument in enumerate(block.args)}
     lines = []
     for op in block.ops:
         if isinstance(op, qgraph.ConstantOp):
