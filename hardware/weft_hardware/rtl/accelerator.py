@@ -65,7 +65,7 @@ class Accelerator(wiring.Component):
             queue = fifo.SyncFIFOBuffered(width=instruction_bits(self._config), depth=self._config.command_queue_depth)
             m.submodules[f"queue_{name}"] = queue
             dispatched: stream.Interface = getattr(fetch, name)
-            head: stream.Interface = module.instruction  # type: ignore[attr-defined]
+            head: stream.Interface = module.instruction
             m.d.comb += [
                 queue.w_data.eq(dispatched.payload),
                 queue.w_en.eq(dispatched.valid),
@@ -97,7 +97,7 @@ class Accelerator(wiring.Component):
         m.submodules.reads = reads = ReadEngine(config, len(READ_CLIENTS))
         m.submodules.writes = writes = WriteEngine(config)
         for n, name in enumerate(READ_CLIENTS):
-            wiring.connect(m, clients[name].read, getattr(reads, f"client_{n}"))  # type: ignore[attr-defined]
+            wiring.connect(m, clients[name].read, getattr(reads, f"client_{n}"))
             m.d.comb += [
                 getattr(control, f"failed_{name}").eq(getattr(reads, f"failed_{n}")),
                 getattr(control, f"failed_address_{name}").eq(getattr(reads, f"failed_address_{n}")),
@@ -116,9 +116,9 @@ class Accelerator(wiring.Component):
     def _connect_control(self, m: Module, units: dict[str, wiring.Component]) -> None:
         control, fetch, compute = self._control, units["fetch"], units["compute"]
         for name, unit in units.items():
-            wiring.connect(m, unit.fault, getattr(control, f"fault_{name}"))  # type: ignore[attr-defined]
+            wiring.connect(m, unit.fault, getattr(control, f"fault_{name}"))
             if name != "fetch":
-                wiring.connect(m, unit.status, getattr(control, f"status_{name}"))  # type: ignore[attr-defined]
+                wiring.connect(m, unit.status, getattr(control, f"status_{name}"))
         m.d.comb += [
             fetch.start.eq(control.start),
             fetch.address.eq(control.insn_address),
