@@ -27,9 +27,9 @@ def run_functional(name, seeds):
         session.run(generate(CONFIGS[name], seed), order_seed=seed)
 
 
-def run_rtl(name, read_latency, stall_seed, seeds):
+def run_rtl(name, seeds, **timing):
     session = Session(CONFIGS[name])
-    session.attach("tsim", *shared_device("tsim", CONFIGS[name], read_latency, stall_seed))
+    session.attach(f"tsim ({timing})", *shared_device("tsim", CONFIGS[name], **timing))
     session.run(clearing_program(CONFIGS[name]))
     for seed in seeds:
         session.run(generate(CONFIGS[name], seed), order_seed=seed)
@@ -51,7 +51,22 @@ def test_functional_thousands(name, first_seed, program_count):
 @ALL
 def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
     first = first_seed + 100 * (read_latency + (stall_seed or 0))
-    run_rtl(name, read_latency, stall_seed, range(first, first + program_count(10)))
+    run_rtl(name, range(first, first + program_count(40)), read_latency=read_latency, stall_seed=stall_seed)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", ["batch2", "int4", "narrow", "deep"])
+@pytest.mark.parametrize(
+    "timing",
+    [
+        {"write_latency": 60, "stall_seed": 1, "stall_percent": 10},
+        {"read_latency": 5, "write_latency": 5, "stall_seed": 2, "stall_percent": 85},
+        {"read_latency": 20, "stall_seed": 3, "out_of_order": True},
+    ],
+    ids=["late answers", "mostly stalled", "out of order"],
+)
+def test_rtl_with_an_awkward_memory(name, timing, first_seed, program_count):
+    run_rtl(name, range(first_seed + 50, first_seed + 50 + program_count(20)), **timing)
 
 
 @pytest.mark.slow
@@ -60,7 +75,7 @@ def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
 @ALL
 def test_rtl_thousands(name, read_latency, stall_seed, first_seed, program_count):
     first = first_seed + 100_000 + 10_000 * (read_latency + (stall_seed or 0))
-    run_rtl(name, read_latency, stall_seed, range(first, first + program_count(500)))
+    run_rtl(name, range(first, first + program_count(500)), read_latency=read_latency, stall_seed=stall_seed)
 
 
 class FlippedBit(FunctionalDevice):

@@ -16,9 +16,12 @@ KINDS = [pytest.param("functional"), pytest.param("tsim", marks=pytest.mark.rtl)
 
 @cache
 def shared_device(
-    kind: str, config: AcceleratorConfig, read_latency: int = 0, stall_seed: int | None = None
+    kind: str, config: AcceleratorConfig, read_latency: int = 0, stall_seed: int | None = None, **timing: int | bool
 ) -> tuple[Device, Dram]:
-    """A device and its memory of `DRAM_SIZE` bytes; whatever ran before left its scratchpads as they are."""
+    """A device and its memory of `DRAM_SIZE` bytes; whatever ran before left its scratchpads as they are.
+
+    The timing is that of the RTL's memory, see `weft_simulator.tsim.model.MemoryTiming`.
+    """
     dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
     if kind == "functional":
         from weft_simulator.functional.device import FunctionalDevice
@@ -29,5 +32,5 @@ def shared_device(
     from weft_simulator.tsim.device import TsimDevice
     from weft_simulator.tsim.model import MemoryTiming
 
-    memory = MemoryTiming(read_latency=read_latency, stall_seed=stall_seed)
+    memory = MemoryTiming(read_latency=read_latency, stall_seed=stall_seed, **timing)
     return TsimDevice(config, dram=dram, memory=memory, max_cycles=5_000_000), dram
