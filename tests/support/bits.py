@@ -7,6 +7,7 @@ widens a field, the fields above it move up within their half.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Alu, Finish, Gemm, Instruction, Load, Store
@@ -35,6 +36,7 @@ def _index_bits(depth: int) -> int:
     return bits
 
 
+@cache
 def widths(config: AcceleratorConfig) -> dict[str, int]:
     """Widths of the fields that depend on a depth."""
     acc = max(11, _index_bits(config.acc_depth))
@@ -50,6 +52,7 @@ def _sized(fields: list[str], config: AcceleratorConfig) -> list[tuple[str, int]
     return [(name, known[width] if width in known else int(width)) for name, width in pairs]
 
 
+@cache
 def instruction_bytes(config: AcceleratorConfig) -> int:
     """16, or more once a half outgrows 64 bits."""
     longest = max(sum(w for _, w in _sized(half, config)) for halves in HALVES.values() for half in halves)
@@ -59,12 +62,14 @@ def instruction_bytes(config: AcceleratorConfig) -> int:
     return half_bits // 4
 
 
+@cache
 def uop_bytes(config: AcceleratorConfig) -> int:
     """4, or 8 once the three indices outgrow 32 bits."""
     known = widths(config)
     return 4 if known["acc"] + known["src"] + known["wgt"] <= 32 else 8
 
 
+@cache
 def field_positions(cls: type[Instruction], config: AcceleratorConfig) -> dict[str, tuple[int, int]]:
     """Offset and width of each field, ``opcode`` among them."""
     positions = {}
