@@ -23,7 +23,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from .accelerated import lowered
-from .conv_task import ConvTask, PoolWindow
+from .conv_task import ConvTask
 from .dialects import qgraph
 from .errors import CompileError
 from .host import elementwise, layout, windows
@@ -56,8 +56,8 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
 }
 """The host kernel of every operation, and the constants it reads beside its operands."""
 
-MAX_DEVICE_BYTES = 1 << 31
-"""Bytes of accelerator memory that one module may take."""
+MAX_REGION_BYTES = 1 << 31
+"""Bytes that each region of one module may take."""
 
 
 def task_of(op: qgraph.AccumulateOp) -> ConvTask:
@@ -65,7 +65,6 @@ def task_of(op: qgraph.AccumulateOp) -> ConvTask:
     n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
     oc, _, kh, kw, _, _ = qgraph.shape_of(op.w)
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
-    kernel, steps = qgraph.ints(op.pool_kernel), qgraph.ints(op.pool_strides)
     return ConvTask(
         n=n,
         ic=ic,
@@ -77,7 +76,6 @@ def task_of(op: qgraph.AccumulateOp) -> ConvTask:
         stride=(strides[0], strides[1]),
         dilation=(dilations[0], dilations[1]),
         pads=(pads[0], pads[1], pads[2], pads[3]),
-        pool=PoolWindow(kernel=(kernel[0], kernel[1]), stride=(steps[0], steps[1])) if kernel else None,
     )
 
 
@@ -180,9 +178,9 @@ def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
         else:
             assembler.operation(op)
     for region, size in assembler.region_bytes.items():
-        if size > MAX_DEVICE_BYTES:
+        if size > MAX_REGION_BYTES:
             raise CompileError(
-                f"the {region} region takes {size} bytes, more than {MAX_DEVICE_BYTES}; compile for a smaller batch"
+                f"the {region} region takes {size} bytes, more than {MAX_REGION_BYTES}; compile for a smaller batch"
             )
     host_code = (compile_ir(lower(assembler.host_functions)),) if assembler.host_functions else ()
     return ModuleContent(

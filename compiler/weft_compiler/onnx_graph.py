@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, Operation, SSAValue
+from xdsl.utils.exceptions import VerifyException
 
 from .dialects import qgraph
 from .errors import CompileError
@@ -67,7 +68,17 @@ class Graph:
     values: dict[str, SSAValue] = field(default_factory=dict)
 
     def emit(self, op: Operation, node: Node) -> SSAValue:
-        """Append an operation that belongs to a node."""
+        """Append an operation that belongs to a node.
+
+        Raises
+        ------
+        CompileError
+            If its types and parameters contradict each other.
+        """
+        try:
+            op.verify()
+        except VerifyException as error:
+            node.refuse(f"is inconsistent ({str(error).splitlines()[-1].strip()}); export the model again")
         self.block.add_op(qgraph.describe(op, node.name, node.op))
         return op.results[0]
 
@@ -107,8 +118,12 @@ class Graph:
     def scale(self, node: Node, index: int, what: str) -> NDArray[np.float32]:
         """A positive float32 scale, of one value or one for each channel."""
         values = self.constant(node, index, what).reshape(-1)
-        if values.dtype != np.float32 or not (np.isfinite(values).all() and (values > 0).all()):
-            node.refuse(f"has {what} = {values}, which is not positive float32; quantise the model again")
+        if values.dtype != np.float32:
+            node.refuse(f"has {what} of type {values.dtype}; store it as float32")
+        bad = values[~(np.isfinite(values) & (values > 0))]
+        if bad.size or not values.size:
+            shown = bad[0] if bad.size else "nothing"
+            node.refuse(f"has {what} = {shown}, which is not a positive number; quantise the model again")
         return values
 
     def zero_point(self, node: Node, index: int, what: str) -> NDArray[Any]:

@@ -150,4 +150,9 @@ def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
             "is not supported; cut the model before it or express it with the supported operators "
             + ", ".join(sorted(IMPORTERS))
         )
-    graph.values[node.outputs[0]] = IMPORTERS[node.op](graph, node)
+    try:
+        graph.values[node.outputs[0]] = IMPORTERS[node.op](graph, node)
+    except (IndexError, ValueError, TypeError, KeyError) as error:
+        # Attributes of other lengths or types than the operator's own; what is likely is refused where it is read.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        node.refuse(f"has attributes or inputs of the wrong kind ({reason}); export the model again")

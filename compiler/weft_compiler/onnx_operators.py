@@ -91,7 +91,9 @@ def _scale_parameters(graph: Graph, node: Node, x: SSAValue) -> tuple[NDArray[np
         node.refuse("quantises in blocks; quantise per tensor or per channel")
     if zero.size == 1 and scale.size > 1:
         zero = np.repeat(zero, scale.size)
-    if scale.size > 1 and (axis >= len(shape) or shape[axis] != scale.size):
+    if zero.size != scale.size:
+        node.refuse(f"has {scale.size} scales and {zero.size} zero points; quantise the model again")
+    if scale.size > 1 and (not 0 <= axis < len(shape) or shape[axis] != scale.size):
         node.refuse(f"has {scale.size} scales, which do not fit axis {axis} of shape {shape}; quantise the model again")
     return scale, zero, axis if scale.size > 1 else 0
 
@@ -117,14 +119,25 @@ def _dequantize(graph: Graph, node: Node) -> SSAValue:
 # Float operators, quantised later by their neighbours -----------------------------------------------------------
 
 
+def _bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue | None:
+    """The optional bias: one value for each output channel."""
+    bias = graph.optional(node, index)
+    if bias is not None:
+        shape = qgraph.shape_of(bias)
+        if shape[-1:] != (channels,) or int(np.prod(shape)) != channels:
+            node.refuse(f"has a bias of shape {shape}; only one value for each of its {channels} outputs is supported")
+    return bias
+
+
 def _conv(graph: Graph, node: Node) -> SSAValue:
     x, w = graph.value(node, 0), graph.value(node, 1)
     window, groups, shape = _conv_geometry(node, x, qgraph.shape_of(w))
     y = qgraph.tensor_type(shape, np.float32)
-    return graph.emit(qgraph.ConvOp(x, w, graph.optional(node, 2), window, groups, y), node)
+    return graph.emit(qgraph.ConvOp(x, w, _bias(graph, node, 2, shape[1]), window, groups, y), node)
 
 
-def _dense(graph: Graph, node: Node, x: SSAValue, w: SSAValue, bias: SSAValue | None, transposed: bool) -> SSAValue:
+def _dense(graph: Graph, node: Node, transposed: bool) -> SSAValue:
+    x, w = graph.value(node, 0), graph.value(node, 1)
     w_shape, x_shape = qgraph.shape_of(w), qgraph.shape_of(x)
     if len(w_shape) != 2 or not x_shape:
         node.refuse(f"multiplies shapes {x_shape} and {w_shape}; the second factor must be a matrix of constants")
@@ -132,13 +145,13 @@ def _dense(graph: Graph, node: Node, x: SSAValue, w: SSAValue, bias: SSAValue | 
     if x_shape[-1] != depth:
         node.refuse(f"multiplies shapes {x_shape} and {w_shape}, whose inner sizes differ; correct the model")
     y = qgraph.tensor_type((*x_shape[:-1], outputs), np.float32)
-    return graph.emit(qgraph.DenseOp(x, w, bias, transposed, y), node)
+    return graph.emit(qgraph.DenseOp(x, w, _bias(graph, node, 2, outputs), transposed, y), node)
 
 
 def _gemm(graph: Graph, node: Node) -> SSAValue:
     _refuse_scaled_gemm(node)
     transposed = bool(node.attributes.get("transB", 0))
-    return _dense(graph, node, graph.value(node, 0), graph.value(node, 1), graph.optional(node, 2), transposed)
+    return _dense(graph, node, transposed)
 
 
 def _refuse_scaled_gemm(node: Node) -> None:
@@ -148,7 +161,7 @@ def _refuse_scaled_gemm(node: Node) -> None:
 
 
 def _matmul(graph: Graph, node: Node) -> SSAValue:
-    return _dense(graph, node, graph.value(node, 0), graph.value(node, 1), None, False)
+    return _dense(graph, node, False)
 
 
 def _relu(graph: Graph, node: Node) -> SSAValue:
@@ -277,6 +290,14 @@ def _quantised_input(graph: Graph, node: Node) -> SSAValue:
     return x
 
 
+def _sum_bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue | None:
+    """The bias of a quantised operator, int32 in units of the sum."""
+    bias = _bias(graph, node, index, channels)
+    if bias is not None and qgraph.dtype_of(bias) != np.int32:
+        node.refuse(f"has a bias of type {qgraph.dtype_of(bias)}; store it as int32")
+    return bias
+
+
 def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
     x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
     window, groups, shape = _conv_geometry(node, x, weights.shape)
@@ -285,10 +306,10 @@ def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
     properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
     properties |= {**window, "groups": qgraph.integer(groups)}
     w = _add_constant(graph, node, weights)
-    return graph.emit(qgraph.QConvOp(x, w, graph.optional(node, 8), properties, y), node)
+    return graph.emit(qgraph.QConvOp(x, w, _sum_bias(graph, node, 8, shape[1]), properties, y), node)
 
 
-def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], bias: SSAValue | None) -> SSAValue:
+def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], bias_index: int) -> SSAValue:
     x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
     if weights.ndim != 2:
         node.refuse(f"has weights of shape {weights.shape}; only a matrix is supported")
@@ -302,11 +323,12 @@ def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], 
     y = result_type((*x_shape[:-1], weights.shape[0]), y_zero, node)
     properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
     w = _add_constant(graph, node, np.ascontiguousarray(weights))
+    bias = _sum_bias(graph, node, bias_index, weights.shape[0])
     return graph.emit(qgraph.QDenseOp(x, w, bias, properties, y), node)
 
 
 def _qlinear_matmul(graph: Graph, node: Node) -> SSAValue:
-    return _qdense(graph, node, False, (1, 2, 4, 5, 6, 7), None)
+    return _qdense(graph, node, False, (1, 2, 4, 5, 6, 7), 8)
 
 
 def _qgemm(graph: Graph, node: Node) -> SSAValue:
@@ -314,7 +336,7 @@ def _qgemm(graph: Graph, node: Node) -> SSAValue:
     if not node.has_input(7):
         node.refuse("gives float32; add its output scale and zero point")
     transposed = bool(node.attributes.get("transB", 0))
-    return _qdense(graph, node, transposed, (1, 2, 4, 5, 7, 8), graph.optional(node, 6))
+    return _qdense(graph, node, transposed, (1, 2, 4, 5, 7, 8), 6)
 
 
 IMPORTERS: dict[str, Importer] = {

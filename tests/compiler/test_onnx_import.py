@@ -124,7 +124,7 @@ def test_a_scale_that_is_not_positive() -> None:
     y = b.quantize("x", -1.0, np.int8(0))
     model = b.build([("x", [2], np.float32)], [(y, [2], np.int8)])
     assert refusal(model) == (
-        "node 'quantizelinear0' (QuantizeLinear) has scale = [-1.], which is not positive float32; "
+        "node 'quantizelinear0' (QuantizeLinear) has scale = -1.0, which is not a positive number; "
         "quantise the model again"
     )
 
@@ -151,3 +151,32 @@ def test_a_scaled_gemm() -> None:
     y = b.node("Gemm", ["x", b.constant(np.ones((2, 2), np.float32))], name="dense", alpha=0.5)
     model = b.build([("x", [1, 2], np.float32)], [(y, [1, 2], np.float32)])
     assert refusal(model) == "node 'dense' (Gemm) has alpha = 0.5; only alpha = 1 is supported, fold it away"
+
+
+def test_attributes_of_the_wrong_kind() -> None:
+    b = ModelBuilder()
+    y = b.node("MaxPool", ["x"], name="pool", kernel_shape=[2, 2], strides=[1])
+    model = b.build([("x", [1, 1, 4, 4], np.float32)], [(y, [1, 1, 3, 3], np.float32)])
+    assert refusal(model) == (
+        "node 'pool' (MaxPool) has attributes or inputs of the wrong kind (tuple index out of range); "
+        "export the model again"
+    )
+
+
+def test_scales_and_zero_points_of_different_numbers() -> None:
+    b = ModelBuilder()
+    y = b.dequantize("x", np.float32([1, 2]), np.zeros(3, np.int8))
+    model = b.build([("x", [2], np.int8)], [(y, [2], np.float32)])
+    assert refusal(model) == (
+        "node 'dequantizelinear0' (DequantizeLinear) has 2 scales and 3 zero points; quantise the model again"
+    )
+
+
+def test_a_bias_of_another_shape() -> None:
+    b = ModelBuilder()
+    weights, bias = b.constant(np.ones((2, 3), np.float32)), b.constant(np.ones((4, 1), np.float32))
+    y = b.node("Gemm", ["x", weights, bias], name="dense")
+    model = b.build([("x", [4, 2], np.float32)], [(y, [4, 3], np.float32)])
+    assert refusal(model) == (
+        "node 'dense' (Gemm) has a bias of shape (4, 1); only one value for each of its 3 outputs is supported"
+    )

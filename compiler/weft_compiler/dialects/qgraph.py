@@ -483,20 +483,9 @@ class AccumulateOp(_QGraphOp):
     strides = prop_def(DenseArrayBase)
     pads = prop_def(DenseArrayBase)
     dilations = prop_def(DenseArrayBase)
-    pool_kernel = prop_def(DenseArrayBase)
-    pool_strides = prop_def(DenseArrayBase)
 
-    def __init__(
-        self,
-        x: SSAValue,
-        w: SSAValue,
-        window: dict[str, DenseArrayBase],
-        pool: tuple[Sequence[int], Sequence[int]] | None,
-        y: TensorType,
-    ):
-        kernel, strides = pool or ((), ())
-        properties = {**window, "pool_kernel": integers(kernel), "pool_strides": integers(strides)}
-        super().__init__(operands=[x, w], properties=properties, result_types=[y])
+    def __init__(self, x: SSAValue, w: SSAValue, window: dict[str, DenseArrayBase], y: TensorType):
+        super().__init__(operands=[x, w], properties=window, result_types=[y])
 
 
 @irdl_op_definition

@@ -42,7 +42,6 @@ class _Pack(RewritePattern):
             packed.y,
             weights.y,
             qgraph.window_properties(task.stride, task.pads, task.dilation),
-            None,
             qgraph.tensor_type((task.n, task.oc, task.oh, task.ow, batch, self.config.block_out), np.int32),
         )
         bias = qgraph.ConstantOp(plan.bias)
