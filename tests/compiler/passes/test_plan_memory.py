@@ -67,7 +67,7 @@ def test_what_the_accelerator_touches_lies_on_the_device_at_whole_tiles() -> Non
 
     def body(emit, x):
         w = emit(qgraph.ConstantOp(np.zeros((1, 1, 1, 1, 16, 16), np.int8)))
-        return emit(qgraph.AccumulateOp(x, w, qgraph.window_properties((1, 1), (0,) * 4, (1, 1)), None, y_type))
+        return emit(qgraph.AccumulateOp(x, w, qgraph.window_properties((1, 1), (0,) * 4, (1, 1)), y_type))
 
     module = apply(PlanMemory(CONFIG), function([x_type], body))
     block = main_function(module).body.block
