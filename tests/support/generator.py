@@ -273,7 +273,7 @@ class _Builder:
         counts = [rng.choice((1, 1, 1, 2, 3, 5, 9)), rng.choice((1, 1, 2, 3, 4, 7))]
         rng.shuffle(counts)
         if rng.random() < 0.003:
-            counts[rng.randrange(2)], end = 16383, min(end, bgn + 1)
+            counts, end = rng.choice(([1, 16383], [16383, 1])), min(end, bgn + 1)
         return {"uop_bgn": bgn, "uop_end": end, "iter_out": counts[0], "iter_in": counts[1]}
 
     def _steps(self, loops: dict[str, int], column: int, depth: int, bits: int) -> tuple[int, int] | None:
