@@ -136,18 +136,19 @@ def test_contiguous_rows_are_one_request():
 def test_narrow_tiles_never_hold_up_the_bus():
     """Micro-ops take two cycles a beat, yet every beat is taken in the cycle it is offered."""
     rng = seeded(2)
-    dut = BlockLoader(DEEP, PAIRS[1])
+    config = replace(DEEP, uop_depth=1000)
+    dut = BlockLoader(config, PAIRS[1])
 
     async def testbench(ctx):
-        reader = RangeReader(DEEP, rng.randbytes(DRAM_BYTES), rng)
-        ctx.set(dut.start.payload.as_value(), word_of(Load(memory=Memory.UOP, x_size=300, y_size=1), DEEP))
+        reader = RangeReader(config, rng.randbytes(DRAM_BYTES), rng)
+        ctx.set(dut.start.payload.as_value(), word_of(Load(memory=Memory.UOP, x_size=1000, y_size=1), config))
         ctx.set(dut.start.valid, 1)
         while not ctx.get(dut.done):
             reader.step(ctx, dut.read)
             if ctx.get(dut.read.beats.valid):
                 assert ctx.get(dut.read.beats.ready)
             await ctx.tick()
-        assert reader.beats_taken == 150
+        assert reader.beats_taken == 500
 
     simulate(dut, testbench)
 
