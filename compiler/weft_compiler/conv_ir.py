@@ -74,7 +74,7 @@ def conv_module(task: ConvTask, config: AcceleratorConfig) -> ModuleOp:
         IntegerType(config.wgt_bits), [task.oc, task.ic, task.kh, task.kw, config.block_out, config.block_in]
     )
     acc_type = MemRefType(
-        IntegerType(config.acc_bits), [task.n, task.oc, task.conv_oh, task.conv_ow, config.batch, config.block_out]
+        IntegerType(config.acc_bits), [task.n, task.oc, task.oh, task.ow, config.batch, config.block_out]
     )
     block = Block(arg_types=[inp_type, wgt_type, acc_type])
     inp, wgt, acc = block.args

@@ -13,28 +13,6 @@ def _require(ok: bool, subject: str, rule: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolWindow:
-    """A max-pool over the accumulators of one convolution, without padding.
-
-    Parameters
-    ----------
-    kernel, stride : tuple of int
-        Height and width, in accumulator rows and columns.
-    """
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        _require(min(self.kernel) >= 1, f"pool kernel = {self.kernel}", "must be at least 1×1; correct the window")
-        _require(min(self.stride) >= 1, f"pool stride = {self.stride}", "must be at least 1×1; correct the window")
-
-    def out_size(self, height: int, width: int) -> tuple[int, int]:
-        """Windows that fit an image of the given size, by rows and columns."""
-        return (height - self.kernel[0]) // self.stride[0] + 1, (width - self.kernel[1]) // self.stride[1] + 1
-
-
-@dataclass(frozen=True, kw_only=True)
 class ConvTask:
     """One convolution, ``acc[n, o, y, x] = Σ inp[n, i, y·s + p·d − pad, …] · wgt[o, i, p, q]ᵀ`` over tiles.
 
@@ -53,8 +31,6 @@ class ConvTask:
         By rows and by columns.
     pads : tuple of int
         Zero pixels at the top, left, bottom and right.
-    pool : PoolWindow, optional
-        Max-pool of the accumulators before they are stored.
 
     Raises
     ------
@@ -72,7 +48,6 @@ class ConvTask:
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    pool: PoolWindow | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "ic", "oc", "ih", "iw", "kh", "kw"):
@@ -83,39 +58,24 @@ class ConvTask:
             )
         _require(min(self.pads) >= 0, f"pads = {self.pads}", "must not be negative; crop the input instead")
         _require(
-            min(self.conv_oh, self.conv_ow) >= 1,
+            min(self.oh, self.ow) >= 1,
             f"kernel {self.kh}×{self.kw} (dilation {self.dilation})",
             f"does not fit the image {self.ih}×{self.iw} with pads {self.pads}; enlarge one of them",
         )
-        _require(
-            min(self.oh, self.ow) >= 1,
-            f"pool {self.pool}",
-            f"does not fit the convolution's {self.conv_oh}×{self.conv_ow} result; drop the pool",
-        )
 
     @property
-    def conv_oh(self) -> int:
-        """Rows of the convolution's own result, before any pooling."""
+    def oh(self) -> int:
+        """Rows of the result."""
         top, _, bottom, _ = self.pads
         return (self.ih + top + bottom - self.dilation[0] * (self.kh - 1) - 1) // self.stride[0] + 1
 
     @property
-    def conv_ow(self) -> int:
-        """Columns of the convolution's own result, before any pooling."""
+    def ow(self) -> int:
+        """Columns of the result."""
         _, left, _, right = self.pads
         return (self.iw + left + right - self.dilation[1] * (self.kw - 1) - 1) // self.stride[1] + 1
 
     @property
-    def oh(self) -> int:
-        """Rows that are stored."""
-        return self.pool.out_size(self.conv_oh, self.conv_ow)[0] if self.pool else self.conv_oh
-
-    @property
-    def ow(self) -> int:
-        """Columns that are stored."""
-        return self.pool.out_size(self.conv_oh, self.conv_ow)[1] if self.pool else self.conv_ow
-
-    @property
     def macs(self) -> int:
         """Tile products, padding taps included: times ``config.macs`` for multiply-accumulates."""
-        return self.n * self.oc * self.ic * self.kh * self.kw * self.conv_oh * self.conv_ow
+        return self.n * self.oc * self.ic * self.kh * self.kw * self.oh * self.ow

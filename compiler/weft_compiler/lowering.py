@@ -75,8 +75,6 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
     """
     if not config.raw_store:
         raise CompileError("raw_store = False: accumulators cannot leave the accelerator whole; enable raw_store")
-    if task.pool is not None:
-        raise CompileError("a pool after a convolution is not lowered to the accelerator; run it on the host")
     tiling = choose_tiling(task, config)
     module = conv_module(task, config)
     module.verify()

@@ -73,7 +73,7 @@ class Tiling:
 def extents(task: ConvTask) -> dict[str, int]:
     """The iteration space of a convolution, in blocks and pixels."""
     return {
-        "n": task.n, "oc": task.oc, "y": task.conv_oh, "x": task.conv_ow,
+        "n": task.n, "oc": task.oc, "y": task.oh, "x": task.ow,
         "ic": task.ic, "ky": task.kh, "kx": task.kw,
     }  # fmt: skip
 
@@ -143,7 +143,7 @@ class _Search:
         """
         moved = {m: self.need[m] * tile_bytes(m, self.config) / self.config.axi_bytes for m in self.need}
         task = self.task
-        compute = float(task.macs + task.n * task.oc * task.conv_oh * task.conv_ow)
+        compute = float(task.macs + task.n * task.oc * task.oh * task.ow)
         load = moved[Memory.INP] * executions[Memory.INP] + moved[Memory.WGT] * executions[Memory.WGT]
         store = moved[Memory.ACC] * executions[Memory.ACC]
         body = np.maximum(np.maximum(compute, load), store) if slot_count > 1 else compute + load + store

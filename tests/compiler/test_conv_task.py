@@ -1,5 +1,5 @@
 import pytest
-from weft_compiler.conv_task import ConvTask, PoolWindow
+from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 
 
@@ -9,12 +9,6 @@ def test_sizes_follow_stride_dilation_and_padding():
     assert task.macs == 2 * 4 * 3 * 3 * 2 * 4 * 7
 
 
-def test_a_pool_shrinks_what_is_stored():
-    task = ConvTask(ic=1, oc=1, ih=9, iw=9, kh=3, kw=3, pool=PoolWindow(kernel=(3, 2), stride=(2, 2)))
-    assert (task.conv_oh, task.conv_ow) == (7, 7)
-    assert (task.oh, task.ow) == (3, 3)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -22,14 +16,8 @@ def test_a_pool_shrinks_what_is_stored():
         ({"stride": (0, 1)}, r"^stride = \(0, 1\) must be at least 1×1; correct it$"),
         ({"pads": (0, -1, 0, 0)}, r"^pads = \(0, -1, 0, 0\) must not be negative; crop the input instead$"),
         ({"kh": 5}, r"^kernel 5×1 \(dilation \(1, 1\)\) does not fit the image 4×4 with pads .*; enlarge one of them$"),
-        ({"pool": PoolWindow(kernel=(5, 1), stride=(1, 1))}, r"^pool .* does not fit .* 4×4 result; drop the pool$"),
     ],
 )
 def test_impossible_tasks_are_refused(changes, message):
     with pytest.raises(CompileError, match=message):
         ConvTask(**{"ic": 1, "oc": 1, "ih": 4, "iw": 4, "kh": 1, "kw": 1, **changes})
-
-
-def test_an_empty_pool_is_refused():
-    with pytest.raises(CompileError, match=r"^pool kernel = \(0, 1\) must be at least 1×1; correct the window$"):
-        PoolWindow(kernel=(0, 1), stride=(1, 1))

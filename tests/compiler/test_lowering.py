@@ -4,7 +4,7 @@ import pytest
 from support.convolution import CONFIGS, place, random_task
 from support.oracle import judge, linear_order, predecessors
 from support.reference import Machine
-from weft_compiler.conv_task import ConvTask, PoolWindow
+from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import lower_conv
 from weft_hardware.config import AcceleratorConfig
@@ -126,8 +126,3 @@ def test_stages_hold_the_ir_after_every_pass():
     assert "linalg.generic" in str(stages["tile-convolution"])
     assert "linalg.generic" not in str(stages["tensorize"])
     assert "accel.finish" in str(stages["insert-tokens"])
-
-
-def test_a_pool_is_left_to_the_host():
-    with pytest.raises(CompileError, match=r"^a pool after a convolution is not lowered"):
-        lower_conv(ConvTask(ic=1, oc=1, ih=4, iw=4, kh=1, kw=1, pool=PoolWindow(kernel=(2, 2), stride=(2, 2))), VTA)

@@ -52,13 +52,13 @@ def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
     """The accumulators that a task must leave, with the layouts of `ConvTask`."""
     top, left, bottom, right = task.pads
     image = np.pad(inp.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0), (0, 0)))
-    shape = (task.n, task.oc, task.conv_oh, task.conv_ow, inp.shape[-2], wgt.shape[-2])
+    shape = (task.n, task.oc, task.oh, task.ow, inp.shape[-2], wgt.shape[-2])
     total = np.zeros(shape, np.int64)
     for p in range(task.kh):
         for q in range(task.kw):
             y, x = p * task.dilation[0], q * task.dilation[1]
-            rows = slice(y, y + (task.conv_oh - 1) * task.stride[0] + 1, task.stride[0])
-            columns = slice(x, x + (task.conv_ow - 1) * task.stride[1] + 1, task.stride[1])
+            rows = slice(y, y + (task.oh - 1) * task.stride[0] + 1, task.stride[0])
+            columns = slice(x, x + (task.ow - 1) * task.stride[1] + 1, task.stride[1])
             taps = wgt[:, :, p, q].astype(np.int64)
             total += np.einsum("niyxbc,oidc->noyxbd", image[:, :, rows, columns], taps)
     return total.astype(np.int32)
