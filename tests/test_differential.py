@@ -5,7 +5,7 @@
 
 import pytest
 from support.configs import CONFIGS
-from support.devices import shared_device
+from support.devices import KINDS, shared_device
 from support.differential import Session, clearing_program
 from support.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_runtime.dram import Dram
@@ -38,6 +38,18 @@ def run_rtl(name, seeds, **timing):
 @ALL
 def test_functional(name, first_seed, program_count):
     run_functional(name, range(first_seed, first_seed + program_count(30)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_above_4_gib(kind, first_seed, program_count):
+    """Forty address bits: the upper halves of the base registers and of the instructions' address count."""
+    config, dram_base = CONFIGS["block32"], 0xA5_4000_0000
+    device, dram = shared_device(kind, config, dram_base=dram_base)
+    session = Session(config)
+    session.attach(kind, device, dram)
+    session.run(clearing_program(config, dram_base))
+    for seed in range(first_seed, first_seed + program_count(12)):
+        session.run(generate(config, seed, dram_base=dram_base))
 
 
 @pytest.mark.slow

@@ -16,13 +16,18 @@ KINDS = [pytest.param("functional"), pytest.param("tsim", marks=pytest.mark.rtl)
 
 @cache
 def shared_device(
-    kind: str, config: AcceleratorConfig, read_latency: int = 0, stall_seed: int | None = None, **timing: int | bool
+    kind: str,
+    config: AcceleratorConfig,
+    read_latency: int = 0,
+    stall_seed: int | None = None,
+    dram_base: int = DRAM_BASE,
+    **timing: int | bool,
 ) -> tuple[Device, Dram]:
     """A device and its memory of `DRAM_SIZE` bytes; whatever ran before left its scratchpads as they are.
 
     The timing is that of the RTL's memory, see `weft_simulator.tsim.model.MemoryTiming`.
     """
-    dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
+    dram = Dram.zeros(DRAM_SIZE, dram_base)
     if kind == "functional":
         from weft_simulator.functional.device import FunctionalDevice
 

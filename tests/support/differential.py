@@ -66,7 +66,7 @@ class Session:
         return f"{program}\nafter, on the same devices: {', '.join(self.history[:-1]) or 'nothing'}"
 
 
-def clearing_program(config: AcceleratorConfig) -> Program:
+def clearing_program(config: AcceleratorConfig, dram_base: int = DRAM_BASE) -> Program:
     """Fills every scratchpad with zeros, by padding alone, so that a used device equals a fresh one."""
     depths = {
         Memory.UOP: config.uop_depth,
@@ -81,7 +81,7 @@ def clearing_program(config: AcceleratorConfig) -> Program:
         if depth > width:
             loads.append(Load(memory=int(memory), sram=width, x_size=depth - width, y_pad0=1))
     image = np.zeros(DRAM_SIZE, np.uint8)
-    program = Program(config, [*loads, Finish()], image, DRAM_BASE, {}, DRAM_BASE + INSN_REGION[0], "clear")
+    program = Program(config, [*loads, Finish()], image, dram_base, {}, dram_base + INSN_REGION[0], "clear")
     program.install()
     return program
 

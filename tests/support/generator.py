@@ -70,11 +70,11 @@ def draw_style(rng: random.Random) -> Style:
     )
 
 
-def generate(config: AcceleratorConfig, seed: int, style: Style | None = None) -> Program:
-    """The legal program of a seed."""
+def generate(config: AcceleratorConfig, seed: int, style: Style | None = None, dram_base: int = DRAM_BASE) -> Program:
+    """The legal program of a seed, for a memory of `DRAM_SIZE` bytes at ``dram_base``."""
     for attempt in range(100):
         rng = random.Random(f"{seed}/{attempt}")
-        program = _Builder(config, rng, style or draw_style(rng)).build()
+        program = _Builder(config, rng, style or draw_style(rng), dram_base).build()
         if program is not None:
             program.name = f"seed {seed}"
             return program
@@ -115,8 +115,9 @@ class _Tokens:
 
 
 class _Builder:
-    def __init__(self, config: AcceleratorConfig, rng: random.Random, style: Style) -> None:
+    def __init__(self, config: AcceleratorConfig, rng: random.Random, style: Style, dram_base: int) -> None:
         self.config = config
+        self.dram_base = dram_base
         self.rng = rng
         self.style = style
         self.instructions: list[Instruction] = []
@@ -158,12 +159,12 @@ class _Builder:
         image[UOP_REGION[0] : UOP_REGION[1]] = 0
         image[UOP_REGION[0] : UOP_REGION[0] + len(table)] = np.frombuffer(table, np.uint8)
         limits = {memory: UOP_REGION[0] if memory is Memory.UOP else ARENA[0] for memory in Memory}
-        bases = {memory: DRAM_BASE + 64 * rng.randrange(limit // 64 + 1) for memory, limit in limits.items()}
-        if rng.random() < 0.3:
+        bases = {memory: self.dram_base + 64 * rng.randrange(limit // 64 + 1) for memory, limit in limits.items()}
+        if rng.random() < 0.3 and self.dram_base < 1 << 32:
             bases = dict.fromkeys(limits, 0)
         size = instruction_bytes(self.config)
-        insn_address = DRAM_BASE + INSN_REGION[0] + size * rng.randrange(64)
-        return Program(self.config, [], image, DRAM_BASE, bases, insn_address)
+        insn_address = self.dram_base + INSN_REGION[0] + size * rng.randrange(64)
+        return Program(self.config, [], image, self.dram_base, bases, insn_address)
 
     def _uop_table(self) -> bytes:
         """Runs of micro-ops: walks, random ones, and the same few accumulators over and over (distance 1..6)."""
@@ -184,7 +185,7 @@ class _Builder:
 
     def _dram_tile(self, memory: Memory, tiles: int, region: tuple[int, int]) -> int:
         """A random tile address such that ``tiles`` tiles from there lie in a region of the image."""
-        size, base = self.tracker.tile_bytes[memory], self.program.bases[memory] - DRAM_BASE
+        size, base = self.tracker.tile_bytes[memory], self.program.bases[memory] - self.dram_base
         low = -((base - region[0]) // size)
         high = (region[1] - base) // size - tiles
         return self.rng.randint(low, high)
