@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import instruction_bytes
 from weft_runtime.device import Bytes, Launch, RunReport
-from weft_runtime.dram import ALIGNMENT, Dram
+from weft_runtime.dram import Dram
 
 from .devices import open_device
 from .errors import UsageError
@@ -30,7 +29,7 @@ def execute(
     image : uint8 array
         What lies from ``image_base`` on; not changed.
     image_base, insn_address : int
-        Physical byte addresses; multiples of 64 and of an instruction's size.
+        Physical byte addresses; the second is a multiple of an instruction's size.
     device : str
         See `weft.devices.open_device`, which also takes the options.
 
@@ -45,17 +44,10 @@ def execute(
         If the stream does not lie in the image, or the program cannot complete.
     """
     check_stream(image.size, image_base, insn_address, insn_count, config)
-    # A simulator's memory is whole bus beats; the tail that fills the last ones must come back as it went in.
-    padded = np.zeros(-(-image.size // ALIGNMENT) * ALIGNMENT, np.uint8)
-    padded[: image.size] = image
-    with open_device(device, config, dram=Dram(padded, image_base), **options) as opened:
+    memory = image.copy()
+    with open_device(device, config, dram=Dram(memory, image_base), **options) as opened:
         report = opened.launch(Launch(insn_address, insn_count))
-    if padded[image.size :].any():
-        raise UsageError(
-            f"the program wrote behind the image, which ends at {image_base + image.size:#x}; "
-            "enlarge the image or correct the program's addresses"
-        )
-    return padded[: image.size], report
+    return memory, report
 
 
 def check_stream(
@@ -72,8 +64,8 @@ def check_stream(
     end = image_base + image_size
     if not image_size:
         raise UsageError("the image is empty (0 bytes); it must hold at least the instructions")
-    if image_base < 0 or image_base % ALIGNMENT:
-        raise UsageError(f"image-base = {image_base:#x} is not a multiple of {ALIGNMENT}; load the image elsewhere")
+    if image_base < 0:
+        raise UsageError(f"image-base = {image_base} is negative; physical addresses start at 0")
     if end > 1 << config.axi_addr_bits:
         raise UsageError(
             f"the image at {image_base:#x}..{end:#x} does not fit the {config.axi_addr_bits}-bit address space; "

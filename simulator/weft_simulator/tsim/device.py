@@ -37,7 +37,7 @@ class TsimDevice(Device):
     dram_size : int
         Bytes of memory, from address 0, when ``dram`` is absent.
     dram : Dram, optional
-        The memory itself; start and size are multiples of 64 bytes.
+        The memory itself, of any start and size.
     memory : MemoryTiming
         How the memory answers.
     max_cycles : int

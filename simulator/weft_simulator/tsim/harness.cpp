@@ -270,9 +270,10 @@ class Harness {
 
     void show_read() {
         const Burst& burst = reads_[read_index_];
-        const Response response = check(burst.address);
+        const Span inside = clip(burst.address);
+        const Response response = check(burst.address, inside.bytes > 0);
         uint8_t data[kBeatBytes] = {};
-        if (response == kOkay) std::memcpy(data, dram_ + (burst.address - base_), kBeatBytes);
+        if (response == kOkay) std::memcpy(data + inside.lane, dram_ + inside.offset, inside.bytes);
         std::memcpy(&MEM(rdata), data, kBeatBytes);
         MEM(rid) = burst.id;
         MEM(rresp) = response;
@@ -280,9 +281,24 @@ class Harness {
         read_shown_ = true;
     }
 
-    // Buffers are whole beats (the caller checks), so a beat lies inside or outside, never across.
-    Response check(uint64_t address) {
-        if (address < base_ || address - base_ >= size_) {
+    // The part of a beat that lies in the buffer. The accelerator reads whole beats, so a beat that the buffer fills in
+    // part is answered, with zeros around; a write outside is refused byte by byte.
+    struct Span {
+        unsigned lane, bytes;
+        uint64_t offset;
+    };
+    Span clip(uint64_t address) const {
+        const uint64_t first = std::max(address, base_), last = std::min(address + kBeatBytes, base_ + size_);
+        if (first >= last) return {0, 0, 0};
+        return {unsigned(first - address), unsigned(last - first), first - base_};
+    }
+    uint64_t lanes(const Span& span) const {
+        const uint64_t ones = span.bytes == 64 ? ~uint64_t(0) : (uint64_t(1) << span.bytes % 64) - 1;
+        return ones << span.lane;
+    }
+
+    Response check(uint64_t address, bool inside) {
+        if (!inside) {
             if (!has_bad_address) {
                 has_bad_address = true;
                 bad_address = address;
@@ -372,16 +388,16 @@ class Harness {
     }
 
     Response store_bytes(uint64_t address, const Beat& beat) {
-        const Response response = check(address);
+        const Span inside = clip(address);
+        const Response response = check(address, (beat.strobe & ~lanes(inside)) == 0);
         if (response != kOkay) return response;
-        uint8_t* target = dram_ + (address - base_);
-        constexpr uint64_t full = kBeatBytes == 64 ? ~uint64_t(0) : (uint64_t(1) << (kBeatBytes % 64)) - 1;
-        if (beat.strobe == full) {
+        uint8_t* target = dram_ + inside.offset;
+        if (inside.bytes == kBeatBytes && beat.strobe == lanes(inside)) {
             std::memcpy(target, beat.data, kBeatBytes);
             return response;
         }
-        for (unsigned k = 0; k < kBeatBytes; ++k)
-            if (beat.strobe >> k & 1) target[k] = beat.data[k];
+        for (unsigned k = 0; k < inside.bytes; ++k)
+            if (beat.strobe >> (inside.lane + k) & 1) target[k] = beat.data[inside.lane + k];
         return response;
     }
 };

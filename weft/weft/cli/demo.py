@@ -18,10 +18,10 @@ NAMES = {"functional": "functional simulator", "tsim": "cycle-accurate RTL"}
 
 def demo_command(
     rtl_images: Annotated[
-        int, typer.Option("--rtl-images", metavar="N", min=0, help="Images on the RTL; 0 leaves it out.")
-    ] = 20,
+        int, typer.Option("--rtl-images", metavar="N", min=0, help="Images on the RTL, at most; 0 leaves it out.")
+    ] = 1000,
     config: options.Config = "vta",
-    read_latency: options.ReadLatency = None,
+    read_latency: options.ReadLatency = 50,
     json: options.Json = False,
 ) -> None:
     """Read handwritten digits on both simulators and compare with onnxruntime, byte for byte.
@@ -44,8 +44,7 @@ def demo_command(
     for device, count in (("functional", len(images)), ("tsim", min(rtl_images, len(images)))):
         if not count:
             continue
-        latency = read_latency if device == "tsim" else None
-        with device_options(device, latency, None) as settings:
+        with device_options(device, read_latency, None) as settings:
             opened = weft.open_device(device, accelerator, **settings)
         with opened, _counting(NAMES[device], count) as advance:
             outcomes[device] = run_images(module, opened, images[:count], reference[:count], labels[:count], advance)
@@ -55,7 +54,7 @@ def demo_command(
         print_json(
             {
                 "config": config,
-                "read_latency": read_latency or 0,
+                "read_latency": read_latency,
                 "reference_accuracy": float((reference.argmax(1) == labels).mean()),
                 **{device: outcome.summary() for device, outcome in outcomes.items()},
                 "peak_macs_per_cycle": accelerator.macs,
@@ -64,7 +63,7 @@ def demo_command(
             }
         )
     else:
-        _print_report(config, accelerator.macs, read_latency or 0, accelerator.axi_data_bits, outcomes, rows, same)
+        _print_report(config, accelerator.macs, read_latency, accelerator.axi_data_bits, outcomes, rows, same)
     if not same:
         raise typer.Exit(1)
 

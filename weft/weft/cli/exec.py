@@ -18,7 +18,7 @@ def exec_command(
             "--image-base",
             metavar="ADDR",
             parser=options.parse_number,
-            help="Physical address of the image's first byte, a multiple of 64.",
+            help="Physical address of the image's first byte.",
             show_default=False,
         ),
     ],
@@ -44,7 +44,7 @@ def exec_command(
     ],
     device: options.Device = "functional",
     config: options.Config = "vta",
-    read_latency: options.ReadLatency = None,
+    read_latency: options.ReadLatency = 0,
     max_cycles: options.MaxCycles = None,
     dump: Annotated[
         Path | None,

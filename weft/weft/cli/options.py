@@ -27,7 +27,7 @@ Config = Annotated[
 Device = Annotated[str, typer.Option("--device", metavar="functional|tsim", help="What executes the program.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
 ReadLatency = Annotated[
-    int | None, typer.Option("--read-latency", metavar="N", help="tsim: cycles until the memory answers (default 0).")
+    int, typer.Option("--read-latency", metavar="N", min=0, help="tsim: cycles until the memory answers.")
 ]
 MaxCycles = Annotated[int | None, typer.Option("--max-cycles", metavar="N", help="tsim: give up after so many cycles.")]
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]

@@ -20,7 +20,7 @@ def print_values(values: Mapping[str, Any], as_json: bool) -> None:
         return
     for name, value in values.items():
         if value is not None:
-            print(f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+            print(f"{name.replace('_', ' ')}: {value}")
 
 
 @contextmanager

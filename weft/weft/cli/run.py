@@ -19,7 +19,7 @@ def run_command(
         Path, typer.Option("--output", metavar="FILE.npy", help="Where the output tensor goes.", show_default=False)
     ],
     device: options.Device = "functional",
-    read_latency: options.ReadLatency = None,
+    read_latency: options.ReadLatency = 0,
     max_cycles: options.MaxCycles = None,
     json: options.Json = False,
 ) -> None:
