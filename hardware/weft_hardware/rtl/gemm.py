@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,10 +23,15 @@ def acc_tile_layout(config: AcceleratorConfig) -> data.ArrayLayout:
     return _matrix(config.batch, config.block_out, config.acc_bits)
 
 
-def _tree(terms: Sequence[Value]) -> Value:
-    """The sum of a power of two of terms, by pairs, so that the carry chains stay short."""
+def _tree(terms: Sequence[Value], bits: int) -> Value:
+    """The sum of a power of two of terms, by pairs, so that the carry chains stay short.
+
+    Every node has the final width. Synthesis narrows it again; the verilated model then has no sum of another width to
+    extend, and skips the whole tree in cycles without products.
+    """
+    terms = [Cat(term, term[-1].replicate(bits - len(term))).as_signed() for term in terms]
     while len(terms) > 1:
-        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
+        terms = [(a + b)[:bits].as_signed() for a, b in zip(terms[::2], terms[1::2], strict=True)]
     return terms[0]
 
 
@@ -74,6 +79,6 @@ class MacArray(wiring.Component):
                     for k, product in enumerate(products):
                         m.d.sync += product.eq(self.inp[row][k] * self.wgt[column][k])
                 with m.If(multiplied):
-                    m.d.sync += total.eq(_tree(products))
+                    m.d.sync += total.eq(_tree(products, config.acc_bits))
                 m.d.comb += self.sums[row][column].eq(total)
         return m
