@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from support.generator import ARENA, DRAM_BASE
+from support.generator import ARENA, DRAM_BASE, DRAM_SIZE
 from support.program import Program
 from support.tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 from weft_hardware.config import AcceleratorConfig
@@ -82,6 +82,10 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         Load(memory=int(Memory.UOP), dram=far, **row),
         Store(memory=int(Memory.OUT), dram=far, **row),
     ]
+    # Addresses that the bus has and the memory has not: the answer is an error, in the last beat of the block too.
+    absent = DRAM_BASE + DRAM_SIZE + (1 << 28)
+    for cls, memory in [(Load, m) for m in Memory if m is not Memory.OUT] + [(Store, Memory.OUT)]:
+        bus.append(cls(memory=int(memory), dram=absent // isa_tile_bytes(memory, c), **row))
     # Beyond the last address that the bus has; its low bits alone would name a tile of the arena.
     beyond = (1 << c.axi_addr_bits) + DRAM_BASE + ARENA[0]
     for cls, memory in ((Load, Memory.INP), (Load, Memory.WGT), (Load, Memory.ACC), (Store, Memory.OUT)):

@@ -231,7 +231,8 @@ class BlockLoader(wiring.Component):
             taken.eq(running & ~padding & beats.valid & ~self.fault.raised),
             beats.ready.eq(taken & beat_ends),
             written.eq(running & (padding | (taken & tile_ends))),
-            finished.eq(self._run & (left == 0)),
+            # An error in the last beat is raised with the last tile: that block never ends.
+            finished.eq(self._run & (left == 0) & ~self.fault.raised),
         ]
         with m.If(taken & beats.payload.error):
             self._raise(m, Cause.BUS_ERROR, 0)
@@ -255,17 +256,18 @@ class BlockLoader(wiring.Component):
     def _assemble(self, m: Module, padding: Value, taken: Value, part: Value, slot: Value) -> Value:
         """The register that holds the tile to write, filled beat by beat."""
         word = self._reader.beats.payload.data
-        parts = max(t.beats_per_tile for t in self._targets)
-        tile = Signal(parts * len(word))
+        count = max(t.beats_per_tile for t in self._targets)
+        # A register a beat, not one wide one, which a simulator would copy every cycle to change a part of it.
+        parts = [Signal(len(word), name=f"tile_part{p}", reset_less=True) for p in range(count)]
         first = self._select(
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
         )
-        with m.If(padding):
-            m.d.sync += tile.eq(0)
-        for p in range(parts):
-            with m.If(taken & (part == p)):
-                m.d.sync += tile.word_select(p, len(word)).eq(first if p == 0 else word)
-        return tile
+        for p, beat in enumerate(parts):
+            with m.If(padding):
+                m.d.sync += beat.eq(0)
+            with m.Elif(taken & (part == p)):
+                m.d.sync += beat.eq(first if p == 0 else word)
+        return Cat(parts)
 
     def _drive_writes(self, m: Module, index: Value, written: Value, tile: Value) -> None:
         written_index = Signal(17)

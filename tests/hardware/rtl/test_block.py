@@ -188,6 +188,29 @@ def test_error_beat():
     simulate(dut, testbench)
 
 
+@pytest.mark.parametrize("x_size", range(1, 9))
+def test_a_block_with_an_error_never_ends(x_size):
+    """Not even when the error comes in its very last beat, so that the fault is this instruction's."""
+    rng = seeded(6)
+    dut = BlockLoader(DEEP, PAIRS[0])
+
+    async def testbench(ctx):
+        reader = RangeReader(DEEP, bytes(DRAM_BYTES), rng, bad_beat=24)
+        done = False
+        ctx.set(dut.start.payload.as_value(), word_of(Load(memory=Memory.INP, x_size=x_size, y_size=1), DEEP))
+        ctx.set(dut.start.valid, 1)
+        for _ in range(200):
+            reader.step(ctx, dut.read)
+            accepted = ctx.get(dut.start.ready)
+            done |= bool(ctx.get(dut.done))
+            await ctx.tick()
+            if accepted:
+                ctx.set(dut.start.valid, 0)
+        assert done != bool(ctx.get(dut.fault.raised))
+
+    simulate(dut, testbench)
+
+
 def test_address_beyond_the_address_space():
     """base + dram · bytes passes 2³²: a fault, not a read from the bottom of memory."""
     rng = seeded(5)
