@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ def shift(value: Value, amount: Value) -> Value:
     """``value >> amount``, arithmetic, or ``value << -amount``: every signed amount has its mathematical result.
 
     One funnel serves both directions, since ``value << k`` is the low word of ``(value · 2^w) >> (w - k)`` and
-    ``w - k`` equals the amount's low bits. Both operands have ``w`` bits, a power of two.
+    ``w - k`` equals the amount's low bits. Both operands have ``w`` bits, a power of two; so has the result, unsigned.
     """
     width = len(value)
     near_bits = width.bit_length() - 1
@@ -23,7 +23,7 @@ def shift(value: Value, amount: Value) -> Value:
     far_part = amount[near_bits:].as_signed()
     near = (far_part == 0) | (far_part == -1)
     funnel = Mux(left, Cat(Const(0, width), value).as_signed(), value.as_signed())
-    beyond = Mux(negative & ~left, Const(-1, signed(width)), 0)
+    beyond = Mux(negative & ~left, Const((1 << width) - 1, width), 0)
     return Mux(near, (funnel >> amount[:near_bits])[:width], beyond)
 
 
@@ -31,25 +31,24 @@ class VectorAlu(wiring.Component):
     """``result[i][j] = op(a[i][j], b[i][j])``, combinational, wrapped at the accumulator's width.
 
     Combinational because the result of one step may be an operand of the next: the loop through the forwarding
-    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`. Without
-    ``enable`` the result is zero.
+    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`.
+
+    No part of a lane's result is used twice, so that a simulator can skip all of it in cycles that do not take it.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         tile = acc_tile_layout(config)
-        super().__init__({"enable": In(1), "op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
+        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
-                with m.If(self.enable), m.Switch(self.op):
-                    with m.Case(AluOp.MIN):
-                        m.d.comb += result.eq(Mux(a < b, a, b))
-                    with m.Case(AluOp.MAX):
-                        m.d.comb += result.eq(Mux(a < b, b, a))
+                with m.Switch(self.op):
+                    with m.Case(AluOp.MIN, AluOp.MAX):
+                        m.d.comb += result.eq(Mux((a < b) ^ (self.op == AluOp.MAX), a, b))
                     with m.Case(AluOp.ADD):
                         m.d.comb += result.eq(a + b)
                     with m.Case(AluOp.SHR):

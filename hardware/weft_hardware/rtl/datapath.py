@@ -176,16 +176,13 @@ class Datapath(wiring.Component):
 
         m.submodules.alu = alu = VectorAlu(config)
         operation = compute.operation
-        m.d.comb += [
-            alu.enable.eq(compute.valid & ~operation.gemm),
-            alu.op.eq(operation.alu_op),
-            alu.a.eq(operand),
-        ]
-        for row in range(config.batch):
-            for column in range(config.block_out):
-                m.d.comb += alu.b[row][column].eq(Mux(operation.use_imm, operation.immediate, second[row][column]))
+        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand), alu.b.eq(second)]
         with m.If(compute.valid & compute.first):
             m.d.sync += second.eq(operand)
+        with m.Elif(answer.valid & answer.operation.use_imm):
+            for row in range(config.batch):
+                for column in range(config.block_out):
+                    m.d.sync += second[row][column].eq(answer.operation.immediate)
         with m.If(compute.valid & ~compute.first):
             with m.If(~operation.gemm):
                 m.d.sync += result.eq(alu.result)

@@ -34,7 +34,6 @@ def test_every_operation(op):
     m.d.sync += Signal().eq(1)
 
     async def testbench(ctx):
-        ctx.set(dut.enable, 1)
         ctx.set(dut.op, op)
         for k in range(0, len(pairs), LANES):
             lanes = pairs[k : k + LANES]
