@@ -5,24 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.encoding import Words, as_words, decode
-from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
+from weft_hardware.encoding import Words, decode
+from weft_hardware.isa import Memory, MemoryInstruction, Queue
 from weft_hardware.registers import Cause, Unit
-from weft_runtime.device import Bytes, Device, Launch, RunReport, check_launch
+from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import command_queues, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
-from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenError
+from weft_runtime.errors import DeadlockError, FaultError, TokenError
 
+from ..simulated import DRAM_SIZE, SimulatedDevice
 from .decode import ILLEGAL, NOTHING, Decoded, decode_program
 from .faults import first_address_outside, value_of
 from .kernels import Outcome, kernels, packing_for
 from .schedule import Engine
 from .scratchpads import Scratchpads
-
-DEFAULT_DRAM_SIZE = 256 << 20
-"""Bytes; the pages that a program never touches cost nothing."""
 
 
 class _RefusedError(Exception):
@@ -34,15 +31,13 @@ class _RefusedError(Exception):
         self.outcome = outcome
 
 
-class FunctionalDevice(Device):
+class FunctionalDevice(SimulatedDevice):
     """Runs whole instructions, one after another, in an order that the tokens allow.
 
     Parameters
     ----------
-    dram_size : int
-        Bytes of memory, at address 0, unless ``dram`` is given.
-    dram : Dram, optional
-        The memory to use.
+    config, dram_size, dram
+        See `SimulatedDevice`.
     order_seed : int, optional
         Choose among the modules that can go on at random, from this seed. By default each goes as far as it can.
         Fetch runs as far ahead as the command queues allow; a later fetch is the same as a later choice.
@@ -59,34 +54,19 @@ class FunctionalDevice(Device):
         self,
         config: AcceleratorConfig,
         *,
-        dram_size: int = DEFAULT_DRAM_SIZE,
+        dram_size: int = DRAM_SIZE,
         dram: Dram | None = None,
         order_seed: int | None = None,
         portable: bool = False,
     ) -> None:
-        self.config = config
-        self.dram = dram if dram is not None else Dram.zeros(dram_size)
+        super().__init__(config, dram_size, dram)
         packing = packing_for(config, portable=portable)
         self._kernels = kernels(config, packing)
         self._scratchpads = Scratchpads(config, packing, self.dram)
         self._random = None if order_seed is None else random.Random(order_seed)
 
-    def allocate(self, nbytes: int) -> int:
-        return self.dram.allocate(nbytes)
-
-    def free(self, address: int) -> None:
-        self.dram.free(address)
-
-    def write(self, address: int, data: Bytes) -> None:
-        raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
-        self.dram.view(address, raw.size)[:] = raw
-
-    def read(self, address: int, nbytes: int) -> Bytes:
-        return self.dram.view(address, nbytes).copy()
-
     def launch(self, launch: Launch) -> RunReport:
-        check_launch(launch, self.config)
-        program = self._fetch(launch)
+        program = self.program(launch)
         decoded = decode_program(program, self.config)
         self._scratchpads.bind(launch.bases)
         engine = Engine(self.config, decoded, self._runner(decoded))
@@ -102,20 +82,6 @@ class FunctionalDevice(Device):
         if tokens := engine.waiting_tokens():
             raise TokenError(token_message(program, self.config, tokens))
         return RunReport(cycles=None, instructions=len(program))
-
-    def _fetch(self, launch: Launch) -> Words:
-        nbytes = launch.insn_count * instruction_bytes(self.config)
-        try:
-            data = self.dram.view(launch.insn_address, nbytes)
-        except DeviceError:
-            inside = self.dram.base <= launch.insn_address
-            end = self.dram.base + self.dram.data.size
-            address = max(launch.insn_address, end) if inside else launch.insn_address
-            nothing = as_words(b"", self.config)
-            counts = {queue: 0 for queue in Queue}
-            message = fault_message(nothing, self.config, Cause.BUS_ERROR, Unit.FETCH, counts, address)
-            raise FaultError(message) from None
-        return as_words(data.copy(), self.config)
 
     def _runner(self, decoded: Decoded) -> Callable[[int], None]:
         """A function that runs the instruction at a program index."""

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.encoding import Words, as_words
-from weft_hardware.isa import Memory, Queue, instruction_bytes
+from weft_hardware.encoding import Words
+from weft_hardware.isa import Memory, Queue
 from weft_hardware.registers import BY_NAME, IDENTITY_VALUE, Cause, Control, ModuleState, Status, Unit
-from weft_runtime.device import Bytes, Device, Launch, RunReport, check_launch
+from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenError
 
+from ..simulated import DRAM_SIZE, SimulatedDevice
 from .build import Builder, Progress, accelerator_library
 from .model import MemoryTiming, RtlModel
-
-DRAM_SIZE = 256 << 20
-"""Bytes of memory where none is chosen."""
 
 MAX_CYCLES = 2_000_000_000
 """Cycles that a launch may take where no limit is chosen: ten to twenty minutes of simulation."""
@@ -27,17 +25,13 @@ MAX_CYCLES = 2_000_000_000
 T = TypeVar("T")
 
 
-class TsimDevice(Device):
+class TsimDevice(SimulatedDevice):
     """The accelerator's RTL, compiled for this machine, with a simulated AXI memory.
 
     Parameters
     ----------
-    config : AcceleratorConfig
-        The accelerator. Its library is built when the cache has none, which takes up to a minute or two.
-    dram_size : int
-        Bytes of memory, from address 0, when ``dram`` is absent.
-    dram : Dram, optional
-        The memory itself, of any start and size.
+    config, dram_size, dram
+        See `SimulatedDevice`. The RTL's library is built when the cache has none, which takes up to a minute or two.
     memory : MemoryTiming
         How the memory answers.
     max_cycles : int
@@ -65,8 +59,7 @@ class TsimDevice(Device):
     ) -> None:
         if max_cycles < 1:
             raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
-        self.config = config
-        self.dram = dram if dram is not None else Dram.zeros(dram_size)
+        super().__init__(config, dram_size, dram)
         self.max_cycles = max_cycles
         library = accelerator_library(config, Builder(cache_dir, compiler, progress))
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
@@ -81,25 +74,11 @@ class TsimDevice(Device):
                 f"{expected:#010x}; empty the cache directory and open the device again"
             )
 
-    def allocate(self, nbytes: int) -> int:
-        return self.dram.allocate(nbytes)
-
-    def free(self, address: int) -> None:
-        self.dram.free(address)
-
-    def write(self, address: int, data: Bytes) -> None:
-        self.dram.view(address, data.size)[:] = data
-
-    def read(self, address: int, nbytes: int) -> Bytes:
-        return self.dram.view(address, nbytes).copy()
-
     def close(self) -> None:
         self._model.close()
 
     def launch(self, launch: Launch) -> RunReport:
-        check_launch(launch, self.config)
-        stream = self.dram.view(launch.insn_address, launch.insn_count * instruction_bytes(self.config))
-        program = as_words(stream.copy(), self.config)
+        program = self.program(launch)
         self._start(launch)
         status = Status(self._run())
         cycles = self._read_wide("CYCLES")

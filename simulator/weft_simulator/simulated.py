@@ -1,0 +1,70 @@
+"""What every simulator of this machine shares: its DRAM, and how a launch's program is read from it."""
+
+from __future__ import annotations
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import Words, as_words
+from weft_hardware.isa import Queue, instruction_bytes
+from weft_hardware.registers import Cause, Unit
+from weft_runtime.device import Bytes, Device, Launch, check_launch
+from weft_runtime.diagnosis import fault_message
+from weft_runtime.dram import Dram
+from weft_runtime.errors import DeviceError, FaultError
+
+DRAM_SIZE = 256 << 20
+"""Bytes of memory where none is chosen; the pages that a program never touches cost nothing."""
+
+
+class SimulatedDevice(Device):
+    """A device whose memory is a `Dram` of this process.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    dram_size : int
+        Bytes of memory, from address 0, when ``dram`` is absent.
+    dram : Dram, optional
+        The memory itself, of any start and size.
+    """
+
+    def __init__(self, config: AcceleratorConfig, dram_size: int, dram: Dram | None) -> None:
+        self.config = config
+        self.dram = dram if dram is not None else Dram.zeros(dram_size)
+
+    def allocate(self, nbytes: int) -> int:
+        return self.dram.allocate(nbytes)
+
+    def free(self, address: int) -> None:
+        self.dram.free(address)
+
+    def write(self, address: int, data: Bytes) -> None:
+        raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        self.dram.view(address, raw.size)[:] = raw
+
+    def read(self, address: int, nbytes: int) -> Bytes:
+        return self.dram.view(address, nbytes).copy()
+
+    def program(self, launch: Launch) -> Words:
+        """The checked launch's instructions, as they lie in memory now.
+
+        Raises
+        ------
+        DeviceError
+            If the launch is refused before it starts; see `check_launch`.
+        FaultError
+            If some of the instructions lie outside the memory.
+        """
+        check_launch(launch, self.config)
+        try:
+            data = self.dram.view(launch.insn_address, launch.insn_count * instruction_bytes(self.config))
+        except DeviceError:
+            inside = self.dram.base <= launch.insn_address
+            end = self.dram.base + self.dram.data.size
+            address = max(launch.insn_address, end) if inside else launch.insn_address
+            nothing = as_words(b"", self.config)
+            counts = {queue: 0 for queue in Queue}
+            message = fault_message(nothing, self.config, Cause.BUS_ERROR, Unit.FETCH, counts, address)
+            raise FaultError(message) from None
+        return as_words(data.copy(), self.config)
