@@ -137,25 +137,22 @@ class Session:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run_many(self, inputs: Inputs) -> Outputs:
-        """Run on more images than the compiled batch, group by group; the leading dimension counts images.
+        """Run on any number of images, group by group of the compiled batch; the leading dimension counts images.
 
         A last group that is not full is completed with zeros, whose results are dropped. ``last_profile`` is that
-        of the last group.
+        of the last group. Inputs of the compiled shapes are simply one `run`.
 
         Raises
         ------
         ModuleError
-            As `run`; also if the leading dimensions differ.
+            As `run`; also if the inputs hold different numbers of images, or the batch is not the leading dimension
+            of everything that goes in and comes out.
         """
         pairs = _by_name(self._content.inputs, inputs)
-        counts = {np.shape(values)[:1] for _, values in pairs}
-        if len(counts) != 1 or counts == {()}:
-            raise ModuleError("run_many needs the same number of images in every input; check their first dimensions")
-        (total,) = counts.pop()
-        batch = self._content.inputs[0].shape[0]
+        if all(np.shape(values) == tensor.shape for tensor, values in pairs):
+            return self.run(inputs)
+        batch, total = _batch_size(self._content), _image_count(pairs)
         groups = [self._run_group(pairs, start, min(batch, total - start)) for start in range(0, total, batch)]
-        if not groups:
-            raise ModuleError("run_many got 0 images; pass at least one")
         joined = tuple(np.concatenate(parts) for parts in zip(*groups, strict=True))
         return joined[0] if len(joined) == 1 else joined
 
@@ -214,6 +211,31 @@ def _by_name(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[Tensor
     if len(values) != len(names):
         raise ModuleError(f"{len(values)} inputs were passed, the model takes {len(names)}: {', '.join(names)}")
     return list(zip(tensors, values, strict=True))
+
+
+def _batch_size(content: ModuleContent) -> int:
+    """The leading dimension that all inputs and outputs share."""
+    tensors = (*content.inputs, *content.outputs)
+    sizes = {tensor.shape[:1] for tensor in tensors}
+    if len(sizes) != 1 or sizes == {()}:
+        shapes = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
+        raise ModuleError(
+            f"the module's tensors do not all begin with one batch size ({shapes}), so images cannot be split into "
+            "groups; pass inputs of exactly these shapes"
+        )
+    ((batch,),) = sizes
+    return batch
+
+
+def _image_count(pairs: Sequence[tuple[TensorInfo, Array]]) -> int:
+    """The leading dimension that all values share."""
+    counts = {np.shape(values)[:1] for _, values in pairs}
+    if len(counts) != 1 or counts == {()}:
+        raise ModuleError("run_many needs the same number of images in every input; check their first dimensions")
+    ((total,),) = counts
+    if not total:
+        raise ModuleError("run_many got 0 images; pass at least one")
+    return total
 
 
 def _match(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[TensorInfo, Array]]:

@@ -129,6 +129,32 @@ def test_run_many_splits_and_joins(content: ModuleContent) -> None:
     assert np.asarray(y).tolist() == [3, 5, 7, 9, 11]
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (np.zeros(0, np.int32), "run_many got 0 images; pass at least one"),
+        (np.int32(1), "run_many needs the same number of images in every input; check their first dimensions"),
+        (np.zeros((3, 2), np.int32), "input 'x' has shape (1, 2), the module takes (1,); reshape it"),
+    ],
+)
+def test_run_many_refuses(content: ModuleContent, values: Any, sentence: str) -> None:
+    with Session(Module(content), DoublingDevice()) as session:
+        assert refusal(session.run_many, {"x": values}) == sentence
+
+
+def test_an_output_without_the_batch_is_never_cut(content: ModuleContent) -> None:
+    (x,) = content.inputs
+    wide = replace(x, shape=(1, 1))
+    module = Module(replace(content, inputs=(wide,), outputs=(*content.outputs, replace(x, name="z", shape=()))))
+    with Session(module, DoublingDevice()) as session:
+        y, z = session.run_many(value(3).reshape(1, 1))
+        assert (y, z.shape) == ([9], ())
+        assert refusal(session.run_many, np.zeros((2, 1), np.int32)) == (
+            "the module's tensors do not all begin with one batch size (x (1, 1), y (1,), z ()), so images cannot be "
+            "split into groups; pass inputs of exactly these shapes"
+        )
+
+
 def test_another_cpu_compiles_the_ir(content: ModuleContent) -> None:
     foreign = replace(content.host_code[0], features=("no-such-feature",), object=b"")
     with Session(Module(replace(content, host_code=(foreign,))), DoublingDevice()) as session:
