@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -251,23 +251,20 @@ class BlockLoader(wiring.Component):
         with m.If(self._checked):
             m.d.sync += [left.eq(tiles), index.eq(insn.sram), x.eq(0), y.eq(0), part.eq(0)]
             m.d.sync += [row_tile.eq(insn.dram), slot.eq(insn.dram & last_slot)]
-        self._drive_writes(m, index, written, self._assemble(m, running & padding, taken, part, slot))
+        self._drive_writes(m, index, written, self._assemble(m, running & padding, taken, slot))
 
-    def _assemble(self, m: Module, padding: Value, taken: Value, part: Value, slot: Value) -> Value:
-        """The register that holds the tile to write, filled beat by beat."""
+    def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
+        """The register through which beats shift, from the top down; a tile that is complete ends at the top."""
         word = self._reader.beats.payload.data
-        count = max(t.beats_per_tile for t in self._targets)
-        # A register a beat, not one wide one, which a simulator would copy every cycle to change a part of it.
-        parts = [Signal(len(word), name=f"tile_part{p}", reset_less=True) for p in range(count)]
+        tile = Signal(max(t.beats_per_tile for t in self._targets) * len(word), reset_less=True)
         first = self._select(
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
         )
-        for p, beat in enumerate(parts):
-            with m.If(padding):
-                m.d.sync += beat.eq(0)
-            with m.Elif(taken & (part == p)):
-                m.d.sync += beat.eq(first if p == 0 else word)
-        return Cat(parts)
+        with m.If(padding):
+            m.d.sync += tile.eq(0)
+        with m.Elif(taken):
+            m.d.sync += tile.eq(Cat(tile[len(word) :], Cat(first, Const(0, len(word)))[: len(word)]))
+        return tile
 
     def _drive_writes(self, m: Module, index: Value, written: Value, tile: Value) -> None:
         written_index = Signal(17)
@@ -276,4 +273,5 @@ class BlockLoader(wiring.Component):
         for t in self._targets:
             port = getattr(self, f"write_{t.memory.name.lower()}")
             m.d.sync += port.enable.eq(written & (self._insn.memory == t.memory))
-            m.d.comb += [port.index.eq(written_index), port.tile.eq(tile)]
+            part = tile[-t.beats_per_tile * self._config.axi_data_bits :]
+            m.d.comb += [port.index.eq(written_index), port.tile.eq(part)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,18 @@ def operation_layout() -> data.StructLayout:
     return data.StructLayout(
         {"gemm": 1, "reset": 1, "alu_op": 3, "use_imm": 1, "immediate": Shape(IMMEDIATE_BITS, signed=True)}
     )
+
+
+class _Stage:
+    """What one pipeline stage knows of its step: ``step`` is held while ``valid`` is low."""
+
+    def __init__(self, config: AcceleratorConfig, number: int) -> None:
+        layout = data.StructLayout(
+            {"first": 1, "acc_index": config.acc_index_bits, "operation": operation_layout()},
+        )
+        self.valid = Signal(name=f"valid{number}")
+        self.multiply = Signal(name=f"multiply{number}")
+        self.step = Signal(layout, name=f"step{number}", reset_less=True)
 
 
 class Datapath(wiring.Component):
@@ -86,39 +98,25 @@ class Datapath(wiring.Component):
         self._accumulate(m, stages, sums)
         return m
 
-    def _stages(self, m: Module) -> list[data.View]:
+    def _stages(self, m: Module) -> list[_Stage]:
         """What accompanies a step from stage 0 to stage 5, where it writes."""
-        layout = data.StructLayout(
-            {
-                "valid": 1,
-                "first": 1,
-                "multiply": 1,
-                "acc_index": self.config.acc_index_bits,
-                "operation": operation_layout(),
-            }
-        )
-        stages = [Signal(layout, name=f"stage{k}") for k in range(_SUM_STAGE + 2)]
+        stages = [_Stage(self.config, k) for k in range(_SUM_STAGE + 2)]
+        first = stages[0]
         m.d.comb += [
-            stages[0].valid.eq(self.valid),
-            stages[0].first.eq(self.access.first),
-            stages[0].multiply.eq(self.valid & self.operation.gemm & ~self.operation.reset),
-            stages[0].acc_index.eq(Mux(self.access.first, self.access.src, self.access.dst)),
-            stages[0].operation.eq(self.operation),
+            first.valid.eq(self.valid),
+            first.multiply.eq(self.valid & self.operation.gemm & ~self.operation.reset),
+            first.step.first.eq(self.access.first),
+            first.step.acc_index.eq(Mux(self.access.first, self.access.src, self.access.dst)),
+            first.step.operation.eq(self.operation),
         ]
         for earlier, later in pairwise(stages):
-            m.d.sync += later.valid.eq(earlier.valid)
+            m.d.sync += [later.valid.eq(earlier.valid), later.multiply.eq(earlier.multiply)]
             with m.If(earlier.valid):
-                m.d.sync += [
-                    later.first.eq(earlier.first),
-                    later.acc_index.eq(earlier.acc_index),
-                    later.operation.eq(earlier.operation),
-                ]
-            m.d.sync += later.multiply.eq(earlier.multiply)
-            with m.If(later.valid):
-                m.d.comb += self.busy.eq(1)
+                m.d.sync += later.step.eq(earlier.step)
+        m.d.comb += self.busy.eq(Cat(stage.valid for stage in stages[1:]).any())
         return stages
 
-    def _multiply(self, m: Module, stages: list[data.View]) -> data.View:
+    def _multiply(self, m: Module, stages: list[_Stage]) -> data.View:
         config = self.config
         m.submodules.inp = inp = Scratchpad(config.inp_depth, config.inp_index_bits, config.inp_tile_bits)
         m.submodules.wgt = wgt = Scratchpad(config.wgt_depth, config.wgt_index_bits, config.wgt_tile_bits)
@@ -136,7 +134,7 @@ class Datapath(wiring.Component):
         ]
         return macs.sums
 
-    def _accumulate(self, m: Module, stages: list[data.View], sums: data.View) -> None:
+    def _accumulate(self, m: Module, stages: list[_Stage], sums: data.View) -> None:
         config = self.config
         tile = acc_tile_layout(config)
         read, answer, compute, write = stages[2:6]
@@ -148,21 +146,21 @@ class Datapath(wiring.Component):
         )
         writes = Signal()
         m.d.comb += [
-            accumulators.compute.enable.eq(read.valid & ~(read.operation.gemm & read.operation.reset)),
-            accumulators.compute.index.eq(read.acc_index),
-            writes.eq(write.valid & ~write.first),
+            accumulators.compute.enable.eq(read.valid & ~(read.step.operation.gemm & read.step.operation.reset)),
+            accumulators.compute.index.eq(read.step.acc_index),
+            writes.eq(write.valid & ~write.step.first),
             accumulators.write.enable.eq(writes | self.write_acc.enable),
-            accumulators.write.index.eq(Mux(writes, write.acc_index, self.write_acc.index)),
+            accumulators.write.index.eq(Mux(writes, write.step.acc_index, self.write_acc.index)),
             accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
         ]
 
         # The bank is read while a result for the same tile is being written: keep that result for the next cycle.
         use_late = Signal()
         m.d.sync += use_late.eq(0)
-        with m.If(writes & read.valid & (write.acc_index == read.acc_index)):
+        with m.If(writes & read.valid & (write.step.acc_index == read.step.acc_index)):
             m.d.sync += [use_late.eq(1), late.eq(result)]
         with m.If(answer.valid):
-            with m.If(writes & (write.acc_index == answer.acc_index)):
+            with m.If(writes & (write.step.acc_index == answer.step.acc_index)):
                 m.d.sync += bank.eq(result)
             with m.Elif(use_late):
                 m.d.sync += bank.eq(late)
@@ -170,20 +168,22 @@ class Datapath(wiring.Component):
                 m.d.sync += bank.eq(accumulators.compute.tile)
 
         use_result = Signal()
-        m.d.sync += use_result.eq(compute.valid & ~compute.first & (compute.acc_index == answer.acc_index))
+        m.d.sync += use_result.eq(
+            compute.valid & ~compute.step.first & (compute.step.acc_index == answer.step.acc_index)
+        )
         operand = Signal(tile)
         m.d.comb += operand.eq(Mux(use_result, result, bank))
 
         m.submodules.alu = alu = VectorAlu(config)
-        operation = compute.operation
+        operation = compute.step.operation
         m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand), alu.b.eq(second)]
-        with m.If(compute.valid & compute.first):
+        with m.If(compute.valid & compute.step.first):
             m.d.sync += second.eq(operand)
-        with m.Elif(answer.valid & answer.operation.use_imm):
+        with m.Elif(answer.valid & ~answer.step.operation.gemm & answer.step.operation.use_imm):
             for row in range(config.batch):
                 for column in range(config.block_out):
-                    m.d.sync += second[row][column].eq(answer.operation.immediate)
-        with m.If(compute.valid & ~compute.first):
+                    m.d.sync += second[row][column].eq(answer.step.operation.immediate)
+        with m.If(compute.valid & ~compute.step.first):
             with m.If(~operation.gemm):
                 m.d.sync += result.eq(alu.result)
             with m.Elif(operation.reset):
