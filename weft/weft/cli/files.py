@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ def read_arrays(path: Path) -> NDArray | dict[str, NDArray]:
                 return content
             with content:
                 return dict(content)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except OSError:
+            raise
+        except Exception as error:  # numpy and zipfile meet damage with a dozen classes
             raise UsageError(f"file {path} holds no array ({error}); save it with numpy.save") from None
 
 
@@ -48,8 +50,15 @@ def write_arrays(path: Path, names: Sequence[str], arrays: Sequence[NDArray]) ->
     if len(arrays) == 1:
         write_atomically(path, lambda file: np.save(file, arrays[0]))
     else:
-        named: dict[str, Any] = dict(zip(names, arrays, strict=True))
-        write_atomically(path, lambda file: np.savez(file, **named))
+        write_atomically(path, lambda file: _write_npz(file, names, arrays))
+
+
+def _write_npz(file: IO[bytes], names: Sequence[str], arrays: Sequence[NDArray]) -> None:
+    """As `numpy.savez`, whose keywords leave no room for arrays named ``file`` or ``allow_pickle``."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in zip(names, arrays, strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
