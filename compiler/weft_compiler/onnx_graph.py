@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -15,6 +16,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from .dialects import qgraph
 from .errors import CompileError
+
+MAX_TENSOR_BYTES = 1 << 31
+"""Bytes of one tensor: sizes, offsets and counts of operations then stay far from the limits of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,15 @@ class Graph:
         Raises
         ------
         CompileError
-            If its types and parameters contradict each other.
+            If its types and parameters contradict each other, or its result exceeds `MAX_TENSOR_BYTES`.
         """
         try:
             op.verify()
         except VerifyException as error:
             node.refuse(f"is inconsistent ({str(error).splitlines()[-1].strip()}); export the model again")
+        shape, dtype = qgraph.shape_of(op.results[0]), qgraph.dtype_of(op.results[0])
+        if math.prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
+            node.refuse(f"gives a tensor of shape {shape}, which exceeds {MAX_TENSOR_BYTES} bytes; reduce it")
         self.block.add_op(qgraph.describe(op, node.name, node.op))
         return op.results[0]
 
@@ -88,21 +95,34 @@ class Graph:
         Raises
         ------
         CompileError
-            If the input is missing or of an element type that the dialect has no tensors of.
+            If the input is missing, or as `find`.
         """
         if not node.has_input(index):
             node.refuse(f"has no input {index}; complete the node")
         name = node.inputs[index]
-        if name not in self.values:
-            if name not in self.constants:
-                node.refuse(f"reads {name!r}, which nothing before it produces; sort the graph or add the tensor")
+        value = self.find(name)
+        if value is None:
+            node.refuse(f"reads {name!r}, which nothing before it produces; sort the graph or add the tensor")
+        return value
+
+    def find(self, name: str) -> SSAValue | None:
+        """The SSA value of an ONNX name, or None if nothing produced it yet.
+
+        Raises
+        ------
+        CompileError
+            If it is a constant of an element type that the dialect has no tensors of.
+        """
+        if name not in self.values and name in self.constants:
             values = self.constants[name]
             if not qgraph.has_dtype(values.dtype):
-                node.refuse(f"reads {name!r} of type {values.dtype}; convert it to int8, uint8, int32 or float32")
+                raise CompileError(
+                    f"tensor {name!r} has type {values.dtype}; convert it to int8, uint8, int32 or float32"
+                )
             constant = qgraph.ConstantOp(values)
             self.block.add_op(qgraph.describe(constant, name, "Constant"))
             self.values[name] = constant.y
-        return self.values[name]
+        return self.values.get(name)
 
     def optional(self, node: Node, index: int) -> SSAValue | None:
         """As `value`, or None where the input is not connected."""
@@ -126,11 +146,17 @@ class Graph:
             node.refuse(f"has {what} = {shown}, which is not a positive number; quantise the model again")
         return values
 
-    def zero_point(self, node: Node, index: int, what: str) -> NDArray[Any]:
-        """A zero point with the type it is stored in; uint8 0 where it is not connected, as ONNX says."""
+    def zero_point(self, node: Node, index: int, what: str, of: np.dtype[Any] | None = None) -> NDArray[Any]:
+        """A zero point with the type it is stored in; uint8 0 where it is not connected, as ONNX says.
+
+        ``of`` is the type of the values it belongs to, where they have one already.
+        """
         if not node.has_input(index):
-            return np.zeros(1, np.uint8)
-        return self.constant(node, index, what).reshape(-1)
+            return np.zeros(1, np.uint8 if of is None else of)
+        zero = self.constant(node, index, what).reshape(-1)
+        if of is not None and zero.dtype != of:
+            node.refuse(f"has a {what} of type {zero.dtype} for {of} values; store it as {of}")
+        return zero
 
 
 def single(node: Node, values: Sequence[Any] | NDArray[Any], what: str) -> Any:

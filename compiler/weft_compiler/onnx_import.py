@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Region
+from xdsl.ir import Block, Region, SSAValue
 
 from .dialects import qgraph
 from .errors import CompileError
-from .onnx_graph import Graph, Node
+from .onnx_graph import MAX_TENSOR_BYTES, Graph, Node
 from .onnx_operators import IMPORTERS
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
@@ -38,7 +40,8 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
     """
     if batch < 1:
         raise CompileError(f"batch = {batch} is no batch size; choose 1 or more")
-    graph = _load(source).graph
+    model = _load(source)
+    graph = model.graph
     constants = _constants(graph)
     inputs = [info for info in graph.input if info.name not in constants]
     types = [_input_type(info, batch) for info in inputs]
@@ -46,11 +49,8 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
     state = Graph(block, constants, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
     for proto in graph.node:
         _import_node(state, proto)
-    outputs = []
-    for info in graph.output:
-        if info.name not in state.values:
-            raise CompileError(f"output {info.name!r} is not computed by any node; remove it or add its node")
-        outputs.append(state.values[info.name])
+    outputs = [_output(state, info.name) for info in graph.output]
+    _check_types(model)
     block.add_op(ReturnOp(*outputs))
     function = FuncOp(
         "main",
@@ -60,6 +60,13 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
         res_attrs=_names(graph.output),
     )
     return ModuleOp([function])
+
+
+def _output(state: Graph, name: str) -> SSAValue:
+    value = state.find(name)
+    if value is None:
+        raise CompileError(f"output {name!r} is not computed by any node; remove it or add its node")
+    return value
 
 
 def _names(infos: Any) -> ArrayAttr[DictionaryAttr]:
@@ -82,7 +89,19 @@ def _load(source: str | Path | bytes) -> onnx.ModelProto:
         raise CompileError(f"{subject} is not a valid ONNX model ({reason}); export it again") from None
     if not model.graph.node:
         raise CompileError(f"{subject} holds no nodes; export it again")
+    names = Counter(node.name for node in model.graph.node if node.name)
+    if repeated := [name for name, count in names.items() if count > 1]:
+        raise CompileError(f"{subject} has several nodes named {repeated[0]!r}; give each its own name, or none")
     return model
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Refuse nodes whose inputs have types that their operator does not take, which importers may not have noticed."""
+    try:
+        onnx.shape_inference.infer_shapes(model, check_type=True)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CompileError(f"the ONNX model has inputs of the wrong type ({reason}); export it again") from None
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
@@ -130,6 +149,8 @@ def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
                 f"input {info.name!r} has the dynamic dimension {size!r} at axis {axis}; only the first one, the "
                 "batch, may be symbolic, fix the others in the model"
             )
+    if math.prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
+        raise CompileError(f"input {info.name!r} of shape {tuple(shape)} exceeds {MAX_TENSOR_BYTES} bytes; reduce it")
     return qgraph.tensor_type(shape, dtype)
 
 

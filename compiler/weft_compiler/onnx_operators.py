@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from xdsl.ir import SSAValue
 
@@ -81,9 +82,12 @@ def _conv_geometry(node: Node, x: SSAValue, w_shape: Sequence[int]) -> tuple[dic
 # Quantisation ------------------------------------------------------------------------------------------------
 
 
-def _scale_parameters(graph: Graph, node: Node, x: SSAValue) -> tuple[NDArray[np.float32], NDArray[Any], int]:
+def _scale_parameters(
+    graph: Graph, node: Node, x: SSAValue, of: np.dtype[Any] | None = None
+) -> tuple[NDArray[np.float32], NDArray[Any], int]:
+    """Scale, zero point and axis; ``of`` is the type that the zero point must have, if that is known."""
     scale = graph.scale(node, 1, "scale")
-    zero = graph.zero_point(node, 2, "zero point")
+    zero = graph.zero_point(node, 2, "zero point", of)
     shape = qgraph.shape_of(x)
     axis = int(node.attributes.get("axis", 1))
     axis = axis + len(shape) if axis < 0 else axis
@@ -102,7 +106,9 @@ def _quantize(graph: Graph, node: Node) -> SSAValue:
     x = graph.value(node, 0)
     if qgraph.dtype_of(x) != np.float32:
         node.refuse(f"quantises {qgraph.dtype_of(x)} values; only float32 is supported")
-    scale, zero, axis = _scale_parameters(graph, node, x)
+    output = node.attributes.get("output_dtype", onnx.TensorProto.UNDEFINED)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(output) if output else None
+    scale, zero, axis = _scale_parameters(graph, node, x, dtype)
     y = result_type(qgraph.shape_of(x), zero, node)
     return graph.emit(qgraph.QuantizeOp(x, scale, zero, y, axis), node)
 
@@ -111,7 +117,9 @@ def _dequantize(graph: Graph, node: Node) -> SSAValue:
     x = graph.value(node, 0)
     if qgraph.dtype_of(x) == np.float32:
         node.refuse("dequantises float32 values; its input must be int8, uint8 or int32")
-    scale, zero, axis = _scale_parameters(graph, node, x)
+    if node.attributes.get("output_dtype", onnx.TensorProto.FLOAT) not in (0, onnx.TensorProto.FLOAT):
+        node.refuse("dequantises to another type than float32, which is not supported; use float32")
+    scale, zero, axis = _scale_parameters(graph, node, x, qgraph.dtype_of(x))
     y = qgraph.tensor_type(qgraph.shape_of(x), np.float32)
     return graph.emit(qgraph.DequantizeOp(x, scale, zero, y, axis), node)
 
@@ -192,15 +200,15 @@ def _add(graph: Graph, node: Node) -> SSAValue:
     a, b = graph.value(node, 0), graph.value(node, 1)
     if qgraph.dtype_of(a) != np.float32 or qgraph.dtype_of(b) != np.float32:
         node.refuse("adds integers; only float32 between quantisers is supported")
-    if len(qgraph.shape_of(a)) < len(qgraph.shape_of(b)):
-        a, b = b, a
-    shape = qgraph.shape_of(a)
+    shapes = qgraph.shape_of(a), qgraph.shape_of(b)
     try:
-        fits = np.broadcast_shapes(shape, qgraph.shape_of(b)) == shape
+        shape = np.broadcast_shapes(*shapes)
     except ValueError:
-        fits = False
-    if not fits:
-        node.refuse(f"adds shapes {shape} and {qgraph.shape_of(b)}; one must broadcast to the other")
+        shape = None
+    if shape not in shapes:
+        node.refuse(f"adds shapes {shapes[0]} and {shapes[1]}; one must broadcast to the other")
+    if shape != shapes[0]:
+        a, b = b, a
     return graph.emit(qgraph.AddOp(a, b, qgraph.tensor_type(shape, np.float32)), node)
 
 
@@ -225,6 +233,8 @@ def _flatten(graph: Graph, node: Node) -> SSAValue:
     x = graph.value(node, 0)
     shape = qgraph.shape_of(x)
     axis = int(node.attributes.get("axis", 1))
+    if not -len(shape) <= axis <= len(shape):
+        node.refuse(f"has axis = {axis}, outside the {len(shape)} dimensions of its input; correct it")
     axis = axis + len(shape) if axis < 0 else axis
     return graph.emit(qgraph.ReshapeOp(x, (int(np.prod(shape[:axis])), int(np.prod(shape[axis:])))), node)
 
@@ -270,17 +280,17 @@ def _add_constant(graph: Graph, node: Node, values: NDArray[Any]) -> SSAValue:
 
 
 def _quantised_parameters(
-    graph: Graph, node: Node, indices: Sequence[int]
+    graph: Graph, node: Node, x: SSAValue, weights: NDArray[Any], indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], int, NDArray[Any], NDArray[Any]]:
     """Combined scale, x_zero, w_zero, y_zero; ``indices`` names the inputs with scale and zero of x, w and y."""
     x_scale = single(node, graph.scale(node, indices[0], "input scale"), "input scale")
     y_scale = single(node, graph.scale(node, indices[4], "output scale"), "output scale")
     scale = qgraph.combined_scale(x_scale, graph.scale(node, indices[2], "weight scale"), y_scale)
-    x_zero = single(node, graph.zero_point(node, indices[1], "input zero point"), "input zero point")
-    w_zero = graph.zero_point(node, indices[3], "weight zero point")
+    x_zero = graph.zero_point(node, indices[1], "input zero point", qgraph.dtype_of(x))
+    w_zero = graph.zero_point(node, indices[3], "weight zero point", weights.dtype)
     y_zero = graph.zero_point(node, indices[5], "output zero point")
     single(node, y_zero, "output zero point")
-    return scale, int(x_zero), w_zero, y_zero
+    return scale, int(single(node, x_zero, "input zero point")), w_zero, y_zero
 
 
 def _quantised_input(graph: Graph, node: Node) -> SSAValue:
@@ -301,7 +311,7 @@ def _sum_bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue |
 def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
     x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
     window, groups, shape = _conv_geometry(node, x, weights.shape)
-    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, (1, 2, 4, 5, 6, 7))
+    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, x, weights, (1, 2, 4, 5, 6, 7))
     y = result_type(shape, y_zero, node)
     properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
     properties |= {**window, "groups": qgraph.integer(groups)}
@@ -319,7 +329,7 @@ def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], 
         node.refuse(
             f"multiplies shapes {x_shape} and {weights.shape[::-1]}, whose inner sizes differ; correct the model"
         )
-    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, indices)
+    scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, x, weights, indices)
     y = result_type((*x_shape[:-1], weights.shape[0]), y_zero, node)
     properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
     w = _add_constant(graph, node, np.ascontiguousarray(weights))

@@ -25,8 +25,8 @@ Observer = Callable[[str, ModuleOp], None]
 def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
     """Every pass, in order."""
     return (
-        FoldConstants(),
         SinkDequantize(),
+        FoldConstants(),
         FuseBias(),
         Quantise(),
         FuseClamp(),

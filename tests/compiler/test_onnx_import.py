@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support.onnx_models import ModelBuilder
 from weft_compiler.dialects import qgraph
@@ -180,3 +181,73 @@ def test_a_bias_of_another_shape() -> None:
     assert refusal(model) == (
         "node 'dense' (Gemm) has a bias of shape (4, 1); only one value for each of its 3 outputs is supported"
     )
+
+
+def test_a_tensor_that_is_too_large() -> None:
+    # 2³² × 2³² elements are 0 to 64-bit arithmetic.
+    assert refusal(relu_model([1 << 32, 1 << 32])) == (
+        "input 'x' of shape (4294967296, 4294967296) exceeds 2147483648 bytes; reduce it"
+    )
+    padded = ModelBuilder()
+    weights = padded.dequantize(padded.constant(np.ones((1, 1, 1, 1), np.int8)), 1.0, np.int8(0))
+    y = padded.node("Conv", ["x", weights], name="padded", pads=[1 << 40] * 4)
+    model = padded.build([("x", [1, 1, 1, 1], np.float32)], [(y, ["a"] * 4, np.float32)])
+    side = (1 << 41) + 1
+    assert refusal(model) == (
+        f"node 'padded' (Conv) gives a tensor of shape (1, 1, {side}, {side}), which exceeds 2147483648 bytes; "
+        "reduce it"
+    )
+
+
+def test_nodes_of_one_name() -> None:
+    b = ModelBuilder()
+    y = b.node("Relu", ["x"], name="same")
+    b.nodes[-1].output[0] = "between"
+    y = b.node("Relu", ["between"], name="same")
+    model = b.build([("x", [2], np.float32)], [(y, [2], np.float32)])
+    assert refusal(model) == "the ONNX model has several nodes named 'same'; give each its own name, or none"
+
+
+def test_a_zero_point_of_another_type() -> None:
+    b = ModelBuilder()
+    y = b.node("DequantizeLinear", ["x", b.constant(np.float32(1)), b.constant(np.int8(-3))], name="dq")
+    model = b.build([("x", [2], np.uint8)], [(y, [2], np.float32)])
+    assert refusal(model) == (
+        "node 'dq' (DequantizeLinear) has a zero point of type int8 for uint8 values; store it as uint8"
+    )
+
+
+def test_a_type_that_the_operator_does_not_take() -> None:
+    b = ModelBuilder()
+    y = b.node("MaxPool", [b.constant(np.zeros((1, 1, 2, 2), np.int32))], name="pool", kernel_shape=[2, 2])
+    model = b.build([("x", [1], np.float32)], [(y, ["a"] * 4, np.float32)])
+    text = refusal(model)
+    assert text.startswith("the ONNX model has inputs of the wrong type (")
+    assert "MaxPool" in text
+
+
+@pytest.mark.parametrize("axis", [-4, 4])
+def test_flatten_at_no_axis(axis: int) -> None:
+    b = ModelBuilder()
+    y = b.node("Flatten", ["x"], name="flat", axis=axis)
+    model = b.build([("x", [2, 3, 4], np.float32)], [(y, ["a", "b"], np.float32)])
+    assert refusal(model) == (
+        f"node 'flat' (Flatten) has axis = {axis}, outside the 3 dimensions of its input; correct it"
+    )
+
+
+def test_the_output_type_of_a_quantiser_without_zero_point() -> None:
+    b = ModelBuilder()
+    y = b.node("QuantizeLinear", ["x", b.constant(np.float32(1))], output_dtype=onnx.TensorProto.INT8)
+    module = import_onnx(b.build([("x", [2], np.float32)], [(y, [2], np.int8)], opset=21))
+    (quantize,) = (op for op in module.walk() if isinstance(op, qgraph.QuantizeOp))
+    assert qgraph.dtype_of(quantize.y) == np.int8
+
+
+def test_a_constant_is_an_output() -> None:
+    b = ModelBuilder()
+    y, constant = b.node("Relu", ["x"]), b.constant(np.float32([1, 2]))
+    module = import_onnx(b.build([("x", [2], np.float32)], [(y, [2], np.float32), (constant, [2], np.float32)]))
+    last = main_function(module).body.block.last_op
+    assert last is not None
+    assert [type(value.owner) for value in last.operands] == [qgraph.ReluOp, qgraph.ConstantOp]

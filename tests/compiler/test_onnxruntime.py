@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.onnx_models import (
     Case,
+    ModelBuilder,
     random_bias_addition,
     random_conv,
     random_dense,
@@ -81,3 +82,31 @@ def test_the_host_computes_what_the_accelerator_cannot(make: Callable[[int], Cas
 def test_most_convolutions_run_on_the_accelerator() -> None:
     placements = [compile_model(random_conv(seed).model, VTA).content.layers[1].placement for seed in range(24)]
     assert placements.count("accelerator") >= 16
+
+
+def test_weights_that_are_transposed_as_a_node_of_its_own() -> None:
+    rng, b = np.random.default_rng(8), ModelBuilder()
+    weights = b.dequantize(b.constant(rng.integers(-127, 128, (7, 20)).astype(np.int8)), 0.02, np.int8(0))
+    y = b.node("MatMul", [b.pair("x", 0.05, np.uint8(120)), b.node("Transpose", [weights], perm=[1, 0])])
+    model = b.build([("x", (3, 20), np.float32)], [(b.quantize(y, 0.3, np.uint8(130)), (3, 7), np.uint8)])
+    assert check(Case(model, {"x": rng.normal(size=(3, 20)).astype(np.float32)}, "transposed"), VTA) == "accelerator"
+
+
+@pytest.mark.parametrize("constant_first", [False, True])
+def test_sums_with_a_constant(constant_first: bool) -> None:
+    rng, b = np.random.default_rng(9), ModelBuilder()
+    x, constant = b.pair("x", 0.03, np.int8(5)), b.constant(rng.normal(size=(1, 4, 1, 1)).astype(np.float32))
+    y = b.node("Add", [constant, x] if constant_first else [x, constant])
+    shape = (2, 4, 3, 5)
+    model = b.build([("x", shape, np.float32)], [(b.quantize(y, 0.05, np.int8(1)), shape, np.int8)])
+    check(Case(model, {"x": rng.normal(size=shape).astype(np.float32)}, "sum"), VTA)
+
+
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+@pytest.mark.parametrize("op", ["Relu", "Clip"])
+def test_floats_that_are_no_numbers_pass_activations(op: str, low: float) -> None:
+    b = ModelBuilder()
+    bounds = [b.constant(np.float32(low)), b.constant(np.float32(6))] if op == "Clip" else []
+    y = b.node("Flatten", [b.node(op, ["x", *bounds])])
+    x = np.tile(np.float32([np.nan, np.inf, -np.inf, -0.0, 0.0, 1e38, -1e38, 0.5]), (1, 3))
+    check(Case(b.build([("x", x.shape, np.float32)], [(y, x.shape, np.float32)]), {"x": x}, op), VTA)

@@ -50,13 +50,14 @@ class ModelBuilder:
         self,
         inputs: Sequence[tuple[str, Sequence[Any], Any]],
         outputs: Sequence[tuple[str, Sequence[Any], Any]],
+        opset: int = OPSET,
     ) -> bytes:
         """The serialised model; inputs and outputs are (name, shape, numpy dtype)."""
         graph = helper.make_graph(
             self.nodes, "test", [_info(*x) for x in inputs], [_info(*y) for y in outputs], self.initializers
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10 if opset >= 21 else 9).SerializeToString()
 
 
 def _info(name: str, shape: Sequence[Any], dtype: Any) -> onnx.ValueInfoProto:

@@ -66,12 +66,13 @@ def dequantize(op: qgraph.DequantizeOp, name: str) -> FuncOp:
 
 
 def _limited(op: qgraph.ReluOp | qgraph.ClipOp, low: float, high: float, name: str) -> FuncOp:
+    """Bounds first: what compares with neither of them, not a number, or equals one, −0.0, stays as it is."""
     size = (int(np.prod(qgraph.shape_of(op.x))),)
     f = HostFunction(name, [(size, np.float32), (size, np.float32)])
     x, y = f.buffers
 
     def body(at: list[SSAValue]) -> None:
-        f.store(f.smallest(f.largest(f.load(x, at), f.float32(low)), f.float32(high)), y, at)
+        f.store(f.smallest(f.float32(high), f.largest(f.float32(low), f.load(x, at))), y, at)
 
     f.nest(size, body)
     return f.finish()
