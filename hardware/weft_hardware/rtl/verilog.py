@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -18,6 +20,10 @@ TOP = "weft_accelerator"
 CLEANUP = "proc; opt_expr; opt_clean; opt_merge; opt_muxtree; opt_reduce; opt_dff; opt_expr; opt_clean"
 """Gives registers their enables, which `opt_dff` finds only after an `opt_clean`, and resets: a verilated model that
 idles as fast as possible."""
+
+
+_ZEROS = re.compile(r"^  cell \$meminit_v2 \$\d+\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n", re.M)
+_MEMORY = re.compile(r"^  reg (?:\[\d+:0\] )?(?P<name>\S+ ?) \[(?P<last>\d+):0\];\n(?!  initial)", re.M)
 
 
 class RtlError(WeftError):
@@ -36,17 +42,32 @@ def _yosys(script: str, directory: Path) -> None:
         )
 
 
+def _zero_in_a_loop(verilog: str) -> str:
+    """Give every memory without contents an initial loop that zeroes it."""
+    numbers = count()
+
+    def loop(memory: re.Match[str]) -> str:
+        return (
+            f"{memory[0]}  initial begin : zero_{next(numbers)}\n    integer word;\n"
+            f"    for (word = 0; word <= {memory['last']}; word = word + 1)\n      {memory['name']}[word] = 0;\n  end\n"
+        )
+
+    return _MEMORY.sub(loop, verilog)
+
+
 def emit(config: AcceleratorConfig) -> str:
     """Verilog of the accelerator, top module `TOP`, hierarchy kept; equal text for equal configurations.
+
+    Zeroed memories are loops: written word by word they would be most of the text, and of the time of all that read it.
 
     Raises
     ------
     RtlError
         If yosys is missing or fails.
     """
-    text = rtlil.convert(Accelerator(config), name=TOP, emit_src=False)
+    text = _ZEROS.sub("", rtlil.convert(Accelerator(config), name=TOP, emit_src=False))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "design.il").write_text(text)
         _yosys(f"read_rtlil design.il; {CLEANUP}; write_verilog -noattr design.v", directory)
-        return (directory / "design.v").read_text()
+        return _zero_in_a_loop((directory / "design.v").read_text())

@@ -37,6 +37,15 @@ def test_hierarchy_is_kept(text):
         assert f"weft_accelerator.{unit}" in modules
 
 
+def test_every_memory_is_zero_at_power_up(text):
+    memories = re.findall(r"^  reg (?:\[\d+:0\] )?(\S+ ?) \[(\d+):0\];$", text, re.M)
+    loops = re.findall(
+        r"^    for \(word = 0; word <= (\d+); word = word \+ 1\)\n      (\S+ ?)\[word\] = 0;$", text, re.M
+    )
+    assert len(memories) > 10
+    assert loops == [(last, name) for name, last in memories]
+
+
 def test_deterministic(text):
     assert verilog.emit(TINY) == text
 
