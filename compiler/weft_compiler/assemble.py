@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.module_model import (
+    MAX_REGION_BYTES,
     AcceleratorStep,
     Buffer,
     Constant,
@@ -55,9 +56,6 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.RequantizeOp: (layout.requantize, _no_parameters),
 }
 """The host kernel of every operation, and the constants it reads beside its operands."""
-
-MAX_REGION_BYTES = 1 << 31
-"""Bytes that each region of one module may take."""
 
 
 def task_of(op: qgraph.AccumulateOp) -> ConvTask:

@@ -16,6 +16,7 @@ from weft_hardware.isa import instruction_bits
 from .errors import ModuleError
 from .module_model import (
     DTYPES,
+    MAX_REGION_BYTES,
     AcceleratorStep,
     Buffer,
     Constant,
@@ -28,9 +29,6 @@ from .module_model import (
 )
 
 FORMAT_VERSION = 1
-MAX_REGION_BYTES = 1 << 32
-"""Bytes that one region may take."""
-
 REGIONS = ("device", "host")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+){1,3}")
@@ -263,14 +261,20 @@ class _Reader:
         fields = self._fields
         config = self._config()
         layers = tuple(map(self._layer, fields.objects("layers")))
+        constants = tuple(map(self._constant, fields.objects("constants")))
+        steps = tuple(self._step(item, len(layers), config) for item in fields.objects("steps"))
+        known = {constant.buffer for constant in constants}
+        for k, step in enumerate(steps):
+            if isinstance(step, AcceleratorStep) and step.instructions not in known:
+                raise damaged(f"manifest.steps[{k}].instructions", step.instructions, "is no constant of the module")
         return ModuleContent(
             config=config,
             inputs=tuple(map(self._tensor, fields.objects("inputs"))),
             outputs=tuple(map(self._tensor, fields.objects("outputs"))),
             region_bytes=self._regions,
-            constants=tuple(map(self._constant, fields.objects("constants"))),
+            constants=constants,
             layers=layers,
-            steps=tuple(self._step(item, len(layers), config) for item in fields.objects("steps")),
+            steps=steps,
             host_code=tuple(map(self._host_code, fields.objects("host_code"))),
         )
 

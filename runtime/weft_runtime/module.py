@@ -25,8 +25,8 @@ from pathlib import Path
 
 from .device import Device
 from .errors import ModuleError
-from .manifest import MAX_REGION_BYTES, from_json, to_json
-from .module_model import ModuleContent
+from .manifest import from_json, to_json
+from .module_model import MAX_REGION_BYTES, ModuleContent
 from .session import Inputs, Outputs, Session
 
 MANIFEST = "manifest.json"
@@ -115,6 +115,10 @@ class Module:
         try:
             with zipfile.ZipFile(path) as archive:
                 return cls(_Archive(archive, path).content())
+        except MemoryError:
+            raise ModuleError(
+                f"module file {path} does not fit this machine's memory; check where it is from"
+            ) from None
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise ModuleError(
                 f"module file {path} is truncated or not a .weft file ({error}); compile the model again"
@@ -164,7 +168,8 @@ class _Archive:
         text = self._read(MANIFEST, MAX_MANIFEST_BYTES)
         self._check(MANIFEST, text, self._read(MANIFEST_SUM, 64).decode("ascii", "replace"))
         value = json.loads(text)
-        declared = {MANIFEST, MANIFEST_SUM, *(value.get("entries", {}) if isinstance(value, dict) else {})}
+        entries = value.get("entries") if isinstance(value, dict) else None
+        declared = {MANIFEST, MANIFEST_SUM, *(entries if isinstance(entries, dict) else self._infos)}
         if extra := sorted(self._infos.keys() - declared):
             raise ModuleError(f"module file {self._path} has an undeclared entry {extra[0]!r}; compile the model again")
         if sum(info.file_size for info in self._infos.values()) > 2 * MAX_REGION_BYTES:

@@ -13,6 +13,10 @@ DTYPES = ("int8", "uint8", "int32", "float32")
 """Element types of inputs and outputs."""
 
 
+MAX_REGION_BYTES = 1 << 31
+"""Bytes that each region of one module may take."""
+
+
 @dataclass(frozen=True)
 class Buffer:
     """A place in one of the two regions, at a multiple of 64 bytes.

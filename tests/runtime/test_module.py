@@ -195,6 +195,8 @@ def damage(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "sentence"),
     [
         (damage("", "layers", 3), "manifest.layers = 3 has the wrong type"),
+        (damage("", "entries", 3), "manifest.entries = 3 has the wrong type"),
+        (damage("steps.0.instructions", "offset", 128), "is no constant of the module"),
         (damage("", "region_bytes", {}), "manifest.region_bytes.device = 'nothing' is missing"),
         (damage("config", "batch", 3), "manifest.config = 'batch = 3 cannot be built; choose one of 1, 2, 4, 8, 16'"),
         (damage("config", "speed", 3), "manifest.config ="),

@@ -27,7 +27,7 @@ def constant_of(value: SSAValue) -> qgraph.ConstantOp | None:
 
 
 def _replace(op: Operation, values: np.ndarray, rewriter: PatternRewriter) -> None:
-    rewriter.replace(op, qgraph.copy_description(op, qgraph.ConstantOp(np.ascontiguousarray(values))))
+    rewriter.replace(op, qgraph.copy_description(op, qgraph.ConstantOp(values)))
 
 
 class _FoldReshape(RewritePattern):

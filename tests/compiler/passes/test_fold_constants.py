@@ -38,6 +38,15 @@ def test_quantise_of_a_constant_rounds_half_to_even_and_saturates() -> None:
     assert returned(apply(FoldConstants(), function([], body))).tolist() == [3, 5, 5, 3, 127, -128]
 
 
+def test_a_scalar_stays_a_scalar() -> None:
+    def body(emit):
+        scalar = emit(qgraph.ReshapeOp(emit(qgraph.ConstantOp(np.float32([2.5]))), ()))
+        return emit(qgraph.QuantizeOp(scalar, [1.0], [0], qgraph.tensor_type((), np.int8)))
+
+    folded = returned(apply(FoldConstants(), function([], body)))
+    assert (folded.shape, folded.item()) == ((), 2)
+
+
 def test_what_depends_on_an_argument_is_left_alone() -> None:
     module = function([F32], lambda emit, x: emit(qgraph.TransposeOp(emit(qgraph.ReluOp(x)), (1, 0))))
     before = outline(module)
