@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zipfile
 import zlib
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from .device import Device
 from .errors import ModuleError
+from .files import write_atomically
 from .manifest import from_json, to_json
 from .module_model import MAX_REGION_BYTES, ModuleContent
 from .session import Inputs, Outputs, Session
@@ -74,30 +74,16 @@ class Module:
         ModuleError
             If the file cannot be written; an older file at the path is then left as it was.
         """
-        path = Path(path)
         try:
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            write_atomically(Path(path), self._write)
         except OSError as error:
             raise ModuleError(f"module file {path} cannot be written: {error.strerror}; choose another path") from None
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                self._write(stream)
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        except OSError as error:
-            Path(temporary).unlink(missing_ok=True)
-            raise ModuleError(f"module file {path} cannot be written: {error.strerror}; choose another path") from None
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
-    def _write(self, stream: object) -> None:
+    def _write(self, stream: IO[bytes]) -> None:
         manifest, entries = to_json(self.content, _version())
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
         every = {MANIFEST: text, MANIFEST_SUM: hashlib.sha256(text).hexdigest().encode(), **entries}
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in every.items():
                 info = zipfile.ZipInfo(name, _EPOCH)
                 info.compress_type = zipfile.ZIP_DEFLATED

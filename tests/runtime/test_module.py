@@ -99,6 +99,25 @@ def test_a_failed_save_leaves_the_older_file_and_nothing_else(path: Path, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["net.weft"]
 
 
+def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.weft"
+    link.symlink_to(path.name)
+    Module(replace(CONTENT, layers=CONTENT.layers[::-1])).save(link)
+    assert link.is_symlink()
+    assert Module.load(path).content.layers == CONTENT.layers[::-1]
+
+
+def test_a_device_is_written_to_and_never_replaced() -> None:
+    Module(CONTENT).save("/dev/null")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_saving_over_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModuleError) as caught:
+        Module(CONTENT).save(tmp_path)
+    assert str(caught.value) == f"module file {tmp_path} cannot be written: Is a directory; choose another path"
+
+
 def test_saving_into_a_missing_folder(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "net.weft"
     with pytest.raises(ModuleError) as caught:
@@ -242,7 +261,7 @@ def test_a_manifest_that_is_no_object(path: Path) -> None:
     text = b"[]"
     sums = hashlib.sha256(text).hexdigest().encode()
     rewrite(path, lambda entries: entries.update({MANIFEST: text, MANIFEST_SUM: sums}))
-    assert "undeclared entry" in refusal(path)
+    assert refusal(path) == "module file is damaged: manifest = [] is not an object; compile the model again"
 
 
 def test_deeply_nested_json_is_refused(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+from weft_runtime import files
 
 from weft.errors import UsageError
 
@@ -62,38 +61,14 @@ def _write_npz(file: IO[bytes], names: Sequence[str], arrays: Sequence[NDArray])
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Give ``write`` a temporary file beside ``path``, and put it in place when it is complete.
-
-    A device or a pipe, such as ``/dev/stdout``, is written to directly; a link stays a link.
+    """As `weft_runtime.files.write_atomically`.
 
     Raises
     ------
     UsageError
         If the file cannot be written; what was at ``path`` is then left as it was.
     """
-    target = path.resolve()
     try:
-        if target.exists() and not target.is_file():
-            with target.open("wb") as file:
-                write(file)
-            return
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-            os.chmod(name, _mode_for(target))
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        files.write_atomically(path, write)
     except OSError as error:
         raise UsageError(f"file {path} cannot be written: {error.strerror or error}; choose another path") from None
-
-
-def _mode_for(path: Path) -> int:
-    """Permissions of the file that is replaced, or those a new one gets."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
