@@ -254,17 +254,23 @@ class BlockLoader(wiring.Component):
         self._drive_writes(m, index, written, self._assemble(m, running & padding, taken, slot))
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
-        """The register through which beats shift, from the top down; a tile that is complete ends at the top."""
+        """The registers through which beats shift, from the top down; a tile that is complete ends at the top.
+
+        One for each beat: a verilated model copies a wide register that is read by its own assignment every cycle.
+        """
         word = self._reader.beats.payload.data
-        tile = Signal(max(t.beats_per_tile for t in self._targets) * len(word), reset_less=True)
+        count = max(t.beats_per_tile for t in self._targets)
+        registers = [Signal(len(word), name=f"tile_beat{k}", reset_less=True) for k in range(count)]
         first = self._select(
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
         )
-        with m.If(padding):
-            m.d.sync += tile.eq(0)
-        with m.Elif(taken):
-            m.d.sync += tile.eq(Cat(tile[len(word) :], Cat(first, Const(0, len(word)))[: len(word)]))
-        return tile
+        above = [*registers[1:], Cat(first, Const(0, len(word)))[: len(word)]]
+        for register, successor in zip(registers, above, strict=True):
+            with m.If(padding):
+                m.d.sync += register.eq(0)
+            with m.Elif(taken):
+                m.d.sync += register.eq(successor)
+        return Cat(registers)
 
     def _drive_writes(self, m: Module, index: Value, written: Value, tile: Value) -> None:
         written_index = Signal(17)
