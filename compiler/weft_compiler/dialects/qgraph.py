@@ -384,6 +384,16 @@ class _RequantisingOp(_QGraphOp):
     low = prop_def(IntegerAttr)
     high = prop_def(IntegerAttr)
 
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        bias: SSAValue | None,
+        properties: dict[str, Attribute],
+        y: TensorType,
+    ):
+        super().__init__(operands=[x, w, bias], properties=properties, result_types=[y])
+
     @property
     def channels(self) -> int:
         return shape_of(self.w)[0]
@@ -419,32 +429,12 @@ class QConvOp(_RequantisingOp):
     dilations = prop_def(DenseArrayBase)
     groups = prop_def(IntegerAttr)
 
-    def __init__(
-        self,
-        x: SSAValue,
-        w: SSAValue,
-        bias: SSAValue | None,
-        properties: dict[str, Attribute],
-        y: TensorType,
-    ):
-        super().__init__(operands=[x, w, bias], properties=properties, result_types=[y])
-
 
 @irdl_op_definition
 class QDenseOp(_RequantisingOp):
     """Quantised matrix product: x (…, K), w (N, K)."""
 
     name = "qgraph.qdense"
-
-    def __init__(
-        self,
-        x: SSAValue,
-        w: SSAValue,
-        bias: SSAValue | None,
-        properties: dict[str, Attribute],
-        y: TensorType,
-    ):
-        super().__init__(operands=[x, w, bias], properties=properties, result_types=[y])
 
 
 @irdl_op_definition

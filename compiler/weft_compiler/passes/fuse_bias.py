@@ -51,7 +51,11 @@ class _FuseBias(RewritePattern):
 
 @dataclass(frozen=True)
 class FuseBias(ModulePass):
-    """``add(conv(x, w), b)`` to ``conv(x, w, b)``, where b is a vector of constants along the channels."""
+    """``add(conv(x, w), b)`` to ``conv(x, w, b)``, where b is a vector of constants along the channels.
+
+    A float b is rounded to units of the sum, as onnxruntime rounds an operator's own bias and an addition behind a
+    MatMul. It computes an addition behind a Conv or Gemm in floats: there a result near a half may be one step apart.
+    """
 
     name: ClassVar[str] = "fuse-bias"
 
