@@ -29,6 +29,9 @@ from .module_model import (
 )
 
 FORMAT_VERSION = 1
+MAX_TEXT = 1 << 20
+"""Characters of one name or reason."""
+
 REGIONS = ("device", "host")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+){1,3}")
@@ -69,7 +72,7 @@ class Fields:
             raise damaged(f"{self.path}.{name}", value, f"is outside {low}..{high}")
         return value
 
-    def text(self, name: str, limit: int = 4096) -> str:
+    def text(self, name: str, limit: int = MAX_TEXT) -> str:
         value = self.get(name, str)
         if len(value) > limit:
             raise damaged(f"{self.path}.{name}", f"{len(value)} characters", f"exceeds {limit}")

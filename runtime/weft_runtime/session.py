@@ -93,7 +93,11 @@ class Session:
         self._base: int | None = device.allocate(max(1, content.region_bytes["device"]))
         for constant in content.constants:
             self._view(constant.buffer)[:] = np.frombuffer(constant.data, np.uint8)
-        device.write(self._base, self._memory["device"])
+        try:
+            device.write(self._base, self._memory["device"])
+        except BaseException:
+            self.close()
+            raise
         self.last_profile: list[LayerProfile] = []
 
     def close(self) -> None:
@@ -207,7 +211,7 @@ def _by_name(tensors: Sequence[TensorInfo], inputs: Inputs) -> list[tuple[Tensor
         if missing := [name for name in names if name not in inputs]:
             raise ModuleError(f"input {missing[0]!r} is missing; pass all of {', '.join(names)}")
         return [(tensor, inputs[tensor.name]) for tensor in tensors]
-    values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+    values = [inputs] if isinstance(inputs, np.ndarray | np.generic) else list(inputs)
     if len(values) != len(names):
         raise ModuleError(f"{len(values)} inputs were passed, the model takes {len(names)}: {', '.join(names)}")
     return list(zip(tensors, values, strict=True))

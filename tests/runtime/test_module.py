@@ -81,6 +81,12 @@ def test_what_is_saved_comes_back(path: Path) -> None:
     assert Module.load(path).content == CONTENT
 
 
+def test_long_names_come_back(path: Path) -> None:
+    content = replace(CONTENT, layers=(replace(CONTENT.layers[0], name="n" * 100_000), *CONTENT.layers[1:]))
+    Module(content).save(path)
+    assert Module.load(path).content == content
+
+
 def test_equal_modules_give_equal_files(path: Path, tmp_path: Path) -> None:
     Module(CONTENT).save(tmp_path / "again.weft")
     assert path.read_bytes() == (tmp_path / "again.weft").read_bytes()

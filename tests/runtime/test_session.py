@@ -13,7 +13,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_runtime import host_functions
 from weft_runtime.device import Bytes, Device, Launch, RunReport
 from weft_runtime.dram import Dram
-from weft_runtime.errors import ModuleError
+from weft_runtime.errors import DeviceError, ModuleError
 from weft_runtime.module import Module
 from weft_runtime.module_model import (
     AcceleratorStep,
@@ -114,6 +114,19 @@ def test_module_run_leaves_no_memory_behind(content: ModuleContent) -> None:
     assert device.allocate(1 << 15) == first
 
 
+def test_a_failed_load_leaves_no_memory_behind(content: ModuleContent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(address: int, data: object) -> None:
+        raise DeviceError("the link is down")
+
+    device = DoublingDevice()
+    first = device.allocate(1 << 15)
+    device.free(first)
+    monkeypatch.setattr(device, "write", broken)
+    with pytest.raises(DeviceError, match="the link is down"):
+        Session(Module(content), device)
+    assert device.allocate(1 << 15) == first
+
+
 def test_the_profile_names_layers_cycles_and_macs(content: ModuleContent) -> None:
     with Session(Module(content), DoublingDevice()) as session:
         session.run(value(1))
@@ -182,6 +195,11 @@ def test_another_configuration_is_refused(content: ModuleContent) -> None:
 def test_inputs_that_do_not_fit(content: ModuleContent, inputs: Any, sentence: str) -> None:
     with Session(Module(content), DoublingDevice()) as session:
         assert refusal(session.run, inputs) == sentence
+
+
+def test_a_number_is_an_input_of_no_dimensions(content: ModuleContent) -> None:
+    with Session(Module(content), DoublingDevice()) as session:
+        assert refusal(session.run, np.int32(3)) == "input 'x' has shape (), the module takes (1,); reshape it"
 
 
 def test_a_closed_session(content: ModuleContent) -> None:
