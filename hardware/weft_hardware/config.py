@@ -47,7 +47,7 @@ class AcceleratorConfig:
     max_burst : int
         Longest AXI burst, in beats: 256 for AXI4, 16 for the AXI3 ports of Zynq-7000.
     reads_in_flight, writes_in_flight : int
-        Bursts that may await their answer, for the whole port.
+        Bursts that may await their answer, for the whole port. 16 bursts of 16 beats cover a latency of 200 cycles.
     command_queue_depth : int
         Instructions each of the three command queues holds.
     token_queue_depth : int
@@ -75,8 +75,8 @@ class AcceleratorConfig:
     axi_data_bits: int = 64
     axi_addr_bits: int = 32
     max_burst: int = 256
-    reads_in_flight: int = 8
-    writes_in_flight: int = 8
+    reads_in_flight: int = 16
+    writes_in_flight: int = 16
     command_queue_depth: int = 512
     token_queue_depth: int = 255
     raw_store: bool = True

@@ -28,7 +28,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "pynq": replace(VTA, max_burst=16),
     "ultra96": replace(VTA, axi_data_bits=128, axi_addr_bits=40),
     # Wider blocks rather than deeper scratchpads: the depths are the most that VTA's encoding can address.
-    "zcu104": replace(VTA, block_in=32, block_out=32, axi_data_bits=128, axi_addr_bits=40, reads_in_flight=16),
+    "zcu104": replace(VTA, block_in=32, block_out=32, axi_data_bits=128, axi_addr_bits=40),
     "ecp5": AcceleratorConfig(
         block_in=8,
         block_out=8,

@@ -17,7 +17,7 @@ from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenErr
 
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .build import Builder, Progress, accelerator_library
-from .model import MemoryTiming, RtlModel
+from .model import MemoryTiming, RtlModel, Traffic
 
 MAX_CYCLES = 2_000_000_000
 """Cycles that a launch may take where no limit is chosen: ten to twenty minutes of simulation."""
@@ -91,7 +91,16 @@ class TsimDevice(SimulatedDevice):
             raise TokenError(token_message(program, self.config, tokens))
         return RunReport(cycles=cycles, instructions=launch.insn_count)
 
+    def read_traffic(self, axi_id: int) -> Traffic:
+        """What the last launch read with one AXI id; `weft_hardware.rtl.accelerator.READ_CLIENTS` names them."""
+        return self._model.read_traffic(axi_id)
+
+    def write_traffic(self) -> Traffic:
+        """What the last launch wrote."""
+        return self._model.write_traffic()
+
     def _start(self, launch: Launch) -> None:
+        self._model.clear_traffic()
         self._write("INSN_COUNT", launch.insn_count)
         self._write_wide("INSN_ADDR", launch.insn_address)
         for memory in Memory:

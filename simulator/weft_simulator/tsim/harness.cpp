@@ -38,6 +38,13 @@ struct WeftSettings {
     uint64_t error_begin;    // SLVERR for bytes [error_begin, error_end)
     uint64_t error_end;
 };
+// Mirrored by `model.Traffic`: handshakes since the counts were last cleared, with the cycles of the first and the last.
+struct WeftTraffic {
+    uint64_t bursts;
+    uint64_t first_burst;
+    uint64_t beats;
+    uint64_t last_beat;
+};
 }
 
 namespace {
@@ -46,6 +53,7 @@ constexpr unsigned kBeatBytes = sizeof(Vtop::mem___05Fwdata);
 constexpr unsigned kPageBytes = 4096;
 constexpr unsigned kHostPatience = 10000;  // cycles until an unanswered host access is a violation
 constexpr unsigned kPollPeriod = 64;       // cycles between two looks at the polled register
+constexpr unsigned kIds = 16;              // of reads; traffic index of the writes too
 enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
 enum Outcome : int { kLimit = 0, kHit = 1, kViolation = 2 };
 
@@ -117,6 +125,7 @@ class Harness {
     uint64_t now = 0;
     uint64_t bad_address = 0;
     bool has_bad_address = false;
+    WeftTraffic traffic[kIds + 1] = {};  // reads by id, then writes
     std::string violation;
 
     // Empties the memory's pipelines; the buffer and the accelerator's memories keep their content.
@@ -340,13 +349,17 @@ class Harness {
         if (MEM(arvalid) || read_pending_.waiting) {
             const AddressPayload payload{MEM(araddr), MEM(arlen), MEM(arsize), MEM(arburst), MEM(arid)};
             watch("AR", read_pending_, MEM(arvalid), MEM(arready), payload);
-            if (MEM(arvalid) && MEM(arready)) reads_.push_back(accept("AR", payload, now + 1 + settings_.read_latency));
+            if (MEM(arvalid) && MEM(arready)) {
+                reads_.push_back(accept("AR", payload, now + 1 + settings_.read_latency));
+                count_burst(traffic[payload.id % kIds]);
+            }
         }
         if (MEM(awvalid) || write_pending_.waiting) {
             const AddressPayload payload{MEM(awaddr), MEM(awlen), MEM(awsize), MEM(awburst), MEM(awid)};
             watch("AW", write_pending_, MEM(awvalid), MEM(awready), payload);
             if (MEM(awvalid) && MEM(awready)) {
                 writes_.push_back(accept("AW", payload, 0));
+                count_burst(traffic[kIds]);
                 while (!early_beats_.empty() && !writes_.empty()) {
                     store(early_beats_.front());
                     early_beats_.pop_front();
@@ -360,6 +373,7 @@ class Harness {
             beat.last = MEM(wlast);
             watch("W", data_pending_, MEM(wvalid), MEM(wready), beat);
             if (MEM(wvalid) && MEM(wready)) {
+                count_beat(traffic[kIds]);
                 if (writes_.empty())
                     early_beats_.push_back(beat);
                 else
@@ -369,6 +383,7 @@ class Harness {
         if (read_shown_ && MEM(rready)) {
             read_shown_ = false;
             Burst& burst = reads_[read_index_];
+            count_beat(traffic[burst.id % kIds]);
             burst.address += kBeatBytes;
             if (--burst.beats == 0) reads_.erase(reads_.begin() + read_index_);
         }
@@ -376,6 +391,14 @@ class Harness {
             answer_shown_ = false;
             answers_.erase(answers_.begin() + answer_index_);
         }
+    }
+
+    void count_burst(WeftTraffic& traffic) const {
+        if (!traffic.bursts++) traffic.first_burst = now;
+    }
+    void count_beat(WeftTraffic& traffic) const {
+        ++traffic.beats;
+        traffic.last_beat = now;
     }
 
     template <typename Payload>
@@ -449,6 +472,12 @@ int weft_run(void* handle, uint32_t offset, uint32_t mask, uint64_t cycles, uint
 }
 uint64_t weft_cycles(void* handle) { return static_cast<Harness*>(handle)->now; }
 const char* weft_violation(void* handle) { return static_cast<Harness*>(handle)->violation.c_str(); }
+void weft_traffic(void* handle, uint32_t index, WeftTraffic* traffic) {
+    *traffic = static_cast<Harness*>(handle)->traffic[index % (kIds + 1)];
+}
+void weft_clear_traffic(void* handle) {
+    for (WeftTraffic& traffic : static_cast<Harness*>(handle)->traffic) traffic = {};
+}
 int weft_bad_address(void* handle, uint64_t* address) {
     const Harness* harness = static_cast<Harness*>(handle);
     *address = harness->bad_address;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from weft_runtime.dram import Dram
@@ -76,6 +76,34 @@ class _Settings(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Handshakes on the memory port: addresses and beats, with the cycle of the first address and of the last beat.
+
+    All are 0 where there was none.
+    """
+
+    bursts: int
+    first_burst: int
+    beats: int
+    last_beat: int
+
+    @property
+    def cycles(self) -> int:
+        """From the first address handshake to the last beat, both included."""
+        return self.last_beat - self.first_burst + 1 if self.beats else 0
+
+
+class _Traffic(ctypes.Structure):
+    """``WeftTraffic`` of the harness."""
+
+    _fields_ = tuple((field.name, ctypes.c_uint64) for field in fields(Traffic))
+
+
+_WRITES = 16
+"""Index of the writes' traffic; those below are read ids."""
+
+
 def _load(library: Path) -> ctypes.CDLL:
     abi = ctypes.CDLL(str(library))
     handle, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
@@ -89,6 +117,8 @@ def _load(library: Path) -> ctypes.CDLL:
         "weft_run": (ctypes.c_int, (handle, u32, u32, u64, value)),
         "weft_cycles": (u64, (handle,)),
         "weft_violation": (ctypes.c_char_p, (handle,)),
+        "weft_traffic": (None, (handle, u32, ctypes.POINTER(_Traffic))),
+        "weft_clear_traffic": (None, (handle,)),
         "weft_bad_address": (ctypes.c_int, (handle, ctypes.POINTER(u64))),
     }
     for name, (result, arguments) in signatures.items():
@@ -182,6 +212,23 @@ class RtlModel:
     def cycles(self) -> int:
         """Clock cycles since the model was created."""
         return self._abi.weft_cycles(self._handle)
+
+    def read_traffic(self, axi_id: int) -> Traffic:
+        """Reads of one AXI id since `clear_traffic`."""
+        return self._traffic(axi_id)
+
+    def write_traffic(self) -> Traffic:
+        """Writes since `clear_traffic`."""
+        return self._traffic(_WRITES)
+
+    def clear_traffic(self) -> None:
+        """Start to count the memory port's handshakes afresh."""
+        self._abi.weft_clear_traffic(self._handle)
+
+    def _traffic(self, index: int) -> Traffic:
+        traffic = _Traffic()
+        self._abi.weft_traffic(self._handle, index, ctypes.byref(traffic))
+        return Traffic(*(getattr(traffic, field.name) for field in fields(Traffic)))
 
     @property
     def bad_address(self) -> int | None:

@@ -15,7 +15,7 @@ from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 from weft_simulator.tsim.build import Builder
 from weft_simulator.tsim.cache import source_key
-from weft_simulator.tsim.model import MemoryTiming, RtlModel
+from weft_simulator.tsim.model import MemoryTiming, RtlModel, Traffic
 
 pytestmark = pytest.mark.rtl
 
@@ -91,6 +91,20 @@ def test_overlapping_reads_bring_one_beat_a_cycle_in_order(make, latency, beats)
     assert regs[Reg.HASH] == hash_of(data[: 20 * beats * 8])
     assert regs[Reg.RESPONSE] == 0
     assert regs[Reg.ORDER] == 0x01230123
+
+
+def test_traffic_counts_handshakes_and_their_cycles(make):
+    model, _ = make(read_latency=50)
+    go(model, READ, count=5, beats=7)
+    reads = [model.read_traffic(axi_id) for axi_id in range(4)]
+    assert [(t.bursts, t.beats) for t in reads] == [(2, 14), (1, 7), (1, 7), (1, 7)], "burst k has id k mod 4"
+    assert reads[0].cycles == 51 + 5 * 7, "id 0 is read first and last"
+    assert model.write_traffic() == Traffic(0, 0, 0, 0)
+    assert model.write_traffic().cycles == 0
+    model.clear_traffic()
+    go(model, WRITE, count=3, beats=2)
+    assert (model.write_traffic().bursts, model.write_traffic().beats) == (3, 6)
+    assert model.read_traffic(0) == Traffic(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("latency", [0, 50])
