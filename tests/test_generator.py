@@ -9,7 +9,7 @@ from support.configs import CONFIGS
 from support.generator import generate
 from support.oracle import linear_order, predecessors
 from support.reference import Machine
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Memory, MemoryInstruction, Store
+from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Finish, Gemm, Memory, MemoryInstruction, Store
 
 
 def memory_features(insn, depth):
@@ -74,7 +74,7 @@ def expected_features():
     wanted |= {f"{name} the whole scratchpad" for name in ("Load INP", "Load ACC")}
     wanted |= {f"{store} {what}" for store in stores for what in ("a pitch over the row", "overlapping rows")}
     wanted |= {"Store OUT without columns", "Store OUT no rows", "Load INP no rows"}
-    wanted |= {f"{op.name} {imm}" for op in AluOp for imm in (False, True)}
+    wanted |= {f"{op.name} {imm}" for op in BASE_ALU_OPS for imm in (False, True)}
     for name in ("Gemm", "Alu"):
         wanted |= {f"{name} zero iterations", f"{name} no micro-ops", f"{name} both loops"}
         wanted |= {f"{name} hazard at distance {d}" for d in range(1, 7)}

@@ -173,11 +173,6 @@ class Emitter:
         """
         _ = self.rows
 
-    @property
-    def instruction_count(self) -> int:
-        """Instructions of the program, FINISH included."""
-        return sum(len(rows.slot) for rows in self.rows) + 1
-
     @cached_property
     def placement(self) -> tuple[Column, dict[str, NDArray[np.bool_]]]:
         """Each row's place in the program, and its dependency flags; rows are those of `rows`, one after another."""

@@ -54,6 +54,20 @@ class AcceleratorConfig:
         Tokens each of the four dependency queues holds; a push into a full one waits.
     raw_store : bool
         Extension: STORE of ACC writes the full accumulators.
+    pad_value : bool
+        Extension: LOAD pads with a chosen value.
+    widening_load : bool
+        Extension: LOAD of ACC_8BIT widens 8-bit values into accumulators.
+    gemm_overwrite : bool
+        Extension: GEMM that overwrites instead of accumulating.
+    alu_extensions : bool
+        Extension: ALU operations that VTA has not.
+    epilogue_lanes : int
+        Extension: elements that the requantising store takes a cycle; 0 leaves it out.
+    param_depth : int
+        Parameter tiles (bias and scale of ``block_out`` channels each) that the epilogue holds.
+    residual, table : bool
+        Extensions of the epilogue: a second operand added to the result, a function of 256 entries applied to it.
 
     Raises
     ------
@@ -80,6 +94,14 @@ class AcceleratorConfig:
     command_queue_depth: int = 512
     token_queue_depth: int = 255
     raw_store: bool = True
+    pad_value: bool = False
+    widening_load: bool = False
+    gemm_overwrite: bool = False
+    alu_extensions: bool = False
+    epilogue_lanes: int = 0
+    param_depth: int = 128
+    residual: bool = False
+    table: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -103,6 +125,15 @@ class AcceleratorConfig:
         self._require_range("writes_in_flight", 1, 64)
         self._require_range("command_queue_depth", 2, 4096)
         self._require_range("token_queue_depth", 1, 4096)
+        self._require_choice("epilogue_lanes", (0, 1, 2, 4, 8, 16, 32, 64))
+        self._require_range("param_depth", 1, MAX_DEPTH)
+        if self.epilogue_lanes > self.block_out:
+            raise ConfigError(
+                f"epilogue_lanes = {self.epilogue_lanes} exceeds block_out = {self.block_out}; choose fewer lanes"
+            )
+        for part in ("residual", "table"):
+            if getattr(self, part) and not self.epilogue_lanes:
+                raise ConfigError(f"{part} = True needs the epilogue; set epilogue_lanes to 1 or more")
         if self.macs > 4096:
             raise ConfigError(
                 f"batch × block_in × block_out = {self.macs} multipliers exceed 4096; choose smaller blocks"

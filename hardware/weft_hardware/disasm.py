@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from .config import AcceleratorConfig
 from .encoding import Words, decode, opcodes, unpack_uops
-from .isa import AluOp, Instruction, Memory, Opcode, Queue, illegal_reason
+from .isa import AluOp, Instruction, Memory, Opcode, Queue, SetRegister, illegal_reason
 
 FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
 
-_NAMED: dict[str, type[IntEnum]] = {"memory": Memory, "alu_op": AluOp}
+_NAMED: dict[str, type[IntEnum]] = {"memory": Memory, "alu_op": AluOp, "register": SetRegister}
 """Fields that are shown by name, right behind the mnemonic."""
 
 
@@ -72,6 +72,8 @@ def _plain_fields(instruction: Instruction) -> Iterator[str]:
         value = getattr(instruction, field.name)
         if field.name in _NAMED or field.name in FLAGS or value == field.default:
             continue
+        if field.name == "mode" and getattr(instruction, "memory", None) != Memory.ACC_8BIT:
+            continue  # reserved bits there, which VTA's compilers do not clear
         yield field.name if value is True else f"{field.name}={value}"
 
 

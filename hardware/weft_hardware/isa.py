@@ -11,9 +11,9 @@ Apache TVM VTA, ``include/vta/hw_spec.h`` (field order and widths, opcodes, memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, ClassVar, get_type_hints
@@ -31,16 +31,25 @@ class Opcode(IntEnum):
     GEMM = 2
     FINISH = 3
     ALU = 4
+    SET = 5
+    GEMM_OVERWRITE = 6
 
 
 class Memory(IntEnum):
-    """The memories that LOAD and STORE name."""
+    """The memories that LOAD and STORE name, as they lie in DRAM."""
 
     UOP = 0
     WGT = 1
     INP = 2
     ACC = 3
     OUT = 4
+    """Accumulators, narrowed by truncation to their low bits."""
+    ACC_8BIT = 5
+    """Accumulators as 8-bit values: LOAD widens them, STORE requantises."""
+    PARAM = 6
+    """Bias (int32) and scale (float32) of each output channel of a block, channel by channel: the epilogue's."""
+    TABLE = 7
+    """The 256 bytes of the epilogue's table, indexed by an 8-bit value read as unsigned."""
 
 
 class AluOp(IntEnum):
@@ -52,6 +61,39 @@ class AluOp(IntEnum):
     SHR = 3
     """Arithmetic shift right, left by a negative amount; beyond the width it leaves the sign (right) or 0 (left)."""
     MUL = 4
+    COPY = 5
+    """The second operand."""
+    SUB = 6
+    """The first operand minus the second."""
+
+
+BASE_ALU_OPS = frozenset({AluOp.MIN, AluOp.MAX, AluOp.ADD, AluOp.SHR, AluOp.MUL})
+"""VTA's own; the others are an extension (`AcceleratorConfig.alu_extensions`)."""
+
+
+class StoreMode(IntFlag):
+    """What a STORE of ACC_8BIT does besides requantising, and which parameter tile an accumulator tile takes."""
+
+    UNSIGNED = 1
+    """The residual operand is uint8, else int8."""
+    RESIDUAL = 2
+    """Add the 8-bit tile at DRAM tile ``dram + RESIDUAL`` of ACC_8BIT, as QLinearAdd does."""
+    SWAP = 4
+    """The residual operand is the first addend, the requantised value the second."""
+    TABLE = 8
+    """Replace the value by its entry of the table, last of all."""
+    PARAM_X = 16
+    """The parameter tile advances with each tile of a row."""
+    PARAM_Y = 32
+    """The parameter tile advances with each row."""
+
+
+class OverwriteMask(IntFlag):
+    """A step of GEMM_OVERWRITE overwrites if each index that the mask names is at its first value."""
+
+    OUTER = 1
+    INNER = 2
+    UOP = 4
 
 
 class Queue(IntEnum):
@@ -63,14 +105,82 @@ class Queue(IntEnum):
 
 
 @dataclass(frozen=True)
+class QueueRegister:
+    """A register of a command queue, written by SET; later instructions of that queue use it.
+
+    SET's value is 32 bits, of which the register keeps the low ``width``. Every launch starts with ``initial``.
+    """
+
+    queue: Queue
+    width: int
+    doc: str
+    signed: bool = False
+    initial: int = 0
+
+    def value(self, raw: int) -> int:
+        """What the register holds after SET of ``raw``."""
+        low = raw & ((1 << self.width) - 1)
+        return low - (1 << self.width) if self.signed and low >> (self.width - 1) else low
+
+
+class SetRegister(IntEnum):
+    """The registers that SET names; bits 5..4 of the number are the queue."""
+
+    LOAD_PAD = 0x00
+    COMPUTE_PAD = 0x10
+    WIDEN = 0x11
+    OVERWRITE = 0x12
+    PARAM = 0x20
+    ZERO_POINT = 0x21
+    CLAMP_LO = 0x22
+    CLAMP_HI = 0x23
+    RESIDUAL = 0x24
+    SCALE = 0x25
+    RESIDUAL_SCALE = 0x26
+    OFFSET = 0x27
+    SUM_LO = 0x28
+    SUM_HI = 0x29
+
+
+QUEUE_REGISTERS: Mapping[SetRegister, QueueRegister] = MappingProxyType(
+    {
+        SetRegister.LOAD_PAD: QueueRegister(
+            Queue.LOAD, 32, "element with which LOAD of INP pads, its low bits", signed=True
+        ),
+        SetRegister.COMPUTE_PAD: QueueRegister(
+            Queue.COMPUTE, 32, "element with which LOAD of ACC and of ACC_8BIT pads", signed=True
+        ),
+        SetRegister.WIDEN: QueueRegister(Queue.COMPUTE, 1, "1: LOAD of ACC_8BIT reads uint8, else int8"),
+        SetRegister.OVERWRITE: QueueRegister(
+            Queue.COMPUTE, 3, "which steps of GEMM_OVERWRITE overwrite, see `OverwriteMask`"
+        ),
+        SetRegister.PARAM: QueueRegister(Queue.STORE, 16, "parameter tile of a block's first tile"),
+        SetRegister.ZERO_POINT: QueueRegister(Queue.STORE, 9, "added after rounding", signed=True),
+        SetRegister.CLAMP_LO: QueueRegister(Queue.STORE, 9, "least requantised value", signed=True, initial=-128),
+        SetRegister.CLAMP_HI: QueueRegister(Queue.STORE, 9, "greatest requantised value", signed=True, initial=127),
+        SetRegister.RESIDUAL: QueueRegister(
+            Queue.STORE, 32, "DRAM tiles of ACC_8BIT from the result to the residual operand", signed=True
+        ),
+        SetRegister.SCALE: QueueRegister(Queue.STORE, 32, "float32: requantised value's scale over the sum's"),
+        SetRegister.RESIDUAL_SCALE: QueueRegister(Queue.STORE, 32, "float32: residual operand's scale over the sum's"),
+        SetRegister.OFFSET: QueueRegister(Queue.STORE, 32, "float32: added to the sum before rounding"),
+        SetRegister.SUM_LO: QueueRegister(Queue.STORE, 9, "least sum", signed=True, initial=-128),
+        SetRegister.SUM_HI: QueueRegister(Queue.STORE, 9, "greatest sum", signed=True, initial=127),
+    }
+)
+"""Width, meaning and initial value of each register."""
+
+
+@dataclass(frozen=True)
 class Bits:
-    """How one field is encoded."""
+    """How one field is encoded; ``at`` puts it at a fixed bit instead of behind the field before it."""
 
     width: Width
     doc: str
     unit: str = ""
     signed: bool = False
     high: bool = False
+    at: int | None = None
 
     def width_for(self, config: AcceleratorConfig) -> int:
         return self.width if isinstance(self.width, int) else self.width(config)
@@ -115,20 +225,25 @@ class MemoryInstruction(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Load(MemoryInstruction):
-    """DRAM to scratchpad, with zero padding around the block."""
+    """DRAM to scratchpad, with padding around the block: zeros, or what SET chose for that memory."""
 
     OPCODE: ClassVar[Opcode] = Opcode.LOAD
 
     @property
     def queue(self) -> Queue:
-        return Queue.LOAD if self.memory in (Memory.INP, Memory.WGT) else Queue.COMPUTE
+        return LOAD_QUEUES.get(self.memory, Queue.COMPUTE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Store(MemoryInstruction):
-    """Scratchpad to DRAM: OUT narrows what ACC holds by truncation, ACC (extension) stores it whole; no padding."""
+    """Scratchpad to DRAM, without padding.
+
+    OUT narrows what ACC holds by truncation. Extensions: ACC stores it whole, ACC_8BIT sends it through the epilogue.
+    """
 
     OPCODE: ClassVar[Opcode] = Opcode.STORE
+
+    mode: Annotated[int, Bits(6, "see `StoreMode`; reserved but for ACC_8BIT", at=58)] = 0
 
     @property
     def queue(self) -> Queue:
@@ -164,6 +279,13 @@ class Gemm(LoopInstruction):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GemmOverwrite(Gemm):
+    """GEMM whose steps write ``acc[dst] = inp[src] · wgt[wgt]ᵀ`` where OVERWRITE says so, and accumulate elsewhere."""
+
+    OPCODE: ClassVar[Opcode] = Opcode.GEMM_OVERWRITE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alu(LoopInstruction):
     """``acc[dst] = op(acc[dst], imm)`` with ``use_imm``, otherwise ``acc[dst] = op(acc[dst], acc[src])``."""
 
@@ -186,6 +308,21 @@ class Finish(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Set(Instruction):
+    """Write a register of one command queue."""
+
+    OPCODE: ClassVar[Opcode] = Opcode.SET
+
+    register: Annotated[int, Bits(6, "see `SetRegister`; its bits 5..4 choose the queue")] = 0
+    value: Annotated[int, Bits(32, "what the register holds from now on, its low bits", high=True)] = 0
+
+    @property
+    def queue(self) -> Queue:
+        queue = self.register >> SET_QUEUE_SHIFT
+        return Queue(queue) if queue in tuple(Queue) else Queue.COMPUTE
+
+
+@dataclass(frozen=True, kw_only=True)
 class MicroOp:
     """Tile indices of one step of a GEMM or ALU instruction."""
 
@@ -194,10 +331,22 @@ class MicroOp:
     wgt: Annotated[int, Bits(lambda c: c.wgt_index_bits, "weight tile", "tiles")] = 0
 
 
-INSTRUCTIONS: tuple[type[Instruction], ...] = (Load, Store, Gemm, Finish, Alu)
+LOAD_QUEUES: Mapping[int, Queue] = MappingProxyType(
+    {Memory.INP: Queue.LOAD, Memory.WGT: Queue.LOAD, Memory.PARAM: Queue.STORE, Memory.TABLE: Queue.STORE}
+)
+"""The queue of a LOAD by its memory; the others run in compute's."""
+
+SET_QUEUE_SHIFT = 4
+
+INSTRUCTIONS: tuple[type[Instruction], ...] = (Load, Store, Gemm, Finish, Alu, Set, GemmOverwrite)
 """Every instruction class, in opcode order."""
 
 OPCODE_BITS = 3
+
+PARAM_BITS = 64
+"""A channel's parameters: bias (int32) in the low half, scale (float32) in the high half."""
+
+TABLE_ENTRIES = 256
 
 
 @dataclass(frozen=True)
@@ -222,7 +371,8 @@ def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int
     half = 0
     for bits in declared_fields(cls).values():
         half = 1 if bits.high else half
-        halves[half] += bits.width_for(config)
+        if bits.at is None:
+            halves[half] += bits.width_for(config)
     return halves[0], halves[1]
 
 
@@ -250,18 +400,24 @@ def tile_bytes(memory: Memory, config: AcceleratorConfig) -> int:
         Memory.INP: config.inp_tile_bits,
         Memory.ACC: config.acc_tile_bits,
         Memory.OUT: config.out_tile_bits,
+        Memory.ACC_8BIT: config.batch * config.block_out * 8,
+        Memory.PARAM: config.block_out * PARAM_BITS,
+        Memory.TABLE: TABLE_ENTRIES * 8,
     }
     return bits[memory] // 8
 
 
 def scratchpad_depth(memory: Memory, config: AcceleratorConfig) -> int:
-    """Tiles of the scratchpad behind a memory id; OUT is a narrowed view of ACC."""
+    """Tiles of the scratchpad behind a memory id; OUT and ACC_8BIT are views of ACC."""
     depths = {
         Memory.UOP: config.uop_depth,
         Memory.WGT: config.wgt_depth,
         Memory.INP: config.inp_depth,
         Memory.ACC: config.acc_depth,
         Memory.OUT: config.acc_depth,
+        Memory.ACC_8BIT: config.acc_depth,
+        Memory.PARAM: config.param_depth,
+        Memory.TABLE: 1,
     }
     return depths[memory]
 
@@ -276,20 +432,52 @@ def layout(cls: type, config: AcceleratorConfig) -> Mapping[str, FieldPosition]:
         if bits.high:
             offset = instruction_bits(config) // 2
         width = bits.width_for(config)
-        positions[name] = FieldPosition(name, offset, width, bits)
-        offset += width
+        positions[name] = FieldPosition(name, offset if bits.at is None else bits.at, width, bits)
+        offset += width if bits.at is None else 0
     return MappingProxyType(positions)
 
 
 def loadable(config: AcceleratorConfig) -> frozenset[Memory]:
     """The memories that LOAD accepts."""
-    del config  # extensions will add to this set
-    return frozenset({Memory.UOP, Memory.WGT, Memory.INP, Memory.ACC})
+    memories = {Memory.UOP, Memory.WGT, Memory.INP, Memory.ACC}
+    memories |= {Memory.ACC_8BIT} if config.widening_load else set()
+    memories |= {Memory.PARAM} if config.epilogue_lanes else set()
+    memories |= {Memory.TABLE} if config.table else set()
+    return frozenset(memories)
 
 
 def storable(config: AcceleratorConfig) -> frozenset[Memory]:
     """The memories that STORE accepts."""
-    return frozenset({Memory.OUT, Memory.ACC}) if config.raw_store else frozenset({Memory.OUT})
+    memories = {Memory.OUT}
+    memories |= {Memory.ACC} if config.raw_store else set()
+    memories |= {Memory.ACC_8BIT} if config.epilogue_lanes else set()
+    return frozenset(memories)
+
+
+def settable(config: AcceleratorConfig) -> frozenset[SetRegister]:
+    """The registers that SET accepts."""
+    registers: set[SetRegister] = set()
+    registers |= {SetRegister.LOAD_PAD, SetRegister.COMPUTE_PAD} if config.pad_value else set()
+    registers |= {SetRegister.WIDEN} if config.widening_load else set()
+    registers |= {SetRegister.OVERWRITE} if config.gemm_overwrite else set()
+    if config.epilogue_lanes:
+        registers |= {SetRegister.PARAM, SetRegister.ZERO_POINT, SetRegister.CLAMP_LO, SetRegister.CLAMP_HI}
+    if config.residual:
+        registers |= {SetRegister.RESIDUAL, SetRegister.SCALE, SetRegister.RESIDUAL_SCALE, SetRegister.OFFSET}
+        registers |= {SetRegister.SUM_LO, SetRegister.SUM_HI}
+    return frozenset(registers)
+
+
+def alu_operations(config: AcceleratorConfig) -> frozenset[AluOp]:
+    """The operations that ALU accepts."""
+    return frozenset(AluOp) if config.alu_extensions else BASE_ALU_OPS
+
+
+def store_modes(config: AcceleratorConfig) -> StoreMode:
+    """The bits of ``mode`` that a STORE of ACC_8BIT may set."""
+    modes = StoreMode.PARAM_X | StoreMode.PARAM_Y
+    modes |= StoreMode.RESIDUAL | StoreMode.SWAP | StoreMode.UNSIGNED if config.residual else StoreMode(0)
+    return modes | (StoreMode.TABLE if config.table else StoreMode(0))
 
 
 def illegal_reason(instruction: Instruction, config: AcceleratorConfig) -> str | None:
@@ -297,16 +485,27 @@ def illegal_reason(instruction: Instruction, config: AcceleratorConfig) -> str |
 
     Indices and blocks outside a scratchpad are another fault, raised when they are reached.
     """
-    name = type(instruction).__name__.upper()
+    name = instruction.OPCODE.name
     if isinstance(instruction, MemoryInstruction):
         allowed = loadable(config) if isinstance(instruction, Load) else storable(config)
         if instruction.memory not in allowed:
-            names = ", ".join(f"{m.name} ({m.value})" for m in sorted(allowed))
-            return f"{name}.memory = {instruction.memory} names no memory it can reach; use one of {names}"
+            return f"{name}.memory = {instruction.memory} names no memory it can reach; use one of {_names(allowed)}"
         pads = (instruction.y_pad0, instruction.y_pad1, instruction.x_pad0, instruction.x_pad1)
         if isinstance(instruction, Store) and any(pads):
             return f"STORE with padding {pads} has no meaning; set the four pad fields to 0"
-    if isinstance(instruction, Alu) and instruction.alu_op not in tuple(AluOp):
-        names = ", ".join(f"{op.name} ({op.value})" for op in AluOp)
-        return f"ALU.alu_op = {instruction.alu_op} is no operation; use one of {names}"
+    if isinstance(instruction, Store) and instruction.memory == Memory.ACC_8BIT:
+        modes = store_modes(config)
+        if instruction.mode & ~modes:
+            return f"STORE.mode = {instruction.mode:#x} asks for what this accelerator lacks; use bits of {modes:#x}"
+    if isinstance(instruction, Alu) and instruction.alu_op not in alu_operations(config):
+        return f"ALU.alu_op = {instruction.alu_op} is no operation; use one of {_names(alu_operations(config))}"
+    if isinstance(instruction, Set) and instruction.register not in settable(config):
+        way_out = f"use one of {_names(settable(config))}" if settable(config) else "this accelerator has none"
+        return f"SET.register = {instruction.register} names no register; {way_out}"
+    if isinstance(instruction, GemmOverwrite) and not config.gemm_overwrite:
+        return "GEMM_OVERWRITE is not part of this accelerator; reset the accumulators with GEMM first"
     return None
+
+
+def _names(members: Iterable[IntEnum]) -> str:
+    return ", ".join(f"{m.name} ({m.value})" for m in sorted(members))

@@ -18,12 +18,14 @@ from .config import AcceleratorConfig
 from .isa import (
     INSTRUCTIONS,
     OPCODE_BITS,
+    QUEUE_REGISTERS,
     AluOp,
     FieldPosition,
     Memory,
     MicroOp,
     Opcode,
     Queue,
+    StoreMode,
     declared_fields,
     instruction_bits,
     layout,
@@ -71,12 +73,13 @@ Sizes, strides and addresses count tiles of the memory concerned. Row `y` of the
 byte `base + (dram + y · x_stride) · tile bytes`, where `base` is that memory's base register. In the scratchpad the
 block is contiguous from `sram`.
 
-LOAD surrounds the block with zeros: `y_pad0` zero rows, then each row between `x_pad0` and `x_pad1` zero tiles, then
-`y_pad1` zero rows; every row is `x_pad0 + x_size + x_pad1` tiles wide. With `y_size = 0` only the zero rows are
-written. STORE has no padding. With `x_size = 0` either moves tokens only, whatever its other fields say.
+LOAD surrounds the block with padding: `y_pad0` rows, then each row between `x_pad0` and `x_pad1` tiles, then `y_pad1`
+rows; every row is `x_pad0 + x_size + x_pad1` tiles wide. Padding is zero, unless SET chose another value. With
+`y_size = 0` only the padding rows are written. STORE has no padding. With `x_size = 0` either moves tokens only,
+whatever its other fields say.
 
 STORE of OUT keeps the low bits of each accumulator; STORE of ACC (extension, `raw_store`) writes accumulators whole.
-LOAD reaches {loadable}; STORE reaches {storable}.
+At this preset LOAD reaches {loadable}; STORE reaches {storable}.
 """
 
 LOOPS = """\
@@ -89,6 +92,41 @@ empty range of micro-ops, do nothing at all. A later micro-op sees what an earli
 GEMM adds `inp[src] · wgt[wgt]ᵀ` to `acc[dst]`; with `reset` it writes zeros to `acc[dst]` and reads nothing.
 ALU replaces each element of `acc[dst]` by the operation of itself and, with `use_imm`, the immediate, otherwise the
 same element of `acc[src]`. All sums and products wrap at the accumulator's width ({acc_bits} bits).
+"""
+
+EXTENSIONS = """\
+## Extensions
+
+Each is built where the configuration asks for it, and an illegal instruction elsewhere. All use opcodes, memory ids,
+operations and bits to which VTA gives no meaning.
+
+**SET** writes a register of one command queue, in that queue's order. Every launch starts with the initial values.
+
+{registers}
+**LOAD of ACC_8BIT** (`widening_load`) widens 8-bit values into accumulators: a tile in DRAM has as many bytes as an
+accumulator tile has elements. **Pad values** (`pad_value`) replace the zeros around INP, ACC and ACC_8BIT blocks.
+
+**GEMM_OVERWRITE** (`gemm_overwrite`) is GEMM whose first step on an accumulator overwrites it, so that no pass has to
+reset it. A step overwrites if each index that OVERWRITE names (bit 0 the outer loop's, bit 1 the inner loop's, bit 2
+the micro-op's) is at its first value: with 0 every step does. With `reset` it is GEMM with `reset`.
+
+**STORE of ACC_8BIT** (`epilogue_lanes`) requantises on the way out, in float32 as onnxruntime does it: with the bias
+and scale of the element's channel,
+
+    q = clamp(rne(float32(wrap32(acc + bias)) × scale) + ZERO_POINT, CLAMP_LO, CLAMP_HI)
+
+where `×` rounds to float32 and `rne` rounds to the nearest integer, ties to even. A scale is a finite normal number;
+any other exponent field is read as if it were one (0: the result rounds to 0; 255: as 2¹²⁸). Tile `x` of row `y` takes
+the parameter tile `PARAM + x · PARAM_X + y · PARAM_Y` of the parameter scratchpad, which LOAD of PARAM fills in the
+store queue; all rows of a tile take the same. With RESIDUAL (`residual`) the 8-bit value `r` at DRAM tile
+`dram + RESIDUAL + x + y · x_stride` of ACC_8BIT is added as QLinearAdd does it:
+
+    q = clamp(rne(fma(q, SCALE, fma(r, RESIDUAL_SCALE, OFFSET))), SUM_LO, SUM_HI)
+
+and with SWAP `fma(r, RESIDUAL_SCALE, fma(q, SCALE, OFFSET))` instead; UNSIGNED reads `r` as uint8. With TABLE (`table`)
+the low 8 bits of `q` choose one of 256 bytes, which LOAD of TABLE fills. The low 8 bits are stored. The mode bits:
+
+{modes}
 """
 
 FAULTS = """\
@@ -107,6 +145,8 @@ _ALU_TEXT = {
     AluOp.SHR: "first operand shifted right by the second, arithmetically; shifted left by a negative amount; "
     "from the width on it leaves the sign (right) or 0 (left)",
     AluOp.MUL: "product",
+    AluOp.COPY: "the second (extension, `alu_extensions`)",
+    AluOp.SUB: "first minus second (extension, `alu_extensions`)",
 }
 
 
@@ -121,6 +161,7 @@ def render(config: AcceleratorConfig = VTA) -> str:
         LOOPS.format(acc_bits=config.acc_bits),
         "| id | operation | result |\n| --- | --- | --- |\n"
         + _rows((op.value, op.name, _ALU_TEXT[op]) for op in AluOp),
+        EXTENSIONS.format(registers=_queue_registers(), modes=_enum_table("bit", StoreMode)),
         "## Encodings\n",
         *(_encoding(cls.OPCODE.name, cls, config) for cls in INSTRUCTIONS),
         _encoding(f"Micro-op ({uop_bits(config)} bits)", MicroOp, config),
@@ -150,8 +191,9 @@ def _memories(config: AcceleratorConfig) -> str:
 
 def _queue_sentence() -> str:
     return (
-        f"{Queue.LOAD.name.capitalize()} takes LOAD of INP and WGT, {Queue.STORE.name.lower()} takes STORE, and "
-        f"{Queue.COMPUTE.name.lower()} takes everything else: LOAD of UOP and ACC, GEMM, ALU and FINISH."
+        f"{Queue.LOAD.name.capitalize()} takes LOAD of INP and WGT, {Queue.STORE.name.lower()} takes STORE and LOAD "
+        f"of PARAM and TABLE, and {Queue.COMPUTE.name.lower()} takes everything else: LOAD of UOP, ACC and ACC_8BIT, "
+        "GEMM, ALU and FINISH. SET goes to the queue whose register it writes."
     )
 
 
@@ -181,6 +223,14 @@ def _range(position: FieldPosition) -> str:
 
 def _meaning(position: FieldPosition) -> str:
     return f"{position.bits.doc}, two's complement" if position.bits.signed else position.bits.doc
+
+
+def _queue_registers() -> str:
+    header = "| number | register | queue | bits | initial | meaning |\n| --- | --- | --- | --- | --- | --- |\n"
+    return header + _rows(
+        (f"{number:#04x}", number.name, r.queue.name.lower(), r.width, r.initial, _plain(r.doc))
+        for number, r in QUEUE_REGISTERS.items()
+    )
 
 
 def _registers() -> str:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode, opcodes, unpack
 from weft_hardware.isa import (
+    LOAD_QUEUES,
+    SET_QUEUE_SHIFT,
     Alu,
     AluOp,
     Gemm,
@@ -23,6 +25,7 @@ from weft_hardware.isa import (
     MemoryInstruction,
     Opcode,
     Queue,
+    Set,
     illegal_reason,
     scratchpad_depth,
 )
@@ -53,8 +56,10 @@ def command_queues(program: Words, config: AcceleratorConfig) -> NDArray[np.int6
     memories = unpack(Load, program, config)["memory"]
     queues = np.full(len(program), int(Queue.COMPUTE))
     queues[codes == Opcode.STORE] = Queue.STORE
-    queues[(codes == Opcode.LOAD) & np.isin(memories, (Memory.INP, Memory.WGT))] = Queue.LOAD
-    return queues
+    for memory, queue in LOAD_QUEUES.items():
+        queues[(codes == Opcode.LOAD) & (memories == memory)] = queue
+    chosen = unpack(Set, program, config)["register"] >> SET_QUEUE_SHIFT
+    return np.where((codes == Opcode.SET) & (chosen < len(Queue)), chosen, queues)
 
 
 def program_index(program: Words, config: AcceleratorConfig, queue: Queue, k: int) -> int | None:

@@ -69,11 +69,6 @@ def test_weights_that_stay_are_loaded_once():
     assert loads[Memory.INP] > 1
 
 
-def test_the_instructions_are_counted_before_they_are_emitted():
-    lowered = lower_conv(TASK, CONFIG)
-    assert lowered.emitter.instruction_count == len(program())
-
-
 @pytest.mark.parametrize(
     "edge",
     [

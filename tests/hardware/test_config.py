@@ -19,6 +19,9 @@ def test_the_default_is_vta():
         Memory.INP: (2048, 16),
         Memory.ACC: (2048, 64),
         Memory.OUT: (2048, 16),
+        Memory.ACC_8BIT: (2048, 16),
+        Memory.PARAM: (128, 128),
+        Memory.TABLE: (1, 256),
     }
     assert VTA.axi_bytes == 8
     assert VTA.command_queue_depth >= 512
@@ -27,7 +30,7 @@ def test_the_default_is_vta():
 
 def test_tile_sizes_follow_batch_blocks_and_element_bits():
     c = AcceleratorConfig(batch=2, block_in=4, block_out=8, inp_bits=4, wgt_bits=4, out_bits=16)
-    assert [tile_bytes(memory, c) for memory in Memory] == [4, 16, 4, 64, 32]
+    assert [tile_bytes(memory, c) for memory in Memory] == [4, 16, 4, 64, 32, 16, 64, 256]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,7 @@ def test_neighbours_that_do_not_exist():
 
 def test_illegal_instructions_are_shown():
     assert lines(Store(memory=6), Alu(alu_op=7)) == [
-        "     0  STORE  memory=6  ; illegal: STORE.memory = 6 names no memory it can reach; "
-        "use one of ACC (3), OUT (4)",
+        "     0  STORE  PARAM  ; illegal: STORE.memory = 6 names no memory it can reach; use one of ACC (3), OUT (4)",
         "     1  ALU    alu_op=7  ; illegal: ALU.alu_op = 7 is no operation; "
         "use one of MIN (0), MAX (1), ADD (2), SHR (3), MUL (4)",
     ]
@@ -51,10 +50,10 @@ def test_illegal_instructions_are_shown():
 
 def test_unknown_opcode_between_known_ones():
     words = encode([Finish(), Finish(), Finish()], VTA)
-    words[1] = (0x16, 0xAB)
+    words[1] = (0x17, 0xAB)
     assert list(disassemble(words, VTA)) == [
         "     0  FINISH",
-        "     1  ?      0x00000000000000ab0000000000000016  ; illegal: opcode 6 is no instruction",
+        "     1  ?      0x00000000000000ab0000000000000017  ; illegal: opcode 7 is no instruction",
         "     2  FINISH",
     ]
 

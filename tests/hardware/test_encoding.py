@@ -26,9 +26,11 @@ from weft_hardware.isa import (
     Alu,
     Finish,
     Gemm,
+    GemmOverwrite,
     Instruction,
     Load,
     MicroOp,
+    Set,
     Store,
     instruction_bits,
     layout,
@@ -68,9 +70,11 @@ LOOPS = {
 }
 VTA_BITS: dict[type[Instruction], tuple[int, dict[str, tuple[int, int]]]] = {
     Load: (0, MEMORY),
-    Store: (1, MEMORY),
+    Store: (1, {**MEMORY, "mode": (58, 63)}),
     Gemm: (2, {**LOOPS, "wgt_out": (108, 117), "wgt_in": (118, 127)}),
     Finish: (3, FLAGS),
+    Set: (5, {**FLAGS, "register": (7, 12), "value": (64, 95)}),
+    GemmOverwrite: (6, {**LOOPS, "wgt_out": (108, 117), "wgt_in": (118, 127)}),
     Alu: (4, {**LOOPS, "alu_op": (108, 110), "use_imm": (111, 111), "imm": (112, 127)}),
 }
 VTA_UOP = {"dst": (0, 10), "src": (11, 21), "wgt": (22, 31)}
@@ -214,7 +218,7 @@ def test_decode_gives_back_what_was_encoded(config, data):
     assert opcodes(words).tolist() == [int(i.OPCODE) for i in program]
 
 
-@given(raw=st.binary(min_size=16, max_size=16), opcode=st.integers(0, 4))
+@given(raw=st.binary(min_size=16, max_size=16), opcode=st.integers(0, 6))
 def test_reserved_bits_are_ignored(raw, opcode):
     """Any 128 bits with a legal opcode decode, and encode again to the same but for the reserved bits."""
     words = as_words(bytes([raw[0] & 0xF8 | opcode]) + raw[1:], VTA)
@@ -314,9 +318,9 @@ def test_amaranth_micro_op_layout_agrees(config, data):
             "instruction stream of 48 bytes is no whole number of 32-byte instructions; check where it ends",
         ),
         (
-            lambda: decode(np.array([[3, 0], [6, 0]], np.uint64), VTA),
-            "instruction 1: opcode 6 is not one of LOAD (0), STORE (1), GEMM (2), FINISH (3), ALU (4); "
-            "check the stream's address",
+            lambda: decode(np.array([[3, 0], [7, 0]], np.uint64), VTA),
+            "instruction 1: opcode 7 is not one of LOAD (0), STORE (1), GEMM (2), FINISH (3), ALU (4), SET (5), "
+            "GEMM_OVERWRITE (6); check the stream's address",
         ),
     ],
 )

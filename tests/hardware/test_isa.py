@@ -5,14 +5,20 @@ from dataclasses import replace
 import pytest
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
+    BASE_ALU_OPS,
+    QUEUE_REGISTERS,
     Alu,
     AluOp,
     Finish,
     Gemm,
+    GemmOverwrite,
     Load,
     Memory,
     Queue,
+    Set,
+    SetRegister,
     Store,
+    StoreMode,
     illegal_reason,
     loadable,
     scratchpad_depth,
@@ -32,7 +38,14 @@ VTA = AcceleratorConfig()
         (Load(memory=Memory.UOP), Queue.COMPUTE),
         (Load(memory=Memory.ACC), Queue.COMPUTE),
         (Load(memory=Memory.OUT), Queue.COMPUTE),
-        (Load(memory=7), Queue.COMPUTE),
+        (Load(memory=Memory.ACC_8BIT), Queue.COMPUTE),
+        (Load(memory=Memory.PARAM), Queue.STORE),
+        (Load(memory=Memory.TABLE), Queue.STORE),
+        (Set(register=SetRegister.LOAD_PAD), Queue.LOAD),
+        (Set(register=SetRegister.COMPUTE_PAD), Queue.COMPUTE),
+        (Set(register=SetRegister.PARAM), Queue.STORE),
+        (Set(register=0x3F), Queue.COMPUTE),
+        (GemmOverwrite(), Queue.COMPUTE),
         (Store(memory=Memory.OUT), Queue.STORE),
         (Store(memory=Memory.INP), Queue.STORE),
         (Gemm(), Queue.COMPUTE),
@@ -51,7 +64,8 @@ def test_the_queue_of_an_instruction(instruction, queue):
         Load(memory=Memory.INP, sram=65535, x_size=65535, y_size=65535),
         Store(memory=Memory.OUT),
         Store(memory=Memory.ACC),
-        *(Alu(alu_op=op) for op in AluOp),
+        *(Alu(alu_op=op) for op in BASE_ALU_OPS),
+        Store(memory=Memory.OUT, mode=63),
         Gemm(uop_end=16383),
         Finish(push_prev=True),
     ],
@@ -87,6 +101,77 @@ def test_legal_instructions(instruction):
 )
 def test_illegal_instructions(instruction, reason):
     assert illegal_reason(instruction, VTA) == reason
+
+
+FULL = replace(
+    VTA,
+    pad_value=True,
+    widening_load=True,
+    gemm_overwrite=True,
+    alu_extensions=True,
+    epilogue_lanes=4,
+    residual=True,
+    table=True,
+)
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        *(Set(register=register, value=0xFFFFFFFF) for register in SetRegister),
+        *(Load(memory=memory) for memory in Memory if memory != Memory.OUT),
+        *(Alu(alu_op=op) for op in AluOp),
+        Store(memory=Memory.ACC_8BIT, mode=63),
+        GemmOverwrite(),
+    ],
+)
+def test_extensions_are_legal_where_they_are_built(instruction):
+    assert illegal_reason(instruction, FULL) is None
+
+
+@pytest.mark.parametrize(
+    ("instruction", "config", "reason"),
+    [
+        (Set(register=1), VTA, "SET.register = 1 names no register; this accelerator has none"),
+        (
+            Set(register=1),
+            replace(VTA, pad_value=True),
+            "SET.register = 1 names no register; use one of LOAD_PAD (0), COMPUTE_PAD (16)",
+        ),
+        (
+            Store(memory=Memory.ACC_8BIT, mode=StoreMode.RESIDUAL | StoreMode.PARAM_X),
+            replace(VTA, epilogue_lanes=1),
+            "STORE.mode = 0x12 asks for what this accelerator lacks; use bits of 0x30",
+        ),
+        (
+            GemmOverwrite(),
+            VTA,
+            "GEMM_OVERWRITE is not part of this accelerator; reset the accumulators with GEMM first",
+        ),
+    ],
+)
+def test_extensions_are_illegal_where_they_are_not(instruction, config, reason):
+    assert illegal_reason(instruction, config) == reason
+
+
+@pytest.mark.parametrize(
+    ("register", "raw", "value"),
+    [
+        (SetRegister.CLAMP_LO, 0xFFFFFF80, -128),
+        (SetRegister.CLAMP_HI, 255, 255),
+        (SetRegister.ZERO_POINT, 0x1FF, -1),
+        (SetRegister.COMPUTE_PAD, 0xFFFFFFFF, -1),
+        (SetRegister.SCALE, 0x3F800000, 0x3F800000),
+        (SetRegister.WIDEN, 3, 1),
+    ],
+)
+def test_a_register_keeps_its_low_bits(register, raw, value):
+    assert QUEUE_REGISTERS[register].value(raw) == value
+
+
+def test_every_register_lies_in_the_queue_that_its_number_says():
+    assert {Set(register=r).queue for r in QUEUE_REGISTERS} == set(Queue)
+    assert all(Set(register=number).queue is register.queue for number, register in QUEUE_REGISTERS.items())
 
 
 def test_without_the_raw_store_only_out_can_be_stored():

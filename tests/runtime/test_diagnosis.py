@@ -141,8 +141,8 @@ def test_unknown_opcode():
     words = program(INP, Finish())
     words[1, 0] = 7
     assert fault_message(words, VTA, Cause.ILLEGAL_INSTRUCTION, Unit.COMPUTE, NONE_RETIRED, 0) == (
-        "instruction 1: opcode 7 is not one of LOAD (0), STORE (1), GEMM (2), FINISH (3), ALU (4); "
-        "check the stream's address and count"
+        "instruction 1: opcode 7 is not one of LOAD (0), STORE (1), GEMM (2), FINISH (3), ALU (4), SET (5), "
+        "GEMM_OVERWRITE (6); check the stream's address and count"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, Finish, Gemm, Instruction, Load, Store
+from weft_hardware.isa import Alu, Finish, Gemm, GemmOverwrite, Instruction, Load, Set, Store
 
 FLAGS = ["opcode:3", "pop_prev:1", "pop_next:1", "push_prev:1", "push_next:1"]
 MEMORY_LOW = [*FLAGS, "memory:3", "sram:16", "dram:32"]
@@ -21,12 +21,14 @@ ALU_HIGH = ["dst_out:acc", "dst_in:acc", "src_out:src", "src_in:src", "alu_op:3"
 
 HALVES: dict[type[Instruction], tuple[list[str], list[str]]] = {
     Load: (MEMORY_LOW, MEMORY_HIGH),
-    Store: (MEMORY_LOW, MEMORY_HIGH),
+    Store: ([*MEMORY_LOW, "mode:6"], MEMORY_HIGH),
     Gemm: (LOOP_LOW, GEMM_HIGH),
     Alu: (LOOP_LOW, ALU_HIGH),
     Finish: (FLAGS, []),
+    Set: ([*FLAGS, "register:6"], ["value:32"]),
+    GemmOverwrite: (LOOP_LOW, GEMM_HIGH),
 }
-OPCODES: dict[type[Instruction], int] = {Load: 0, Store: 1, Gemm: 2, Finish: 3, Alu: 4}
+OPCODES: dict[type[Instruction], int] = {Load: 0, Store: 1, Gemm: 2, Finish: 3, Alu: 4, Set: 5, GemmOverwrite: 6}
 
 
 def _index_bits(depth: int) -> int:

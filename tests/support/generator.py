@@ -21,7 +21,7 @@ from support.oracle import runs_to_end
 from support.program import Program
 from support.tokens import CHANNELS, COMPUTE, LOAD, STORE, Channel, pop_flag, push_flag
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Queue, Store
+from weft_hardware.isa import Alu, Finish, Gemm, Instruction, Load, Memory, Queue, Store, alu_operations
 
 DRAM_BASE = 0x1000_0000
 GUARD = 4096
@@ -322,7 +322,7 @@ class _Builder:
         self.add(
             Alu(
                 **loops, reset=rng.random() < 0.1, dst_out=dst[0], dst_in=dst[1], src_out=src[0], src_in=src[1],
-                alu_op=rng.choice(list(AluOp)), use_imm=use_imm, imm=imm,
+                alu_op=rng.choice(sorted(alu_operations(self.config))), use_imm=use_imm, imm=imm,
             )
         )  # fmt: skip
 
@@ -352,7 +352,14 @@ class _Builder:
                 steps["src_in"] %= 1 << c.inp_index_bits
                 self.add(Gemm(**loops, **steps, reset=rng.random() < 0.5, wgt_in=rng.getrandbits(c.wgt_index_bits)))
             else:
-                self.add(Alu(**loops, **steps, alu_op=rng.choice(list(AluOp)), imm=rng.choice(IMMEDIATES)))
+                self.add(
+                    Alu(
+                        **loops,
+                        **steps,
+                        alu_op=rng.choice(sorted(alu_operations(self.config))),
+                        imm=rng.choice(IMMEDIATES),
+                    )
+                )
 
     def fill(self) -> None:
         """Data for every range of inputs and weights and some tiles behind it, so that products are not all zero."""

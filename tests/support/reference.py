@@ -15,7 +15,19 @@ from support.bits import uop_bytes, uop_fields
 from support.program import Program
 from support.tokens import Channel, popped, pushed
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, MemoryInstruction, Queue, Store
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Gemm,
+    GemmOverwrite,
+    Instruction,
+    Load,
+    Memory,
+    MemoryInstruction,
+    Queue,
+    Set,
+    Store,
+)
 from weft_hardware.registers import Cause
 
 Elements = NDArray[np.int64]
@@ -114,6 +126,8 @@ class Machine:
             self._load(insn)
         elif isinstance(insn, Store):
             self._store(insn)
+        elif isinstance(insn, (Set, GemmOverwrite)):
+            raise ReferenceFaultError(Cause.ILLEGAL_INSTRUCTION)
         elif isinstance(insn, Gemm):
             self._gemm(insn)
         elif isinstance(insn, Alu):
@@ -211,7 +225,7 @@ class Machine:
             self.acc[dst] = wrap(self.acc[dst] + self.inp[src] @ self.wgt[wgt].T, 32)
 
     def _alu(self, insn: Alu) -> None:
-        if insn.alu_op not in tuple(AluOp):
+        if insn.alu_op > AluOp.MUL:
             raise ReferenceFaultError(Cause.ILLEGAL_INSTRUCTION)
         immediate = np.full(self.acc.shape[1:], insn.imm, np.int64)
         for dst, src, _ in self._steps(insn):

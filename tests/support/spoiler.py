@@ -10,7 +10,7 @@ from support.generator import ARENA, DRAM_BASE, DRAM_SIZE
 from support.program import Program
 from support.tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store
+from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store, loadable
 from weft_hardware.isa import tile_bytes as isa_tile_bytes
 from weft_hardware.registers import Cause
 
@@ -84,7 +84,7 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
     ]
     # Addresses that the bus has and the memory has not: the answer is an error, in the last beat of the block too.
     absent = DRAM_BASE + DRAM_SIZE + (1 << 28)
-    for cls, memory in [(Load, m) for m in Memory if m is not Memory.OUT] + [(Store, Memory.OUT)]:
+    for cls, memory in [(Load, m) for m in sorted(loadable(c))] + [(Store, Memory.OUT)]:
         bus.append(cls(memory=int(memory), dram=absent // isa_tile_bytes(memory, c), **row))
     # Beyond the last address that the bus has; its low bits alone would name a tile of the arena.
     beyond = (1 << c.axi_addr_bits) + DRAM_BASE + ARENA[0]

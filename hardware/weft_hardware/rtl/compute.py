@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Alu, AluOp, Finish, Gemm, Load, Memory, Opcode, instruction_bits
+from ..isa import Alu, Finish, Gemm, Load, Memory, Opcode, alu_operations, instruction_bits
 from ..registers import Cause
 from .block import BlockLoader
 from .datapath import Datapath
@@ -139,7 +139,7 @@ class Compute(wiring.Component):
                     m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]
                     m.next = "STEPS"
                 with m.Case(Opcode.ALU):
-                    with m.If(alu.alu_op > max(AluOp)):
+                    with m.If(~Cat(alu.alu_op == op for op in alu_operations(self.config)).any()):
                         m.d.comb += illegal.eq(1)
                     with m.Else():
                         m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory, Opcode, instruction_bits, instruction_bytes
+from ..isa import LOAD_QUEUES, SET_QUEUE_SHIFT, Load, Opcode, Queue, Set, instruction_bits, instruction_bytes
 from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader
@@ -23,7 +23,7 @@ class Fetch(wiring.Component):
     """Fetches ``count`` instructions from ``address`` and dispatches them.
 
     It requests no more than its own buffer holds, so a full command queue stalls the program and nothing else.
-    Opcode and memory id are read to choose the queue only; what is illegal goes to compute, which says so.
+    Opcode, memory id and register are read to choose the queue only; what is illegal goes to compute, which says so.
 
     Attributes
     ----------
@@ -141,9 +141,16 @@ class Fetch(wiring.Component):
         return collected
 
     def _dispatch(self, m: Module, word: Signal, word_valid: Signal, word_taken: Signal) -> None:
-        load = instruction_layout(Load, self._config)(word)
-        to_load = (load.opcode == Opcode.LOAD) & ((load.memory == Memory.INP) | (load.memory == Memory.WGT))
-        to_store = load.opcode == Opcode.STORE
+        load, set_ = (instruction_layout(cls, self._config)(word) for cls in (Load, Set))
+        is_load, is_set = load.opcode == Opcode.LOAD, load.opcode == Opcode.SET
+
+        def goes_to(queue: Queue) -> Value:
+            memories = [memory for memory, of in LOAD_QUEUES.items() if of is queue]
+            loads = is_load & Cat(load.memory == memory for memory in memories).any()
+            return loads | (is_set & (set_.register >> SET_QUEUE_SHIFT == queue))
+
+        to_load = goes_to(Queue.LOAD)
+        to_store = (load.opcode == Opcode.STORE) | goes_to(Queue.STORE)
         routes = ((self.load, to_load), (self.store, to_store), (self.compute, ~to_load & ~to_store))
         for queue, chosen in routes:
             m.d.comb += [queue.payload.eq(word), queue.valid.eq(word_valid & chosen)]

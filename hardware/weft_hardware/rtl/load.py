@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth import Module, unsigned
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory, instruction_bits
+from ..isa import Load, Memory, Opcode, instruction_bits
+from ..registers import Cause
 from .block import BlockLoader
 from .issue import Issue
 from .layouts import instruction_layout
@@ -15,7 +16,7 @@ from .signatures import fault_port, read_port, scratchpad_write, status_port, to
 
 
 class LoadModule(wiring.Component):
-    """Executes the load queue. It gets no illegal instruction: fetch sends it LOADs of INP and WGT only.
+    """Executes the load queue. Its LOADs are of INP and WGT, or fetch would not send them here.
 
     Attributes
     ----------
@@ -55,13 +56,19 @@ class LoadModule(wiring.Component):
         connect(m, wiring.flipped(self.read), loader.read)
         connect(m, wiring.flipped(self.write_inp), loader.write_inp)
         connect(m, wiring.flipped(self.write_wgt), loader.write_wgt)
-        connect(m, wiring.flipped(self.fault), loader.fault)
+        load = instruction_layout(Load, self._config)(issue.execute.payload)
+        illegal, is_load = Signal(), load.opcode == Opcode.LOAD
+        with m.If(issue.execute.valid & ~is_load):
+            m.d.sync += illegal.eq(1)
         m.d.comb += [
+            self.fault.raised.eq(illegal | loader.fault.raised),
+            self.fault.cause.eq(Mux(illegal, Cause.ILLEGAL_INSTRUCTION, loader.fault.cause)),
+            self.fault.value.eq(Mux(illegal, 0, loader.fault.value)),
             loader.base_inp.eq(self.base_inp),
             loader.base_wgt.eq(self.base_wgt),
-            loader.start.payload.eq(instruction_layout(Load, self._config)(issue.execute.payload)),
-            loader.start.valid.eq(issue.execute.valid),
-            issue.execute.ready.eq(loader.start.ready),
+            loader.start.payload.eq(load),
+            loader.start.valid.eq(issue.execute.valid & is_load),
+            issue.execute.ready.eq(loader.start.ready & is_load),
             issue.completed.eq(loader.done),
         ]
         return m

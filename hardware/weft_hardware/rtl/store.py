@@ -11,7 +11,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Memory, Store, instruction_bits, storable, tile_bytes
+from ..isa import Memory, Opcode, Store, instruction_bits, storable, tile_bytes
 from ..registers import Cause
 from .issue import Issue
 from .layouts import instruction_layout
@@ -79,7 +79,11 @@ class StoreModule(wiring.Component):
         m.d.comb += [
             self._raw.eq(insn.memory == Memory.ACC),
             merged.eq(insn.x_stride == insn.x_size),
-            legal.eq(Cat(insn.memory == memory for memory in storable(config)).any() & (pads == 0)),
+            legal.eq(
+                (insn.opcode == Opcode.STORE)
+                & Cat(insn.memory == memory for memory in storable(config)).any()
+                & (pads == 0)
+            ),
         ]
         written = Signal()
         with m.FSM():

@@ -11,7 +11,7 @@ from weft_hardware.encoding import Words, opcodes, unpack
 from weft_hardware.isa import (
     INSTRUCTIONS,
     Alu,
-    AluOp,
+    Finish,
     Gemm,
     Instruction,
     Load,
@@ -19,6 +19,7 @@ from weft_hardware.isa import (
     Opcode,
     Queue,
     Store,
+    alu_operations,
     layout,
     loadable,
     storable,
@@ -77,10 +78,11 @@ def _names(cls: type[Instruction], columns: dict[str, NDArray[np.int64]], config
         return np.array(["gemm", "gemm_reset"], object)[columns["reset"]]
     if cls is Alu:
         table = np.full((8, 2), ILLEGAL, object)
-        for op in AluOp:
+        for op in alu_operations(config):
             table[op] = [f"alu_{op.name.lower()}_reg", f"alu_{op.name.lower()}_imm"]
         return table[columns["alu_op"], columns["use_imm"]]
-    return np.full(len(columns["pop_prev"]), NOTHING, object)
+    kernel = NOTHING if cls is Finish else ILLEGAL
+    return np.full(len(columns["pop_prev"]), kernel, object)
 
 
 def decode_program(program: Words, config: AcceleratorConfig) -> Decoded:

@@ -21,7 +21,19 @@ from enum import IntEnum
 from functools import lru_cache
 
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Store, layout, tile_bytes, uop_bits
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Gemm,
+    Instruction,
+    Load,
+    Memory,
+    Store,
+    alu_operations,
+    layout,
+    tile_bytes,
+    uop_bits,
+)
 from weft_hardware.isa import MicroOp as MicroOpWord
 
 from .emitter import Function
@@ -496,7 +508,9 @@ def emit(config: AcceleratorConfig, packing: Packing) -> str:
     parts += [_load_kernel(memory, config, depth) for memory, depth in depths.items()]
     parts += [_store_kernel(memory, config) for memory in (Memory.OUT, Memory.ACC)]
     parts += [_gemm_kernel(config, packing), _reset_kernel(config)]
-    parts += [_alu_kernel(config, op, immediate=immediate) for op in AluOp for immediate in (False, True)]
+    parts += [
+        _alu_kernel(config, op, immediate=immediate) for op in alu_operations(config) for immediate in (False, True)
+    ]
     return "\n".join(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from amaranth.hdl import Module, Signal
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
-from weft_hardware.isa import AluOp
+from weft_hardware.isa import BASE_ALU_OPS, AluOp
 from weft_hardware.rtl.alu import VectorAlu
 
 BITS = TINY.acc_bits
@@ -22,7 +22,7 @@ def expect(op: AluOp, a: int, b: int) -> int:
     return signed(exact, BITS)
 
 
-@pytest.mark.parametrize("op", AluOp)
+@pytest.mark.parametrize("op", sorted(BASE_ALU_OPS))
 def test_every_operation(op):
     rng = seeded(int(op))
     pairs = [(a, b) for a in CORNERS for b in CORNERS]

@@ -9,7 +9,7 @@ import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
 from support.reference import Machine
 from weft_hardware.encoding import encode, pack_uops
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
+from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
 from weft_hardware.registers import Cause, ModuleState
 from weft_hardware.rtl.compute import Compute
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
@@ -142,7 +142,7 @@ def random_instruction(rng: random.Random) -> Instruction:
         return Gemm(**flags, **loops, wgt_in=rng.randrange(2), reset=kind == "reset")
     if kind in ("imm", "reg"):
         imm = rng.choice([rng.randint(-35, 35), rng.randint(-(1 << 15), (1 << 15) - 1)])
-        return Alu(**flags, **loops, alu_op=rng.choice(list(AluOp)), use_imm=kind == "imm", imm=imm)
+        return Alu(**flags, **loops, alu_op=rng.choice(sorted(BASE_ALU_OPS)), use_imm=kind == "imm", imm=imm)
     memory = Memory.UOP if kind == "uop" else Memory.ACC
     depth = TINY.uop_depth if kind == "uop" else TINY.acc_depth
     size = rng.choice([0, 1, 3, 5])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import AluOp
+from weft_hardware.isa import BASE_ALU_OPS, AluOp
 from weft_hardware.rtl.datapath import DATAPATH_LATENCY, Datapath
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
 
@@ -135,7 +135,7 @@ def a_step(rng: random.Random, dst: int, accumulators: list[int]) -> Step:
     if kind in ("gemm", "reset"):
         src, wgt = rng.randrange(CONFIG.inp_depth), rng.randrange(CONFIG.wgt_depth)
         return Step(dst, src, wgt, reset=int(kind == "reset"), idle=idle)
-    op = rng.choice(list(AluOp))
+    op = rng.choice(sorted(BASE_ALU_OPS))
     imm = rng.choice([rng.randint(-40, 40), rng.randint(-(1 << 15), (1 << 15) - 1)]) if kind == "imm" else None
     return Step(dst, rng.choice(accumulators), op=op, imm=imm, idle=idle)
 

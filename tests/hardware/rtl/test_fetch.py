@@ -23,8 +23,10 @@ CONFIGS = {
 
 
 def queue_of(word: int) -> str:
-    opcode, memory = word & 7, word >> 7 & 7
-    if opcode == Opcode.STORE:
+    opcode, memory, register = word & 7, word >> 7 & 7, word >> 7 & 63
+    if opcode == Opcode.SET:
+        return {0: "load", 2: "store"}.get(register >> 4, "compute")
+    if opcode == Opcode.STORE or (opcode == Opcode.LOAD and memory in (Memory.PARAM, Memory.TABLE)):
         return "store"
     return "load" if opcode == Opcode.LOAD and memory in (Memory.INP, Memory.WGT) else "compute"
 
