@@ -111,7 +111,6 @@ def _tensor_to_json(tensor: TensorInfo) -> dict[str, Any]:
         "shape": list(tensor.shape),
         "dtype": tensor.dtype,
         "buffer": _buffer_to_json(tensor.buffer),
-        "quantisation": None if tensor.scale is None else {"scale": tensor.scale, "zero_point": tensor.zero_point},
     }
 
 
@@ -196,15 +195,8 @@ class _Reader:
         shape = tuple(fields.get("shape", list))
         if len(shape) > 8 or not all(type(size) is int and 0 < size <= MAX_REGION_BYTES for size in shape):
             raise damaged(f"{fields.path}.shape", shape, "is no shape")
-        quantisation = fields.get("quantisation", (dict, type(None)))
-        scale, zero_point = None, None
-        if quantisation is not None:
-            inner = Fields(quantisation, f"{fields.path}.quantisation")
-            scale, zero_point = float(inner.get("scale", (int, float))), inner.integer("zero_point", -128, 255)
-            if not math.isfinite(scale) or scale <= 0:
-                raise damaged(f"{inner.path}.scale", scale, "is no positive number")
         dtype = fields.choice("dtype", DTYPES)
-        tensor = TensorInfo(fields.text("name"), shape, dtype, self._buffer(fields.object("buffer")), scale, zero_point)
+        tensor = TensorInfo(fields.text("name"), shape, dtype, self._buffer(fields.object("buffer")))
         if math.prod(shape) * np.dtype(dtype).itemsize != tensor.buffer.nbytes:
             raise damaged(f"{fields.path}.buffer", tensor.buffer.nbytes, f"bytes do not hold shape {shape} of {dtype}")
         return tensor

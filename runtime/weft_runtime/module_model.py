@@ -36,17 +36,12 @@ class Buffer:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output.
-
-    ``scale`` and ``zero_point`` tell what 8-bit values mean; both are None for float32 and where nobody knows.
-    """
+    """One input or output."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     buffer: Buffer
-    scale: float | None = None
-    zero_point: int | None = None
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:

@@ -118,7 +118,7 @@ def random_conv(seed: int) -> Case:
     pads = np.array([rng.integers(0, k * d + 1) for k, d in zip([*kernel] * 2, [*dilations] * 2, strict=True)])
     reach = dilations * (kernel - 1) + 1
     size = reach + rng.integers(0, 10, 2)
-    x_scale, y_scale = float(rng.uniform(0.01, 0.05)), float(rng.uniform(0.5, 3.0))
+    x_scale, y_scale = float(rng.uniform(0.01, 0.05)), float(np.exp(rng.uniform(np.log(0.02), np.log(3.0))))
     per_channel = bool(rng.random() < 0.5)
     x = b.pair("x", x_scale, _zero(rng, dtype))
     w, bias, *_ = _quantised_weights(b, rng, (o, c // groups, *kernel), 0, x_scale, per_channel)
@@ -149,7 +149,7 @@ def random_dense(seed: int) -> Case:
     b = ModelBuilder()
     dtype = np.uint8 if rng.random() < 0.5 else np.int8
     m, k, n = int(rng.integers(1, 20)), int(rng.integers(1, 200)), int(rng.integers(1, 50))
-    x_scale, y_scale = float(rng.uniform(0.01, 0.05)), float(rng.uniform(0.5, 3.0))
+    x_scale, y_scale = float(rng.uniform(0.01, 0.05)), float(np.exp(rng.uniform(np.log(0.02), np.log(3.0))))
     x = b.pair("x", x_scale, _zero(rng, dtype))
     gemm = bool(rng.random() < 0.6)
     transposed = gemm and bool(rng.random() < 0.5)
