@@ -11,6 +11,13 @@ from ..isa import AluOp
 from .gemm import acc_tile_layout
 
 
+def add(a: Value, b: Value, subtract: Value) -> Value:
+    """``a + b`` or ``a - b``, wrapped: one adder, whose carry comes in through a bit below the lowest."""
+    width = len(a)
+    total = Cat(subtract, a) + Cat(subtract, b ^ subtract.replicate(width))
+    return total[1 : width + 1]
+
+
 def shift(value: Value, amount: Value) -> Value:
     """``value >> amount``, arithmetic, or ``value << -amount``: every signed amount has its mathematical result.
 
@@ -43,14 +50,21 @@ class VectorAlu(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        extended = self.config.alu_extensions
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
                 with m.Switch(self.op):
                     with m.Case(AluOp.MIN, AluOp.MAX):
                         m.d.comb += result.eq(Mux((a < b) ^ (self.op == AluOp.MAX), a, b))
-                    with m.Case(AluOp.ADD):
-                        m.d.comb += result.eq(a + b)
+                    if extended:
+                        with m.Case(AluOp.ADD, AluOp.SUB):
+                            m.d.comb += result.eq(add(a.as_unsigned(), b.as_unsigned(), self.op == AluOp.SUB))
+                        with m.Case(AluOp.COPY):
+                            m.d.comb += result.eq(b)
+                    else:
+                        with m.Case(AluOp.ADD):
+                            m.d.comb += result.eq(a + b)
                     with m.Case(AluOp.SHR):
                         m.d.comb += result.eq(shift(a.as_unsigned(), b.as_unsigned()))
                     with m.Default():

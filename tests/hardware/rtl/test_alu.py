@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from amaranth.hdl import Module, Signal
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
-from weft_hardware.isa import BASE_ALU_OPS, AluOp
+from weft_hardware.isa import AluOp, alu_operations
 from weft_hardware.rtl.alu import VectorAlu
 
 BITS = TINY.acc_bits
+EXTENDED = replace(TINY, alu_extensions=True)
 LANES = TINY.batch * TINY.block_out
 LOW, HIGH = -(1 << (BITS - 1)), (1 << (BITS - 1)) - 1
 CORNERS = [0, 1, -1, 2, 31, 32, 33, -31, -32, -33, 63, 64, -64, LOW, LOW + 1, HIGH, HIGH - 1, 1 << 16, -(1 << 16)]
@@ -18,19 +21,33 @@ def expect(op: AluOp, a: int, b: int) -> int:
     if op is AluOp.SHR:
         b = max(min(b, 40), -40)
         return signed(a >> b if b >= 0 else a << -b, BITS)
-    exact = {AluOp.MIN: min(a, b), AluOp.MAX: max(a, b), AluOp.ADD: a + b, AluOp.MUL: a * b}[op]
-    return signed(exact, BITS)
+    exact = {
+        AluOp.MIN: min(a, b),
+        AluOp.MAX: max(a, b),
+        AluOp.ADD: a + b,
+        AluOp.MUL: a * b,
+        AluOp.COPY: b,
+        AluOp.SUB: a - b,
+    }
+    return signed(exact[op], BITS)
 
 
-@pytest.mark.parametrize("op", sorted(BASE_ALU_OPS))
-def test_every_operation(op):
+@pytest.mark.parametrize(
+    ("config", "op"),
+    [
+        pytest.param(config, op, id=f"{name}-{op.name}")
+        for name, config in (("base", TINY), ("extended", EXTENDED))
+        for op in sorted(alu_operations(config))
+    ],
+)
+def test_every_operation(config, op):
     rng = seeded(int(op))
     pairs = [(a, b) for a in CORNERS for b in CORNERS]
     pairs += [(rng.randint(LOW, HIGH), rng.choice([rng.randint(-40, 40), rng.randint(LOW, HIGH)])) for _ in range(400)]
     pairs += pairs[: -len(pairs) % LANES]
 
     m = Module()
-    m.submodules.dut = dut = VectorAlu(TINY)
+    m.submodules.dut = dut = VectorAlu(config)
     m.d.sync += Signal().eq(1)
 
     async def testbench(ctx):
