@@ -1,7 +1,7 @@
 """SymbiYosys on Amaranth modules: properties are ``Assert``, ``Assume`` and ``Cover`` statements in a wrapper.
 
-Every proof comes with a cover (the interesting thing can happen at all) and with a mutant that must fail: a property that
-nothing can break proves nothing.
+Every proof comes with a cover (the interesting thing can happen at all) and with a mutant that must fail: a property
+that nothing can break proves nothing.
 """
 
 from __future__ import annotations
