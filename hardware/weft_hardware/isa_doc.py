@@ -115,16 +115,27 @@ and scale of the element's channel,
 
     q = clamp(rne(float32(wrap32(acc + bias)) × scale) + ZERO_POINT, CLAMP_LO, CLAMP_HI)
 
-where `×` rounds to float32 and `rne` rounds to the nearest integer, ties to even. A scale is a finite normal number;
-any other exponent field is read as if it were one (0: the result rounds to 0; 255: as 2¹²⁸). Tile `x` of row `y` takes
-the parameter tile `PARAM + x · PARAM_X + y · PARAM_Y` of the parameter scratchpad, which LOAD of PARAM fills in the
-store queue; all rows of a tile take the same. With RESIDUAL (`residual`) the 8-bit value `r` at DRAM tile
-`dram + RESIDUAL + x + y · x_stride` of ACC_8BIT is added as QLinearAdd does it:
+Every `float32`, `×` and `fma` rounds once, to 24 significant bits, ties to even; `rne` rounds to the nearest integer,
+ties to even; `clamp` takes the upper bound last. A float32 operand with exponent field 0 is zero, one with 255 is read
+as if it were finite (±1.m · 2¹²⁸), and no result overflows or is flushed: within float32's range this is IEEE
+arithmetic, beyond it the exponent goes on, so that there is neither infinity nor NaN. (Without a residual operand
+nobody can tell: what is beyond the range saturates or rounds to 0 in the end.)
+
+Tile `x` of row `y` takes the parameter tile `PARAM + x · PARAM_X + y · PARAM_Y` of the parameter scratchpad, which LOAD
+of PARAM fills in the store queue; all rows of a tile take the same, and an index outside the scratchpad is a fault like
+that of a block outside. With RESIDUAL (`residual`) the 8-bit value `r` at DRAM tile `dram + RESIDUAL + x + y · x_stride`
+of ACC_8BIT, a sum that never wraps, is added as QLinearAdd does it:
 
     q = clamp(rne(fma(q, SCALE, fma(r, RESIDUAL_SCALE, OFFSET))), SUM_LO, SUM_HI)
 
-and with SWAP `fma(r, RESIDUAL_SCALE, fma(q, SCALE, OFFSET))` instead; UNSIGNED reads `r` as uint8. With TABLE (`table`)
-the low 8 bits of `q` choose one of 256 bytes, which LOAD of TABLE fills. The low 8 bits are stored. The mode bits:
+and with SWAP `fma(r, RESIDUAL_SCALE, fma(q, SCALE, OFFSET))` instead; UNSIGNED reads `r` as uint8. For an operand
+`a` before `b`, onnxruntime's QLinearAdd is `fma(a, sa/sy, fma(b, sb/sy, OFFSET))` with the offset
+`zy − fma(sa/sy, za, sb/sy · zb)`: SWAP belongs to a residual operand that is the first input. The operand is read while
+results are written: its block and the result's must not overlap, but for `RESIDUAL = 0` without overlapping rows, which
+adds in place.
+
+With TABLE (`table`) the low 8 bits of `q` choose one of 256 bytes, which LOAD of TABLE fills. The low 8 bits are
+stored. The mode bits:
 
 {modes}
 """
