@@ -123,8 +123,10 @@ nobody can tell: what is beyond the range saturates or rounds to 0 in the end.)
 
 Tile `x` of row `y` takes the parameter tile `PARAM + x · PARAM_X + y · PARAM_Y` of the parameter scratchpad, which LOAD
 of PARAM fills in the store queue; all rows of a tile take the same, and an index outside the scratchpad is a fault like
-that of a block outside. With RESIDUAL (`residual`) the 8-bit value `r` at DRAM tile `dram + RESIDUAL + x + y · x_stride`
-of ACC_8BIT, a sum that never wraps, is added as QLinearAdd does it:
+that of a block outside.
+
+With RESIDUAL (`residual`) the 8-bit value `r` at DRAM tile `dram + RESIDUAL + x + y · x_stride` of ACC_8BIT, a sum that
+never wraps, is added as QLinearAdd does it:
 
     q = clamp(rne(fma(q, SCALE, fma(r, RESIDUAL_SCALE, OFFSET))), SUM_LO, SUM_HI)
 
