@@ -1,4 +1,4 @@
-"""What answers a client's read or write port in unit tests: byte ranges instead of bursts, stepped once a cycle."""
+"""What answers a client's read or write port in unit tests, without an AXI bus between; stepped once a cycle."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ class RangeReader:
         self._stall = stall
         self._bad_beat = bad_beat
         self._now = 0
-        self._beats: deque[tuple[int, int, bool]] = deque()
+        self._beats: deque[tuple[int, int]] = deque()
         self.requests: list[tuple[int, int]] = []
+        """Address and bytes of every burst."""
         self.beats_taken = 0
 
     @property
@@ -54,25 +55,22 @@ class RangeReader:
         ctx.set(port.beats.valid, due)
         ctx.set(port.request.ready, self._rng.random() >= self._stall)
         if due:
-            _, address, last = self._beats[0]
+            _, address = self._beats[0]
             word = self._data[address : address + self._beat_bytes]
             ctx.set(port.beats.payload.data, int.from_bytes(word, "little"))
-            ctx.set(port.beats.payload.last, last)
             ctx.set(port.beats.payload.error, address == self._bad_beat)
-            if ctx.get(port.beats.ready):
-                self._beats.popleft()
-                self.beats_taken += 1
+            self._beats.popleft()
+            self.beats_taken += 1
         if ctx.get(port.request.valid) and ctx.get(port.request.ready):
-            self._accept(ctx.get(port.request.payload.address), ctx.get(port.request.payload.nbytes))
+            self._accept(ctx.get(port.request.payload.address), ctx.get(port.request.payload.length) + 1)
         self._now += 1
 
-    def _accept(self, address: int, nbytes: int) -> None:
-        assert nbytes > 0, "a range of no bytes"
-        assert address + nbytes <= len(self._data), f"range {address:#x} + {nbytes} is outside the memory"
+    def _accept(self, address: int, beats: int) -> None:
+        nbytes = beats * self._beat_bytes
+        assert address % self._beat_bytes == 0
+        assert address + nbytes <= len(self._data), f"burst {address:#x} + {nbytes} is outside the memory"
         self.requests.append((address, nbytes))
-        first = address // self._beat_bytes * self._beat_bytes
-        starts = range(first, address + nbytes, self._beat_bytes)
-        self._beats.extend((self._now + 1 + self._latency, start, start == starts[-1]) for start in starts)
+        self._beats.extend((self._now + 1 + self._latency, address + k * self._beat_bytes) for k in range(beats))
 
 
 class RangeWriter:

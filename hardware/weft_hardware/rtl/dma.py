@@ -1,76 +1,20 @@
-"""The memory port: byte ranges of several clients become AXI4 bursts, and beats find their way back.
+"""The memory port: bursts of several readers and byte ranges of one writer on an AXI4 bus, and what comes back.
 
-Bursts are at most ``max_burst`` beats long and end at multiples of that, so that none crosses a 4 KiB boundary. All
-beats are full-width and aligned; a range that starts or ends inside a beat gets (or strobes) that whole beat.
+All beats are full-width and aligned; a range that starts or ends inside a beat gets (or strobes) that whole beat. The
+bus sees registers only, and none of its inputs reaches an output but through one.
 """
 
 from __future__ import annotations
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from .axi import BURST_INCR, CACHE_BUFFERABLE, PAGE_BYTES, PROT_DATA, axi4_read, axi4_write
-from .signatures import RANGE_BYTES_BITS, range_layout, read_port, write_port
-
-
-def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One burst: its aligned byte address, its beats less one, and whether it is the last of its range."""
-    return data.StructLayout({"address": config.axi_addr_bits, "length": 8, "last": 1})
-
-
-class BurstSplitter(wiring.Component):
-    """Cuts byte ranges into bursts, one a cycle, without a gap between ranges.
-
-    Attributes
-    ----------
-    ranges : In stream of range_layout
-        ``nbytes`` is not zero.
-    bursts : Out stream of burst_layout
-    """
-
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
-        super().__init__(
-            {
-                "ranges": In(stream.Signature(range_layout(config))),
-                "bursts": Out(stream.Signature(burst_layout(config))),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        axi_bytes = self._config.axi_bytes
-        lane_bits = axi_bytes.bit_length() - 1
-        longest = min(self._config.max_burst, PAGE_BYTES // axi_bytes)
-
-        # Everything in beats from here on.
-        beat = Signal(self._config.axi_addr_bits - lane_bits)
-        beats_left = Signal(RANGE_BYTES_BITS - lane_bits + 1)
-        active, last = Signal(), Signal()
-        room, length = Signal(9), Signal(9)
-        burst = self.bursts.payload
-        m.d.comb += [
-            room.eq(longest - (beat & (longest - 1))),
-            last.eq(beats_left <= room),
-            length.eq(Mux(last, beats_left, room)),
-            burst.address.eq(beat << lane_bits),
-            burst.length.eq(length - 1),
-            burst.last.eq(last),
-            self.bursts.valid.eq(active),
-            self.ranges.ready.eq(~active | (self.bursts.ready & last)),
-        ]
-        with m.If(self.bursts.valid & self.bursts.ready):
-            m.d.sync += [beat.eq(beat + length), beats_left.eq(beats_left - length), active.eq(~last)]
-        with m.If(self.ranges.valid & self.ranges.ready):
-            start = self.ranges.payload.address
-            m.d.sync += [
-                beat.eq(start >> lane_bits),
-                beats_left.eq((start[:lane_bits] + self.ranges.payload.nbytes + (axi_bytes - 1)) >> lane_bits),
-                active.eq(1),
-            ]
-        return m
+from .axi import BURST_INCR, CACHE_BUFFERABLE, PROT_DATA, axi4_read, axi4_write
+from .bursts import BurstSplitter, longest_burst
+from .signatures import burst_layout, read_port, write_beat_layout, write_port
+from .slices import RegisterSlice
 
 
 def _drive_address(m: Module, bus: wiring.PureInterface, prefix: str, config: AcceleratorConfig) -> None:
@@ -83,8 +27,9 @@ def _drive_address(m: Module, bus: wiring.PureInterface, prefix: str, config: Ac
 class ReadEngine(wiring.Component):
     """Shares the read channels among clients.
 
-    Bursts are granted round-robin, one a cycle; a burst's ID is its client's number, and beats go back by it. So the
-    memory may answer different clients in any order.
+    Bursts are granted round-robin, one a cycle, and appear on the bus in the next; a burst's ID is its client's number,
+    and beats go back by it. So the memory may answer different clients in any order. Clients take every beat at once
+    (`signatures.read_port`), so RREADY is always high.
 
     Parameters
     ----------
@@ -97,7 +42,7 @@ class ReadEngine(wiring.Component):
     client_<n> : In(read_port)
     bus : Out(axi4_read)
     busy : Out(1)
-        A range is not fully answered.
+        A burst is requested or not fully answered.
     failed_<n>, failed_address_<n> : Out(1), Out(32)
         A burst of client ``n`` was answered with an error, and the low 32 bits of the first such burst's address;
         from the cycle after the failing beat until reset.
@@ -115,49 +60,45 @@ class ReadEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bus, limit = self.bus, self._config.reads_in_flight
-        _drive_address(m, bus, "ar", self._config)
+        config, bus, limit = self._config, self.bus, self._config.reads_in_flight
+        _drive_address(m, bus, "ar", config)
+        ports = [getattr(self, f"client_{n}") for n in range(self._clients)]
+        requests = [port.request for port in ports]
 
-        splitters = []
-        for n in range(self._clients):
-            m.submodules[f"splitter_{n}"] = splitter = BurstSplitter(self._config)
-            wiring.connect(m, wiring.flipped(getattr(self, f"client_{n}").request), splitter.ranges)
-            splitters.append(splitter)
-
+        m.submodules.address = address = RegisterSlice(
+            data.StructLayout({"burst": burst_layout(config), "id": len(bus.arid)})
+        )
         in_flight = Signal(range(limit + 1))
-        free, granted, answered = Signal(), Signal(), Signal()
-        choice, burst = self._arbitrate(m, [s.bursts for s in splitters])
+        free, requested, granted, answered = Signal(), Signal(), Signal(), Signal()
+        choice, burst = self._arbitrate(m, requests)
         m.d.comb += [
-            free.eq((~bus.arvalid | bus.arready) & (in_flight != limit)),
-            granted.eq(free & Cat(s.bursts.valid for s in splitters).any()),
-            answered.eq(bus.rvalid & bus.rready & bus.rlast),
-            self.busy.eq((in_flight != 0) | Cat(s.bursts.valid for s in splitters).any()),
+            free.eq(address.sink.ready & (in_flight != limit)),
+            requested.eq(Cat(r.valid for r in requests).any()),
+            granted.eq(free & requested),
+            address.sink.valid.eq(granted),
+            address.sink.payload.burst.eq(burst),
+            address.sink.payload.id.eq(choice),
+            address.source.ready.eq(bus.arready),
+            bus.arvalid.eq(address.source.valid),
+            bus.arid.eq(address.source.payload.id),
+            bus.araddr.eq(address.source.payload.burst.address),
+            bus.arlen.eq(address.source.payload.burst.length),
+            bus.rready.eq(1),
+            answered.eq(bus.rvalid & bus.rlast),
+            self.busy.eq((in_flight != 0) | requested),
         ]
-        m.d.sync += in_flight.eq(in_flight + granted - answered)
-        with m.If(granted):
-            m.d.sync += [
-                bus.arvalid.eq(1),
-                bus.arid.eq(choice),
-                bus.araddr.eq(burst.address),
-                bus.arlen.eq(burst.length),
-            ]
-        with m.Elif(bus.arready):
-            m.d.sync += bus.arvalid.eq(0)
-
-        takes = []
-        for n, splitter in enumerate(splitters):
-            chosen = granted & (choice == n)
-            m.d.comb += splitter.bursts.ready.eq(free & (choice == n))
-            takes.append(self._return_beats(m, n, chosen, burst))
-        m.d.comb += bus.rready.eq(Array(takes)[bus.rid])
+        with m.If(granted != answered):
+            m.d.sync += in_flight.eq(Mux(granted, in_flight + 1, in_flight - 1))
+        for n, request in enumerate(requests):
+            m.d.comb += request.ready.eq(free & (choice == n))
+            self._return_beats(m, n, granted & (choice == n), burst)
         return m
 
     def _arbitrate(self, m: Module, requests: list[stream.Interface]) -> tuple[Value, data.View]:
         """Number and burst of the next requester after the one granted last."""
         count = len(requests)
-        layout = burst_layout(self._config)
         choice, last_choice = Signal(4), Signal(4)
-        burst = Signal(layout)
+        burst = Signal(burst_layout(self._config))
         with m.Switch(last_choice):
             for last in range(count):
                 with m.Case(last):
@@ -170,32 +111,31 @@ class ReadEngine(wiring.Component):
             m.d.sync += last_choice.eq(choice)
         return choice, burst
 
-    def _return_beats(self, m: Module, n: int, chosen: Value, burst: data.View) -> Value:
-        """Hand client ``n`` its beats; returns whether it takes one now."""
+    def _return_beats(self, m: Module, n: int, chosen: Value, burst: data.View) -> None:
+        """Hand client ``n`` its beats; remember its bursts' addresses until they are answered."""
         bus = self.bus
         beats = getattr(self, f"client_{n}").beats
         failed, failed_address = getattr(self, f"failed_{n}"), getattr(self, f"failed_address_{n}")
-        queue = fifo.SyncFIFO(width=33, depth=self._config.reads_in_flight)
+        queue = fifo.SyncFIFO(width=32, depth=self._config.reads_in_flight)
         m.submodules[f"in_flight_{n}"] = queue
         error = bus.rresp[1]
         m.d.comb += [
-            queue.w_data.eq(Cat(burst.last, burst.address[:32])),
+            queue.w_data.eq(burst.address[:32]),
             queue.w_en.eq(chosen),
             beats.valid.eq(bus.rvalid & (bus.rid == n)),
             beats.payload.data.eq(bus.rdata),
             beats.payload.error.eq(error),
-            beats.payload.last.eq(bus.rlast & queue.r_data[0]),
-            queue.r_en.eq(beats.valid & beats.ready & bus.rlast),
+            queue.r_en.eq(beats.valid & bus.rlast),
         ]
-        with m.If(beats.valid & beats.ready & error & ~failed):
-            m.d.sync += [failed.eq(1), failed_address.eq(queue.r_data[1:])]
-        return beats.ready
+        with m.If(beats.valid & error & ~failed):
+            m.d.sync += [failed.eq(1), failed_address.eq(queue.r_data)]
 
 
 class WriteEngine(wiring.Component):
     """Writes one client's byte ranges.
 
-    A burst's data leave once its address was accepted, because simple memories expect them in that order.
+    A burst's first beat may be on the bus from the cycle after its address; neither waits for the other to be accepted,
+    as AXI demands (A3.3.1).
 
     Attributes
     ----------
@@ -221,10 +161,11 @@ class WriteEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bus, limit = self.bus, self._config.writes_in_flight
-        _drive_address(m, bus, "aw", self._config)
-        m.submodules.splitter = splitter = BurstSplitter(self._config)
-        # Bursts whose address is on the bus or accepted: their data, then their answer.
+        config, bus, limit = self._config, self.bus, self._config.writes_in_flight
+        _drive_address(m, bus, "aw", config)
+        m.submodules.splitter = splitter = BurstSplitter(config, longest_burst(config))
+        m.submodules.address = address = RegisterSlice(burst_layout(config))
+        # Granted bursts: their data, then their answer.
         m.submodules.lengths = lengths = fifo.SyncFIFO(width=8, depth=limit)
         m.submodules.in_flight = answers = fifo.SyncFIFO(width=33, depth=limit)
         wiring.connect(m, wiring.flipped(self.client.request), splitter.ranges)
@@ -232,43 +173,48 @@ class WriteEngine(wiring.Component):
         burst = splitter.bursts
         granted = Signal()
         m.d.comb += [
-            burst.ready.eq((~bus.awvalid | bus.awready) & answers.w_rdy),
+            # A burst leaves `lengths` before it leaves `answers`.
+            burst.ready.eq(address.sink.ready & answers.w_rdy),
             granted.eq(burst.valid & burst.ready),
+            address.sink.valid.eq(granted),
+            address.sink.payload.address.eq(burst.payload.address),
+            address.sink.payload.length.eq(burst.payload.length),
+            address.source.ready.eq(bus.awready),
+            bus.awvalid.eq(address.source.valid),
+            bus.awaddr.eq(address.source.payload.address),
+            bus.awlen.eq(address.source.payload.length),
             answers.w_data.eq(Cat(burst.payload.last, burst.payload.address[:32])),
             answers.w_en.eq(granted),
-            lengths.w_data.eq(bus.awlen),
-            lengths.w_en.eq(bus.awvalid & bus.awready),
+            lengths.w_data.eq(burst.payload.length),
+            lengths.w_en.eq(granted),
             self.busy.eq(burst.valid | answers.r_rdy),
         ]
-        with m.If(granted):
-            m.d.sync += [bus.awvalid.eq(1), bus.awaddr.eq(burst.payload.address), bus.awlen.eq(burst.payload.length)]
-        with m.Elif(bus.awready):
-            m.d.sync += bus.awvalid.eq(0)
-
         self._send_data(m, lengths)
         self._acknowledge(m, answers)
         return m
 
     def _send_data(self, m: Module, lengths: fifo.SyncFIFO) -> None:
         bus, beats = self.bus, self.client.beats
+        m.submodules.data = slice_ = RegisterSlice(write_beat_layout(self._config))
         sent = Signal(8)
         last, taken = Signal(), Signal()
         m.d.comb += [
             last.eq(sent == lengths.r_data),
-            beats.ready.eq(lengths.r_rdy & (~bus.wvalid | bus.wready)),
+            beats.ready.eq(lengths.r_rdy & slice_.sink.ready),
             taken.eq(beats.valid & beats.ready),
             lengths.r_en.eq(taken & last),
+            slice_.sink.valid.eq(taken),
+            slice_.sink.payload.data.eq(beats.payload.data),
+            slice_.sink.payload.strobe.eq(beats.payload.strobe),
+            slice_.sink.payload.last.eq(last),
+            slice_.source.ready.eq(bus.wready),
+            bus.wvalid.eq(slice_.source.valid),
+            bus.wdata.eq(slice_.source.payload.data),
+            bus.wstrb.eq(slice_.source.payload.strobe),
+            bus.wlast.eq(slice_.source.payload.last),
         ]
         with m.If(taken):
-            m.d.sync += [
-                bus.wvalid.eq(1),
-                bus.wdata.eq(beats.payload.data),
-                bus.wstrb.eq(beats.payload.strobe),
-                bus.wlast.eq(last),
-                sent.eq(Mux(last, 0, sent + 1)),
-            ]
-        with m.Elif(bus.wready):
-            m.d.sync += bus.wvalid.eq(0)
+            m.d.sync += sent.eq(Mux(last, 0, sent + 1))
 
     def _acknowledge(self, m: Module, answers: fifo.SyncFIFO) -> None:
         bus = self.bus

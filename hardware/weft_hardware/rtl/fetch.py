@@ -9,11 +9,12 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..isa import LOAD_QUEUES, SET_QUEUE_SHIFT, Load, Opcode, Queue, Set, instruction_bits, instruction_bytes
 from ..registers import Cause
+from .bursts import longest_burst
 from .layouts import instruction_layout
 from .reader import BufferedReader
 from .signatures import fault_port, read_port
 
-CHUNK_BYTES = 128
+BURST_BYTES = 128
 BUFFER_BYTES = 512
 
 COUNT_BITS = 32
@@ -64,8 +65,8 @@ class Fetch(wiring.Component):
         size_bits = nbytes.bit_length() - 1
         m.submodules.reader = reader = BufferedReader(
             config,
-            chunk_beats=max(1, CHUNK_BYTES // config.axi_bytes),
             buffer_beats=BUFFER_BYTES // config.axi_bytes,
+            longest=min(max(1, BURST_BYTES // config.axi_bytes), longest_burst(config)),
             nbytes_bits=COUNT_BITS + size_bits,
         )
         wiring.connect(m, wiring.flipped(self.read), reader.read)
@@ -77,7 +78,6 @@ class Fetch(wiring.Component):
         m.d.comb += [
             reader.ranges.payload.address.eq(address),
             reader.ranges.payload.nbytes.eq(left << size_bits),
-            reader.ranges.payload.paced.eq(1),
             outside.eq((address + (left << size_bits) - 1) >> config.axi_addr_bits != 0),
             reader.ranges.valid.eq(~requested & (left != 0) & ~outside),
         ]

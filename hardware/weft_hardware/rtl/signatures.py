@@ -11,14 +11,19 @@ RANGE_BYTES_BITS = 30
 """Bits of a contiguous byte range's length: a scratchpad of 65,536 tiles of 8 KiB, the largest there is, fits."""
 
 
-def range_layout(config: AcceleratorConfig) -> data.StructLayout:
+def range_layout(config: AcceleratorConfig, nbytes_bits: int = RANGE_BYTES_BITS) -> data.StructLayout:
     """A contiguous byte range of DRAM, of any start and length (both whole tiles of the memory concerned)."""
-    return data.StructLayout({"address": config.axi_addr_bits, "nbytes": RANGE_BYTES_BITS})
+    return data.StructLayout({"address": config.axi_addr_bits, "nbytes": nbytes_bits})
+
+
+def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """One burst as AXI counts it: byte address, a multiple of the beat, and beats less one."""
+    return data.StructLayout({"address": config.axi_addr_bits, "length": 8})
 
 
 def read_beat_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """One beat of the memory port as it came: unshifted, ``last`` with the final beat of the *range*."""
-    return data.StructLayout({"data": config.axi_data_bits, "last": 1, "error": 1})
+    """One beat of the memory port as it came, unshifted."""
+    return data.StructLayout({"data": config.axi_data_bits, "error": 1})
 
 
 def write_beat_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -29,14 +34,13 @@ def write_beat_layout(config: AcceleratorConfig) -> data.StructLayout:
 def read_port(config: AcceleratorConfig) -> Signature:
     """A client's view of the read side of the memory port.
 
-    Each request is answered by all beats that its byte range touches, in order. Several requests may be in flight;
-    the client must always be able to take the beats of what it requested (``beats.ready`` may never depend on another
-    client's progress), so that one client cannot block the shared read channel.
+    Each burst is answered by its beats, in order. Several may be in flight. The client takes every beat in the cycle in
+    which it comes: it requests no burst before it has room for it, so that nobody can block the shared read channel.
     """
     return Signature(
         {
-            "request": Out(stream.Signature(range_layout(config))),
-            "beats": In(stream.Signature(read_beat_layout(config))),
+            "request": Out(stream.Signature(burst_layout(config))),
+            "beats": In(stream.Signature(read_beat_layout(config), always_ready=True)),
         }
     )
 

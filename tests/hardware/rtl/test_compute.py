@@ -44,26 +44,21 @@ class Bench:
         """Answers the read port, with gaps; a background process."""
         port, width = self.dut.read, self.config.axi_bytes
         ctx.set(port.request.ready, 1)
-        waiting: list[tuple[int, int]] = []
+        waiting: list[int] = []
         while True:
             if waiting and self.rng.random() < 0.7:
-                data, last = waiting[0]
-                ctx.set(port.beats.payload.data, data)
-                ctx.set(port.beats.payload.last, last)
+                ctx.set(port.beats.payload.data, waiting[0])
                 ctx.set(port.beats.valid, 1)
             else:
                 ctx.set(port.beats.valid, 0)
             *_, taken, requested, request = await ctx.tick().sample(
-                port.beats.valid & port.beats.ready, port.request.valid, port.request.payload
+                port.beats.valid, port.request.valid, port.request.payload
             )
             if taken:
                 waiting.pop(0)
             if requested:
-                start, end = request.address, request.address + request.nbytes
-                beats = range(start // width * width, end, width)
-                waiting += [
-                    (int.from_bytes(self.machine.dram[b : b + width], "little"), int(b == beats[-1])) for b in beats
-                ]
+                beats = range(request.address, request.address + (request.length + 1) * width, width)
+                waiting += [int.from_bytes(self.machine.dram[b : b + width], "little") for b in beats]
 
     async def prepare(self, ctx) -> None:
         dut, config = self.dut, self.config

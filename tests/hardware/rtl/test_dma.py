@@ -7,31 +7,12 @@ from dataclasses import replace
 
 import pytest
 from support.bench import TINY, seeded, simulate
-from weft_hardware.rtl.axi import PAGE_BYTES
+from support.bursts import CONFIGS, check_burst, cut, draw_ranges
 from weft_hardware.rtl.dma import ReadEngine, WriteEngine
-
-CONFIGS = {
-    "64 bits, 16 beats": replace(TINY, max_burst=16, reads_in_flight=4, writes_in_flight=3),
-    "128 bits, 256 beats": replace(TINY, axi_data_bits=128, max_burst=256, axi_addr_bits=40),
-    "64 bits, 1 beat, 1 in flight": replace(TINY, max_burst=1, reads_in_flight=1, writes_in_flight=1),
-    "512 bits, 256 beats": replace(TINY, axi_data_bits=512, max_burst=256, reads_in_flight=2),
-}
 
 
 def beat_starts(address, nbytes, axi_bytes):
     return list(range(address // axi_bytes * axi_bytes, address + nbytes, axi_bytes))
-
-
-def check_burst(config, address, length, size, burst):
-    assert (1 << size, burst) == (config.axi_bytes, 1)
-    assert address % config.axi_bytes == 0
-    assert length + 1 <= config.max_burst
-    end = address + (length + 1) * config.axi_bytes - 1
-    assert address // PAGE_BYTES == end // PAGE_BYTES, f"the burst at {address:#x} crosses a 4 KiB boundary"
-
-
-def draw_ranges(rng, count):
-    return [(rng.randrange(1 << 14), rng.choice((1, 4, 8, 100, 1000, rng.randrange(1, 3000)))) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -40,15 +21,8 @@ def test_reads_come_back_to_their_client(name):
     config, rng = CONFIGS[name], seeded(1)
     clients, axi_bytes = 3, config.axi_bytes
     dut = ReadEngine(config, clients)
-    requests = [deque(draw_ranges(rng, 5)) for _ in range(clients)]
-    expected = [
-        deque(
-            (start, k == len(starts) - 1)
-            for starts in (beat_starts(*r, axi_bytes) for r in queue)
-            for k, start in enumerate(starts)
-        )
-        for queue in requests
-    ]
+    requests = [deque(burst for r in draw_ranges(rng, 5) for burst in cut(config, *r)) for _ in range(clients)]
+    expected = [deque(b + k * axi_bytes for b, length in queue for k in range(length + 1)) for queue in requests]
 
     async def testbench(ctx):
         bursts: list[deque[tuple[int, int]]] = [deque() for _ in range(clients)]
@@ -60,8 +34,7 @@ def test_reads_come_back_to_their_client(name):
                 ctx.set(port.request.valid, bool(requests[n]))
                 if requests[n]:
                     ctx.set(port.request.payload.address, requests[n][0][0])
-                    ctx.set(port.request.payload.nbytes, requests[n][0][1])
-                ctx.set(port.beats.ready, rng.random() < 0.8)
+                    ctx.set(port.request.payload.length, requests[n][0][1])
             ctx.set(bus.arready, rng.random() < 0.7)
             waiting = [n for n in range(clients) if bursts[n]]
             if answering is None and waiting and rng.random() < 0.6:
@@ -80,10 +53,9 @@ def test_reads_come_back_to_their_client(name):
                     requests[n].popleft()
                 if ctx.get(port.beats.valid):
                     assert n == answering
-                    if ctx.get(port.beats.ready):
-                        beat = (ctx.get(port.beats.payload.data), bool(ctx.get(port.beats.payload.last)))
-                        assert beat == expected[n].popleft()
-            if answering is not None and ctx.get(bus.rready):
+                    assert ctx.get(port.beats.payload.data) == expected[n].popleft()
+            assert ctx.get(bus.rready)
+            if answering is not None:
                 position += 1
                 if position > bursts[answering][0][1]:
                     bursts[answering].popleft()
@@ -104,16 +76,14 @@ def test_reads_come_back_to_their_client(name):
 
 
 def test_all_clients_get_their_turn():
-    """Three clients with endless single-beat ranges get a third of the bursts each."""
+    """Three clients with endless single-beat bursts get a third of the bus each."""
     config = replace(TINY, max_burst=16, reads_in_flight=64)
     dut = ReadEngine(config, 3)
     granted = [0, 0, 0]
 
     async def testbench(ctx):
         for n in range(3):
-            port = getattr(dut, f"client_{n}")
-            ctx.set(port.request.valid, 1)
-            ctx.set(port.request.payload.nbytes, 8)
+            ctx.set(getattr(dut, f"client_{n}").request.valid, 1)
         ctx.set(dut.bus.arready, 1)
         for _ in range(40):
             if ctx.get(dut.bus.arvalid):
@@ -122,7 +92,7 @@ def test_all_clients_get_their_turn():
 
     simulate(dut, testbench)
     assert max(granted) - min(granted) <= 1
-    assert sum(granted) >= 36, "a burst a cycle"
+    assert sum(granted) >= 38, "a burst a cycle"
 
 
 def test_read_error_names_its_burst():
@@ -131,12 +101,12 @@ def test_read_error_names_its_burst():
 
     async def testbench(ctx):
         port, bus = dut.client_1, dut.bus
-        ctx.set(port.request.valid, 1)
-        ctx.set(port.request.payload.address, 0x1000)
-        ctx.set(port.request.payload.nbytes, 256)
-        ctx.set(port.beats.ready, 1)
         ctx.set(bus.arready, 1)
-        await ctx.tick()
+        ctx.set(port.request.valid, 1)
+        ctx.set(port.request.payload.length, 15)
+        for address in (0x1000, 0x1080):
+            ctx.set(port.request.payload.address, address)
+            await ctx.tick()
         ctx.set(port.request.valid, 0)
         await ctx.tick().repeat(6)
         ctx.set(bus.rvalid, 1)
@@ -168,6 +138,8 @@ def test_writes(name):
     async def testbench(ctx):
         requests, bus, port = deque(ranges), dut.bus, dut.client
         addresses: deque[tuple[int, int]] = deque()
+        # Beats that were accepted before their burst's address was, though not shown before it.
+        early: deque[tuple[int, int, int]] = deque()
         answers, position, acknowledged, highest = 0, 0, 0, 0
         due = list(beats)
         sent = deque(beats)
@@ -194,21 +166,25 @@ def test_writes(name):
             if ctx.get(port.acknowledged):
                 acknowledged += 1
                 assert answered == sum(burst_counts[:acknowledged])
-            if ctx.get(bus.wvalid) and ctx.get(bus.wready):
-                assert addresses, "data before its address"
-                start, length = addresses[0]
-                assert ctx.get(bus.wdata) == start + position * axi_bytes == due.pop(0)
-                assert ctx.get(bus.wstrb) == ctx.get(bus.wdata) // axi_bytes % (1 << axi_bytes)
-                assert ctx.get(bus.wlast) == (position == length)
-                position += 1
-                if position > length:
-                    addresses.popleft()
-                    answers, position = answers + 1, 0
             if ctx.get(bus.awvalid) and ctx.get(bus.awready):
                 burst = ctx.get(bus.awaddr), ctx.get(bus.awlen)
                 check_burst(config, *burst, ctx.get(bus.awsize), ctx.get(bus.awburst))
                 addresses.append(burst)
                 announced += 1
+            if ctx.get(bus.wvalid):
+                assert addresses or ctx.get(bus.awvalid), "data are shown before their address"
+                if ctx.get(bus.wready):
+                    early.append((ctx.get(bus.wdata), ctx.get(bus.wstrb), ctx.get(bus.wlast)))
+            while early and addresses:
+                word, strobe, last = early.popleft()
+                start, length = addresses[0]
+                assert word == start + position * axi_bytes == due.pop(0)
+                assert strobe == word // axi_bytes % (1 << axi_bytes)
+                assert last == (position == length)
+                position += 1
+                if position > length:
+                    addresses.popleft()
+                    answers, position = answers + 1, 0
             highest = max(highest, announced - answered)
             await ctx.tick()
             if acknowledged == len(ranges):
@@ -219,9 +195,53 @@ def test_writes(name):
         await ctx.tick()
         assert not ctx.get(dut.busy)
 
-    longest = min(config.max_burst, PAGE_BYTES // axi_bytes) * axi_bytes
-    for address, nbytes in ranges:
-        burst_counts.append((address + nbytes - 1) // longest - address // longest + 1)
+    burst_counts += [len(cut(config, *r)) for r in ranges]
+    simulate(dut, testbench)
+
+
+def test_data_do_not_wait_for_the_address_to_be_accepted():
+    """A subordinate may accept an address only once it sees the data (A3.3.1)."""
+    dut = WriteEngine(CONFIGS["64 bits, 16 beats"])
+
+    async def testbench(ctx):
+        port, bus = dut.client, dut.bus
+        ctx.set(port.request.valid, 1)
+        ctx.set(port.request.payload.nbytes, 64)
+        ctx.set(port.beats.valid, 1)
+        ctx.set(bus.wready, 1)
+        for _ in range(4):
+            await ctx.tick()
+            ctx.set(port.request.valid, 0)
+        assert ctx.get(bus.awvalid)
+        assert ctx.get(bus.wvalid)
+
+    simulate(dut, testbench)
+
+
+def test_writes_leave_no_gap():
+    """Ranges of 8 beats, each a burst of its own, and a slow answer: a beat a cycle."""
+    config = replace(TINY, max_burst=16)
+    dut = WriteEngine(config)
+
+    async def testbench(ctx):
+        port, bus = dut.client, dut.bus
+        for signal in (port.request.valid, port.beats.valid, bus.awready, bus.wready):
+            ctx.set(signal, 1)
+        ctx.set(port.request.payload.nbytes, 64)
+        due: deque[int] = deque()
+        shown = []
+        for cycle in range(400):
+            respond = bool(due) and due[0] <= cycle
+            ctx.set(bus.bvalid, respond)
+            if respond:
+                due.popleft()
+            shown.append(ctx.get(bus.wvalid))
+            if shown[-1] and ctx.get(bus.wlast):
+                due.append(cycle + 51)
+            await ctx.tick()
+        assert shown[:4] == [0, 0, 0, 1], "range, burst, address, data"
+        assert all(shown[3:])
+
     simulate(dut, testbench)
 
 

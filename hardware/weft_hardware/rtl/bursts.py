@@ -1,0 +1,88 @@
+"""Byte ranges into bursts."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from .axi import PAGE_BYTES
+from .signatures import RANGE_BYTES_BITS, range_layout
+
+
+def longest_burst(config: AcceleratorConfig) -> int:
+    """Beats of the longest burst that the configuration and the 4 KiB rule allow; a power of two."""
+    return min(config.max_burst, PAGE_BYTES // config.axi_bytes)
+
+
+def split_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """One burst: its aligned byte address, its beats less one, and whether it is the last of its range."""
+    return data.StructLayout({"address": config.axi_addr_bits, "length": 8, "last": 1})
+
+
+class BurstSplitter(wiring.Component):
+    """Cuts byte ranges into bursts, one a cycle, without a gap between ranges.
+
+    Bursts end at multiples of ``longest`` beats, so that none crosses a 4 KiB boundary.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    longest : int
+        Beats of the longest burst; a power of two, at most `longest_burst`.
+    nbytes_bits : int
+        Bits of a range's length.
+
+    Attributes
+    ----------
+    ranges : In stream of range_layout
+        ``nbytes`` is not zero.
+    bursts : Out stream of split_layout
+        Valid from the cycle after its range was taken.
+    """
+
+    def __init__(self, config: AcceleratorConfig, longest: int, nbytes_bits: int = RANGE_BYTES_BITS) -> None:
+        assert longest & (longest - 1) == 0
+        assert longest <= longest_burst(config)
+        self._config = config
+        self._longest = longest
+        self._nbytes_bits = nbytes_bits
+        super().__init__(
+            {
+                "ranges": In(stream.Signature(range_layout(config, nbytes_bits))),
+                "bursts": Out(stream.Signature(split_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        axi_bytes = self._config.axi_bytes
+        lane_bits = axi_bytes.bit_length() - 1
+
+        # Everything in beats from here on.
+        beat = Signal(self._config.axi_addr_bits - lane_bits)
+        beats_left = Signal(self._nbytes_bits - lane_bits + 1)
+        active, last = Signal(), Signal()
+        room, length = Signal(9), Signal(9)
+        burst = self.bursts.payload
+        m.d.comb += [
+            room.eq(self._longest - (beat & (self._longest - 1))),
+            last.eq(beats_left <= room),
+            length.eq(Mux(last, beats_left, room)),
+            burst.address.eq(beat << lane_bits),
+            burst.length.eq(length - 1),
+            burst.last.eq(last),
+            self.bursts.valid.eq(active),
+            self.ranges.ready.eq(~active | (self.bursts.ready & last)),
+        ]
+        with m.If(self.bursts.valid & self.bursts.ready):
+            m.d.sync += [beat.eq(beat + length), beats_left.eq(beats_left - length), active.eq(~last)]
+        with m.If(self.ranges.valid & self.ranges.ready):
+            start = self.ranges.payload.address
+            m.d.sync += [
+                beat.eq(start >> lane_bits),
+                beats_left.eq((start[:lane_bits] + self.ranges.payload.nbytes + (axi_bytes - 1)) >> lane_bits),
+                active.eq(1),
+            ]
+        return m

@@ -1,0 +1,216 @@
+"""The front half of a LOAD: check the block, then ask for its rows in DRAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import Load, Memory, scratchpad_depth, tile_bytes, uop_bits
+from ..registers import Cause
+from .layouts import instruction_layout
+from .signatures import RANGE_BYTES_BITS, fault_port, range_layout
+
+
+@dataclass(frozen=True)
+class Target:
+    """One memory that a loader serves, with its geometry."""
+
+    memory: Memory
+    depth: int
+    index_bits: int
+    tile_bits: int
+    tile_bytes: int
+    beats_per_tile: int
+    tiles_per_beat: int
+
+
+def index_bits(memory: Memory, config: AcceleratorConfig) -> int:
+    """Bits of a tile index into the scratchpad behind a memory id."""
+    return {
+        Memory.UOP: config.uop_index_bits,
+        Memory.WGT: config.wgt_index_bits,
+        Memory.INP: config.inp_index_bits,
+        Memory.ACC: config.acc_index_bits,
+        Memory.OUT: config.acc_index_bits,
+    }[memory]
+
+
+def load_target(memory: Memory, config: AcceleratorConfig) -> Target:
+    nbytes = tile_bytes(memory, config)
+    return Target(
+        memory=memory,
+        depth=scratchpad_depth(memory, config),
+        index_bits=index_bits(memory, config),
+        tile_bits=uop_bits(config) if memory is Memory.UOP else 8 * nbytes,
+        tile_bytes=nbytes,
+        beats_per_tile=max(1, nbytes // config.axi_bytes),
+        tiles_per_beat=max(1, config.axi_bytes // nbytes),
+    )
+
+
+def select(targets: Sequence[Target], memory: Value, values: Sequence[Value | int]) -> Value:
+    """The value of the memory that an instruction names, one value a target."""
+    chosen = Value.cast(values[-1])
+    for target, value in zip(reversed(targets[:-1]), reversed(values[:-1]), strict=True):
+        chosen = Mux(memory == target.memory, value, chosen)
+    return chosen
+
+
+def block_layout(targets: Sequence[Target]) -> data.StructLayout:
+    """A checked block, as its tiles are written.
+
+    ``tiles`` are to be written from ``index`` on, ``width`` a row; data are those of columns ``x_begin``..``x_end`` of
+    rows ``y_begin``..``y_end``, ends exclusive. ``merged``: all of them are data, and one range of DRAM. ``row_slot``
+    is the number in DRAM of a row's first tile, ``row_step`` the rows' distance, both modulo the tiles in a beat.
+    """
+    slot_bits = max(1, max(t.tiles_per_beat for t in targets).bit_length() - 1)
+    return data.StructLayout(
+        {
+            "memory": 3,
+            "index": 17,
+            "tiles": 17,
+            "width": 17,
+            "x_begin": 4,
+            "x_end": 17,
+            "y_begin": 4,
+            "y_end": 17,
+            "row_slot": slot_bits,
+            "row_step": slot_bits,
+            "merged": 1,
+        }
+    )
+
+
+class RowRequester(wiring.Component):
+    """Checks LOADs, requests their rows, and passes their blocks on.
+
+    The first row is requested 2 cycles after ``start``, then one a cycle; ``start`` is ready again when all rows are
+    requested and the block is taken. A fault waits until the LOAD is the ``oldest``, and stops everything.
+
+    Attributes
+    ----------
+    start : In stream of the LOAD
+    oldest, stop : In(1)
+        Every LOAD before has retired; a fault elsewhere.
+    base_<name> : In(axi_addr_bits)
+    ranges : Out stream of range_layout
+        None for a block without data.
+    blocks : Out stream of block_layout
+        One a LOAD, at the earliest with the first row's range.
+    fault : Out(fault_port)
+    """
+
+    def __init__(self, config: AcceleratorConfig, targets: Sequence[Target]) -> None:
+        self._config = config
+        self._targets = targets
+        self._layout = instruction_layout(Load, config)
+        members: dict[str, In | Out] = {
+            "start": In(stream.Signature(self._layout)),
+            "oldest": In(1),
+            "stop": In(1),
+            "ranges": Out(stream.Signature(range_layout(config))),
+            "blocks": Out(stream.Signature(block_layout(targets))),
+            "fault": Out(fault_port()),
+        }
+        members |= {f"base_{t.memory.name.lower()}": In(config.axi_addr_bits) for t in targets}
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._insn = insn = Signal(self._layout)
+        width, rows, tiles = Signal(17), Signal(17), Signal(34)
+        merged, outside, passed = Signal(), Signal(), Signal()
+        # Rows are requested and the block is offered while this is high.
+        checked = Signal()
+        pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
+        depth = self._select([t.depth for t in self._targets])
+        m.d.comb += [
+            width.eq(insn.x_pad0 + insn.x_size + insn.x_pad1),
+            rows.eq(insn.y_pad0 + insn.y_size + insn.y_pad1),
+            # Rows that follow each other in DRAM and in the scratchpad are one range.
+            merged.eq((insn.x_stride == insn.x_size) & (pads == 0)),
+            outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
+            self.blocks.valid.eq(checked & ~passed),
+        ]
+        requested = self._request_rows(m, checked, merged, tiles)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.start.ready.eq(~self.fault.raised & ~self.stop)
+                with m.If(self.start.valid & self.start.ready):
+                    m.d.sync += insn.eq(self.start.payload)
+                    m.next = "SIZE"
+            with m.State("SIZE"):
+                m.d.sync += [tiles.eq(Mux(insn.x_size == 0, 0, width * rows)), passed.eq(0)]
+                self._first_row(m, merged)
+                m.next = "CHECK"
+            with m.State("CHECK"):
+                with m.If(~outside):
+                    m.d.comb += checked.eq(1)
+                    m.next = "REQUEST"
+                with m.Elif(self.oldest):
+                    self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
+                    m.next = "IDLE"
+            with m.State("REQUEST"):
+                m.d.comb += checked.eq(1)
+                with m.If(requested & (passed | self.blocks.ready)):
+                    m.next = "IDLE"
+        with m.If(self.blocks.valid & self.blocks.ready):
+            m.d.sync += passed.eq(1)
+
+        block = self.blocks.payload
+        m.d.comb += [
+            block.memory.eq(insn.memory),
+            block.index.eq(insn.sram),
+            block.tiles.eq(tiles),
+            block.width.eq(width),
+            block.x_begin.eq(insn.x_pad0),
+            block.x_end.eq(insn.x_pad0 + insn.x_size),
+            block.y_begin.eq(insn.y_pad0),
+            block.y_end.eq(insn.y_pad0 + insn.y_size),
+            block.row_slot.eq(insn.dram),
+            block.row_step.eq(insn.x_stride),
+            block.merged.eq(merged),
+        ]
+        return m
+
+    def _select(self, values: Sequence[Value | int]) -> Value:
+        return select(self._targets, self._insn.memory, values)
+
+    def _raise(self, m: Module, cause: Cause, value: Value) -> None:
+        with m.If(~self.fault.raised):
+            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
+
+    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value) -> Value:
+        """Ask for the block's DRAM rows, in order; returns whether all are requested."""
+        insn, bits = self._insn, self._config.axi_addr_bits
+        # Wide enough for the highest address that an instruction can name, so that nothing wraps.
+        self._address = address = Signal(max(bits, 34 + 13) + 2)
+        self._rows_left = rows_left = Signal(16)
+        nbytes = Signal(RANGE_BYTES_BITS)
+        outside, left = Signal(), Signal()
+        m.d.comb += [
+            nbytes.eq(self._select([Mux(merged, tiles[:17], insn.x_size) * t.tile_bytes for t in self._targets])),
+            outside.eq((address + nbytes - 1) >> bits != 0),
+            left.eq(checked & (rows_left != 0) & ~self.fault.raised & ~self.stop),
+            self.ranges.payload.address.eq(address),
+            self.ranges.payload.nbytes.eq(nbytes),
+            self.ranges.valid.eq(left & ~outside),
+        ]
+        with m.If(left & outside & self.oldest):
+            self._raise(m, Cause.BUS_ERROR, address[:32])
+        with m.If(self.ranges.valid & self.ranges.ready):
+            step = self._select([insn.x_stride * t.tile_bytes for t in self._targets])
+            m.d.sync += [address.eq(address + step), rows_left.eq(rows_left - 1)]
+        return rows_left == 0
+
+    def _first_row(self, m: Module, merged: Value) -> None:
+        insn = self._insn
+        bases = [getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets]
+        starts = [base + insn.dram * t.tile_bytes for base, t in zip(bases, self._targets, strict=True)]
+        rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(merged, 1, insn.y_size))
+        m.d.sync += [self._address.eq(self._select(starts)), self._rows_left.eq(rows)]
