@@ -13,16 +13,21 @@ from weft_hardware.isa import (
     Alu,
     Finish,
     Gemm,
+    GemmOverwrite,
     Instruction,
     Load,
     Memory,
     Opcode,
     Queue,
+    Set,
     Store,
+    StoreMode,
     alu_operations,
     layout,
     loadable,
+    settable,
     storable,
+    store_modes,
 )
 from weft_runtime.diagnosis import command_queues
 
@@ -73,9 +78,19 @@ def _names(cls: type[Instruction], columns: dict[str, NDArray[np.int64]], config
         names = _memory_kernels("store", columns, storable(config))
         padded = columns["y_pad0"] | columns["y_pad1"] | columns["x_pad0"] | columns["x_pad1"]
         names[padded != 0] = ILLEGAL
+        requantises = names == "store_acc_8bit"
+        names[requantises & (columns["mode"] & StoreMode.RESIDUAL != 0)] = "store_acc_8bit_residual"
+        names[requantises & (columns["mode"] & ~int(store_modes(config)) != 0)] = ILLEGAL
         return names
-    if cls is Gemm:
-        return np.array(["gemm", "gemm_reset"], object)[columns["reset"]]
+    if cls is GemmOverwrite and not config.gemm_overwrite:
+        return np.full(len(columns["reset"]), ILLEGAL, object)
+    if issubclass(cls, Gemm):
+        return np.array([cls.OPCODE.name.lower(), "gemm_reset"], object)[columns["reset"]]
+    if cls is Set:
+        table = np.full(64, ILLEGAL, object)
+        for register in settable(config):
+            table[register] = f"set_{register.name.lower()}"
+        return table[columns["register"]]
     if cls is Alu:
         table = np.full((8, 2), ILLEGAL, object)
         for op in alu_operations(config):

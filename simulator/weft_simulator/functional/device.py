@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode
-from weft_hardware.isa import Memory, MemoryInstruction, Queue
+from weft_hardware.isa import Memory, MemoryInstruction, Queue, SetRegister
 from weft_hardware.registers import Cause, Unit
 from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import command_queues, deadlock_message, fault_message, token_message
@@ -17,7 +18,8 @@ from weft_runtime.errors import DeadlockError, FaultError, TokenError
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .decode import ILLEGAL, NOTHING, Decoded, decode_program
 from .faults import first_address_outside, value_of
-from .kernels import Outcome, kernels, packing_for
+from .kernel import Outcome, packing_for
+from .kernels import kernels
 from .schedule import Engine
 from .scratchpads import Scratchpads
 
@@ -115,6 +117,12 @@ class FunctionalDevice(SimulatedDevice):
             value = value_of(instruction, uops, self.config)
             return fault_message(program, self.config, Cause.SCRATCHPAD_RANGE, unit, retired, value)
         assert isinstance(instruction, MemoryInstruction)
+        registers = self._scratchpads.arrays["registers"]
+        if refused.outcome == Outcome.OUT_OF_PARAMETERS:
+            value = max(int(registers[SetRegister.PARAM]), self.config.param_depth)
+            return fault_message(program, self.config, Cause.SCRATCHPAD_RANGE, unit, retired, value)
+        if refused.outcome == Outcome.RESIDUAL_OUT_OF_DRAM:
+            instruction = replace(instruction, dram=instruction.dram + int(registers[SetRegister.RESIDUAL]))
         low, high = self.dram.base, min(self.dram.base + self.dram.data.size, 1 << self.config.axi_addr_bits)
         base = bases.get(Memory(instruction.memory), 0)
         value = first_address_outside(instruction, base, low, high, self.config)

@@ -1,4 +1,4 @@
-"""The scratchpads of the functional simulator and the state array through which the kernels reach them."""
+"""The functional simulator's scratchpads and queue registers, and the state array that shows them to the kernels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory
+from weft_hardware.isa import QUEUE_REGISTERS, Memory
 from weft_runtime.dram import Dram
 
-from .kernels import STATE, Packing
+from .kernel import STATE, Packing
 
 _FAR = 1 << 62
 """Offset, in bytes, that no address in a simulated DRAM has."""
@@ -41,6 +41,10 @@ class Scratchpads:
             "inp_sums": _zeros((config.inp_depth, config.batch), np.int32),
             "wgt": _zeros((config.wgt_depth, config.block_out * config.block_in), wgt),
             "acc": _zeros((config.acc_depth, config.batch, config.block_out), np.int32),
+            "bias": _zeros((config.param_depth, config.block_out), np.int32),
+            "scale": _zeros((config.param_depth, config.block_out), np.float32),
+            "table": _zeros((256,), np.uint8),
+            "registers": _zeros((max(QUEUE_REGISTERS) + 1,), np.int64),
         }
         if packing.wgt_offset:
             self.arrays["wgt"].view(np.uint8)[:] = packing.wgt_offset
@@ -48,7 +52,9 @@ class Scratchpads:
         self.state[: len(self.arrays)] = [array.ctypes.data for array in self.arrays.values()]
 
     def bind(self, bases: Mapping[Memory, int]) -> None:
-        """Point the kernels at the DRAM with these base registers, in bytes."""
+        """Begin a launch: queue registers at their initial values, base registers (in bytes) for the kernels."""
+        for register, declared in QUEUE_REGISTERS.items():
+            self.arrays["registers"][register] = declared.initial
         dram = self._dram
         space = (1 << self._config.axi_addr_bits) - dram.base
         self.state[STATE.index("dram")] = dram.data.ctypes.data
