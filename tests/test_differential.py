@@ -4,27 +4,29 @@
 """
 
 import pytest
-from support.configs import CONFIGS
+from support.configs import CONFIGS, EXTENDED
 from support.devices import KINDS, shared_device
 from support.differential import Session, clearing_program
 from support.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_runtime.dram import Dram
 from weft_simulator.functional.device import FunctionalDevice
 
+KNOWN = CONFIGS | EXTENDED
 ALL = pytest.mark.parametrize("name", CONFIGS)
+EVERY = pytest.mark.parametrize("name", KNOWN)
 TIMINGS = pytest.mark.parametrize(
     ("read_latency", "stall_seed"), [(0, None), (50, None), (200, None), (3, 7)], ids=["0", "50", "200", "stalls"]
 )
 
 
-def run_functional(name, seeds):
-    session = Session(CONFIGS[name])
+def run_functional(config, seeds):
+    session = Session(config)
     for order_seed in (None, 1, 2):
         dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
-        device = FunctionalDevice(CONFIGS[name], dram=dram, order_seed=order_seed)
+        device = FunctionalDevice(config, dram=dram, order_seed=order_seed)
         session.attach(f"functional (order seed {order_seed})", device, dram)
     for seed in seeds:
-        session.run(generate(CONFIGS[name], seed), order_seed=seed)
+        session.run(generate(config, seed), order_seed=seed)
 
 
 def run_rtl(name, seeds, **timing):
@@ -35,9 +37,9 @@ def run_rtl(name, seeds, **timing):
         session.run(generate(CONFIGS[name], seed), order_seed=seed)
 
 
-@ALL
+@EVERY
 def test_functional(name, first_seed, program_count):
-    run_functional(name, range(first_seed, first_seed + program_count(30)))
+    run_functional(KNOWN[name], range(first_seed, first_seed + program_count(30)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,9 +55,9 @@ def test_memory_above_4_gib(kind, first_seed, program_count):
 
 
 @pytest.mark.slow
-@ALL
+@EVERY
 def test_functional_thousands(name, first_seed, program_count):
-    run_functional(name, range(first_seed + 1000, first_seed + 1000 + program_count(3000)))
+    run_functional(KNOWN[name], range(first_seed + 1000, first_seed + 1000 + program_count(3000)))
 
 
 @pytest.mark.rtl

@@ -26,6 +26,9 @@ from weft_hardware.isa import (
     Opcode,
     Queue,
     Set,
+    SetRegister,
+    Store,
+    StoreMode,
     illegal_reason,
     scratchpad_depth,
 )
@@ -102,11 +105,13 @@ class _Program:
         instruction = self.instruction(index)
         if instruction is None:
             return f"instruction {index} (opcode {opcodes(self.words[index : index + 1])[0]})"
-        text = type(instruction).__name__.upper()
+        text = instruction.OPCODE.name
         if isinstance(instruction, MemoryInstruction) and instruction.memory in tuple(Memory):
             text += f" {Memory(instruction.memory).name}"
         if isinstance(instruction, Alu) and instruction.alu_op in tuple(AluOp):
             text += f" {AluOp(instruction.alu_op).name}"
+        if isinstance(instruction, Set) and instruction.register in tuple(SetRegister):
+            text += f" {SetRegister(instruction.register).name}"
         return f"instruction {index} ({text})"
 
     def rows(self, queue: Queue) -> NDArray[np.int64]:
@@ -215,6 +220,12 @@ def _range_reason(program: _Program, index: int, value: int) -> str:
         width = instruction.x_pad0 + instruction.x_size + instruction.x_pad1
         height = instruction.y_pad0 + instruction.y_size + instruction.y_pad1
         last = instruction.sram + width * height - 1
+        if last < depth:
+            # The block fits, so what does not is the parameter tile that a requantising STORE wanted.
+            return (
+                f"{name}: parameter tile {value} is outside the PARAM scratchpad of {config.param_depth} tiles "
+                f"(0..{config.param_depth - 1}); lower register PARAM or store a smaller block"
+            )
         return (
             f"{name}: tiles {instruction.sram}..{last} do not fit the {Memory(instruction.memory).name} scratchpad of "
             f"{depth} tiles (0..{depth - 1}); move a smaller block or lower sram"
@@ -229,6 +240,14 @@ def _range_reason(program: _Program, index: int, value: int) -> str:
         f"{name}: index {value} is outside its scratchpad ({' or '.join(outside)}); "
         "correct the micro-ops, loop counts or steps"
     )
+
+
+def _addressing(instruction: Instruction | None) -> str:
+    """What decides which DRAM a LOAD or STORE reaches."""
+    is_requantising = isinstance(instruction, Store) and instruction.memory == Memory.ACC_8BIT
+    if is_requantising and instruction.mode & StoreMode.RESIDUAL:
+        return "its base register, dram, sizes, x_stride and register RESIDUAL"
+    return "its base register, dram, sizes and x_stride"
 
 
 def _illegal(program: _Program, index: int) -> str | None:
@@ -267,7 +286,7 @@ def fault_message(
     index = program_index(program, config, Queue(unit), retired[Queue(unit)]) if unit <= Unit.STORE else None
     if cause == Cause.BUS_ERROR:
         subject = "instruction fetch" if index is None else view.name(index)
-        remedy = "the instruction address and count" if index is None else "its base register, dram, sizes and x_stride"
+        remedy = "the instruction address and count" if index is None else _addressing(view.instruction(index))
         return f"{subject}: DRAM access at {value:#x} is outside the memory or was refused; correct {remedy}"
     if cause == Cause.ILLEGAL_INSTRUCTION and index is not None and (reason := _illegal(view, index)):
         return reason

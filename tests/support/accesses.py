@@ -11,12 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from support.bits import uop_bytes, widths
 from support.program import Program
-from weft_hardware.isa import Alu, Gemm, Instruction, Load, Memory, MemoryInstruction, Store
+from support.reference import R, held
+from weft_hardware.isa import (
+    Alu,
+    Gemm,
+    Instruction,
+    Load,
+    Memory,
+    MemoryInstruction,
+    Set,
+    SetRegister,
+    Store,
+    StoreMode,
+)
 
 
 @dataclass
 class Accesses:
-    """Bit masks by place: ``uop``, ``inp``, ``wgt``, ``acc``, ``dram``."""
+    """Bit masks by place: ``uop``, ``inp``, ``wgt``, ``acc``, ``param``, ``table``, ``dram``."""
 
     reads: dict[str, int] = field(default_factory=dict)
     writes: dict[str, int] = field(default_factory=dict)
@@ -43,7 +55,7 @@ def _mask(indices: NDArray[np.int64], depth: int) -> int:
 
 
 class AccessTracker:
-    """Walks the compute queue's instructions in order, because GEMM and ALU depend on what the micro-op buffer holds.
+    """Walks each queue's instructions in order: what they reach depends on micro-ops loaded and registers set before.
 
     Micro-ops are read from the image as it was before the launch; the oracle refuses programs whose stores reach
     micro-ops that are loaded.
@@ -60,6 +72,9 @@ class AccessTracker:
             Memory.INP: c.batch * c.block_in * c.inp_bits // 8,
             Memory.ACC: acc,
             Memory.OUT: out,
+            Memory.ACC_8BIT: c.batch * c.block_out,
+            Memory.PARAM: c.block_out * 8,
+            Memory.TABLE: 256,
         }
         self.depths = {
             Memory.UOP: c.uop_depth,
@@ -67,7 +82,11 @@ class AccessTracker:
             Memory.INP: c.inp_depth,
             Memory.ACC: c.acc_depth,
             Memory.OUT: c.acc_depth,
+            Memory.ACC_8BIT: c.acc_depth,
+            Memory.PARAM: c.param_depth,
+            Memory.TABLE: 1,
         }
+        self.registers: dict[SetRegister, int] = dict.fromkeys(SetRegister, 0)
 
     def of(self, insn: Instruction) -> Accesses:
         """The accesses of the next instruction.
@@ -81,6 +100,8 @@ class AccessTracker:
             return self._memory(insn)
         if isinstance(insn, (Gemm, Alu)):
             return self._loop(insn)
+        if isinstance(insn, Set):
+            self.registers[R(insn.register)] = held(R(insn.register), insn.value)
         return Accesses()
 
     def _memory(self, insn: MemoryInstruction) -> Accesses:
@@ -92,19 +113,39 @@ class AccessTracker:
             return Accesses()
         if insn.sram + tiles > self.depths[memory]:
             raise OutOfRangeError(f"{memory.name} tiles {insn.sram}..{insn.sram + tiles}")
-        scratchpad = {("acc" if memory is Memory.OUT else memory.name.lower()): _span(insn.sram, tiles)}
+        place = "acc" if memory in (Memory.OUT, Memory.ACC_8BIT) else memory.name.lower()
+        scratchpad = {place: _span(insn.sram, tiles)}
         dram = self._dram(insn, memory)
         if isinstance(insn, Store):
-            return Accesses(reads=scratchpad, writes=dram)
+            epilogue = self._epilogue(insn) if memory is Memory.ACC_8BIT else {}
+            return Accesses(reads=scratchpad | epilogue, writes=dram)
         if memory is Memory.UOP:
             self._load_uops(insn)
         return Accesses(reads=dram, writes=scratchpad)
 
-    def _dram(self, insn: MemoryInstruction, memory: Memory) -> dict[str, int]:
+    def parameter_tiles(self, insn: Store) -> int:
+        """How many parameter tiles a block takes, from PARAM on."""
+        across = insn.x_size - 1 if insn.mode & StoreMode.PARAM_X else 0
+        return across + (insn.y_size - 1 if insn.mode & StoreMode.PARAM_Y else 0) + 1
+
+    def _epilogue(self, insn: Store) -> dict[str, int]:
+        """What a requantising STORE reads besides accumulators."""
+        first, tiles = self.registers[R.PARAM], self.parameter_tiles(insn)
+        if first + tiles > self.depths[Memory.PARAM]:
+            raise OutOfRangeError(f"parameter tiles {first}..{first + tiles}")
+        reads = {"param": _span(first, tiles)}
+        if insn.mode & StoreMode.TABLE:
+            reads["table"] = 1
+        if insn.mode & StoreMode.RESIDUAL:
+            reads |= self._dram(insn, Memory.ACC_8BIT, self.registers[R.RESIDUAL])
+        return reads
+
+    def _dram(self, insn: MemoryInstruction, memory: Memory, away: int = 0) -> dict[str, int]:
+        """The bytes of a block ``away`` tiles from where the instruction says."""
         if insn.y_size == 0:
             return {}
         size = self.tile_bytes[memory]
-        start = self.program.bases.get(memory, 0) - self.program.dram_base + insn.dram * size
+        start = self.program.bases.get(memory, 0) - self.program.dram_base + (insn.dram + away) * size
         end = start + ((insn.y_size - 1) * insn.x_stride + insn.x_size) * size
         if start < 0 or end > self.program.image.size:
             raise OutOfRangeError(f"DRAM offsets {start:#x}..{end:#x}")

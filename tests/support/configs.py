@@ -81,3 +81,71 @@ CONFIGS: dict[str, AcceleratorConfig] = {
         uop_depth=32768,
     ),
 }
+
+EXTENSIONS = {"pad_value": True, "widening_load": True, "gemm_overwrite": True, "alu_extensions": True}
+
+EXTENDED: dict[str, AcceleratorConfig] = {
+    # VTA's shape with every extension.
+    "full": AcceleratorConfig(
+        inp_depth=256,
+        wgt_depth=128,
+        acc_depth=256,
+        uop_depth=512,
+        **EXTENSIONS,
+        epilogue_lanes=4,
+        param_depth=24,
+        residual=True,
+        table=True,
+    ),
+    # One lane for two rows a tile, nothing beyond requantising, wide outputs.
+    "lanes1": AcceleratorConfig(
+        batch=2,
+        block_in=8,
+        block_out=8,
+        out_bits=16,
+        inp_depth=100,
+        wgt_depth=71,
+        acc_depth=91,
+        uop_depth=301,
+        max_burst=16,
+        command_queue_depth=16,
+        token_queue_depth=8,
+        **EXTENSIONS,
+        epilogue_lanes=1,
+        param_depth=7,
+    ),
+    # Micro-ops of 64 bits, a tile of results of two beats, as many lanes as a beat has bytes, no table.
+    "wide": AcceleratorConfig(
+        block_in=32,
+        block_out=32,
+        axi_data_bits=128,
+        axi_addr_bits=40,
+        inp_depth=4100,
+        wgt_depth=64,
+        acc_depth=3000,
+        uop_depth=512,
+        raw_store=False,
+        **EXTENSIONS,
+        epilogue_lanes=16,
+        param_depth=40,
+        residual=True,
+    ),
+    # A result of four bytes on a bus of 32, inputs of 16 bits and so pads, a table and no residual.
+    "narrow_tiles": AcceleratorConfig(
+        block_in=4,
+        block_out=4,
+        inp_bits=16,
+        axi_data_bits=256,
+        inp_depth=130,
+        wgt_depth=67,
+        acc_depth=129,
+        uop_depth=260,
+        reads_in_flight=2,
+        writes_in_flight=2,
+        **EXTENSIONS,
+        epilogue_lanes=4,
+        param_depth=300,
+        table=True,
+    ),
+}
+"""Accelerators with extensions."""

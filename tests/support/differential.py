@@ -74,6 +74,8 @@ def clearing_program(config: AcceleratorConfig, dram_base: int = DRAM_BASE) -> P
         Memory.INP: config.inp_depth,
         Memory.ACC: config.acc_depth,
     }
+    depths |= {Memory.PARAM: config.param_depth} if config.epilogue_lanes else {}
+    depths |= {Memory.TABLE: 1} if config.table else {}
     loads: list[Instruction] = []
     for memory, depth in depths.items():
         width = min(depth, 65535)

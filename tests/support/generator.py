@@ -17,11 +17,27 @@ from typing import Any
 import numpy as np
 from support.accesses import Accesses, AccessTracker
 from support.bits import instruction_bytes, uops_to_bytes
-from support.oracle import runs_to_end
+from support.extension_values import draw_register, parameter_bytes
+from support.oracle import overlaps_itself, runs_to_end
 from support.program import Program
 from support.tokens import CHANNELS, COMPUTE, LOAD, STORE, Channel, pop_flag, push_flag
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, Finish, Gemm, Instruction, Load, Memory, Queue, Store, alu_operations
+from weft_hardware.isa import (
+    Alu,
+    Finish,
+    Gemm,
+    GemmOverwrite,
+    Instruction,
+    Load,
+    Memory,
+    Queue,
+    Set,
+    SetRegister,
+    Store,
+    StoreMode,
+    alu_operations,
+    settable,
+)
 
 DRAM_BASE = 0x1000_0000
 GUARD = 4096
@@ -31,6 +47,9 @@ UOP_REGION = (GUARD, GUARD + 8192)
 INSN_REGION = (UOP_REGION[1], UOP_REGION[1] + 16384)
 ARENA = (INSN_REGION[1], INSN_REGION[1] + 256 * 1024)
 """Where tensors come from and go to."""
+
+PARAMETERS = (ARENA[0] + 4096, ARENA[0] + 20480)
+"""Where biases and scales come from, mostly."""
 
 DRAM_SIZE = ARENA[1] + GUARD
 
@@ -145,6 +164,9 @@ class _Builder:
         ranges = {memory: [(start, size) for start in (0, depth - size, *shared)] for memory, depth in depths.items()}
         for entries in ranges.values():
             rng.shuffle(entries)
+        ranges[Memory.OUT] = ranges[Memory.ACC_8BIT] = ranges[Memory.ACC]
+        depth = self.config.param_depth
+        ranges[Memory.PARAM] = [(0, (depth + 1) // 2), (depth - 1, 1), (0, depth)]
         return ranges
 
     def _image(self) -> Program:
@@ -155,6 +177,9 @@ class _Builder:
         corners = noise.choice(np.array(CORNERS, np.int64), quarter // 4).astype("<i4")
         start = ARENA[0] + rng.randrange(4) * quarter
         image[start : start + quarter] = corners.view(np.uint8)
+        if self.config.epilogue_lanes:
+            raw = parameter_bytes(rng, (PARAMETERS[1] - PARAMETERS[0]) // 8)
+            image[slice(*PARAMETERS)] = np.frombuffer(raw, np.uint8)
         table = self._uop_table()
         image[UOP_REGION[0] : UOP_REGION[1]] = 0
         image[UOP_REGION[0] : UOP_REGION[0] + len(table)] = np.frombuffer(table, np.uint8)
@@ -196,7 +221,7 @@ class _Builder:
         """Fields of a LOAD or STORE on one buffer, or now and then on the whole scratchpad."""
         rng = self.rng
         depth = self.tracker.depths[memory]
-        ranges = self.buffers[Memory.ACC if memory is Memory.OUT else memory]
+        ranges = self.buffers[memory]
         start, length = ranges[(rng.randrange(len(ranges)) if buffer is None else buffer) % len(ranges)]
         if rng.random() < 0.02:
             start, length = 0, depth
@@ -239,13 +264,18 @@ class _Builder:
         return middle, ARENA[1]
 
     def load(self, memory: Memory, buffer: int | None = None) -> None:
+        if memory in (Memory.INP, Memory.ACC, Memory.ACC_8BIT):
+            self.set_some(SetRegister.LOAD_PAD if memory is Memory.INP else SetRegister.COMPUTE_PAD)
+        if memory is Memory.ACC_8BIT:
+            self.set_some(SetRegister.WIDEN)
         self.add(Load(**self._block(memory, buffer, self._source(), padding=True)))
 
     def store(self, buffer: int | None = None) -> None:
         raw = self.config.raw_store and self.rng.random() < 0.4
         memory = Memory.ACC if raw else Memory.OUT
         region = self._half(lower=self.rng.random() < 0.1)
-        self.add(Store(**self._block(memory, buffer, region, padding=False)))
+        mode = self.rng.getrandbits(6) if self.config.epilogue_lanes else 0  # reserved but for ACC_8BIT
+        self.add(Store(**self._block(memory, buffer, region, padding=False), mode=mode))
 
     def load_uops(self) -> None:
         rng, depth = self.rng, self.config.uop_depth
@@ -303,8 +333,11 @@ class _Builder:
         assert dst is not None
         reset = rng.random() < 0.2 or src is None or wgt is None
         src, wgt = src or (0, 0), wgt or (0, 0)
+        cls = GemmOverwrite if c.gemm_overwrite and rng.random() < 0.5 else Gemm
+        if cls is GemmOverwrite:
+            self.set_some(SetRegister.OVERWRITE)
         self.add(
-            Gemm(
+            cls(
                 **loops, reset=reset, dst_out=dst[0], dst_in=dst[1], src_out=src[0], src_in=src[1],
                 wgt_out=wgt[0], wgt_in=wgt[1],
             )
@@ -325,6 +358,64 @@ class _Builder:
                 alu_op=rng.choice(sorted(alu_operations(self.config))), use_imm=use_imm, imm=imm,
             )
         )  # fmt: skip
+
+    # Extensions ----------------------------------------------------------------------------------------------
+
+    def set_some(self, *registers: SetRegister) -> None:
+        """SET of some of the registers, as far as the accelerator has them."""
+        for register in registers:
+            if register in settable(self.config) and self.rng.random() < 0.4:
+                self.set(register, draw_register(self.rng, register, self.config))
+
+    def set(self, register: SetRegister, value: int) -> None:
+        self.add(Set(register=int(register), value=value & 0xFFFFFFFF))
+
+    def set_any(self) -> None:
+        self.set_some(*self.rng.sample(sorted(settable(self.config)), 2))
+
+    def load_parameters(self) -> None:
+        region = PARAMETERS if self.rng.random() < 0.9 else ARENA
+        self.add(Load(**self._block(Memory.PARAM, None, region, padding=True)))
+
+    def load_table(self) -> None:
+        dram = self._dram_tile(Memory.TABLE, 1, ARENA)
+        self.add(Load(memory=int(Memory.TABLE), dram=dram, x_size=1, y_size=1, x_stride=self.rng.getrandbits(16)))
+
+    def requantise(self, buffer: int | None = None) -> None:
+        """A requantising STORE, after SETs of some of the registers that it uses."""
+        rng, c = self.rng, self.config
+        registers = [r for r in sorted(settable(c)) if r >> 4 == STORE and r is not SetRegister.RESIDUAL]
+        self.set_some(*registers)
+        region = self._half(lower=rng.random() < 0.1)
+        insn = Store(**self._block(Memory.ACC_8BIT, buffer, region, padding=False))
+        mode = rng.choice((StoreMode(0), StoreMode.PARAM_X, StoreMode.PARAM_Y, StoreMode.PARAM_X | StoreMode.PARAM_Y))
+        if self.tracker.parameter_tiles(replace(insn, mode=mode)) > c.param_depth:
+            mode = StoreMode(0)
+        spare = c.param_depth - self.tracker.parameter_tiles(replace(insn, mode=mode))
+        if self.tracker.registers[SetRegister.PARAM] > spare:
+            self.set(SetRegister.PARAM, rng.choice((0, spare, rng.randint(0, spare))))
+        if c.table and rng.random() < 0.25:
+            mode |= StoreMode.TABLE
+        if c.residual:
+            mode |= StoreMode(rng.getrandbits(3) & ~StoreMode.RESIDUAL)
+            if insn.y_size and rng.random() < 0.5:
+                mode |= self._residual(replace(insn, mode=mode | StoreMode.RESIDUAL))
+        self.add(replace(insn, mode=int(mode)))
+
+    def _residual(self, insn: Store) -> StoreMode:
+        """Choose an operand, in place or anywhere; no RESIDUAL where it would be overwritten while it is read."""
+        rng = self.rng
+        span = (insn.y_size - 1) * insn.x_stride + insn.x_size
+        anywhere = self._dram_tile(Memory.ACC_8BIT, span, self._half(lower=rng.random() < 0.6))
+        earlier = [e.dram for e in self.instructions if isinstance(e, Store) and e.memory == Memory.ACC_8BIT]
+        just_written = earlier[-1] if earlier else anywhere
+        beyond = self.program.bases[Memory.ACC_8BIT] - self.dram_base
+        if beyond + (just_written + span) * self.tracker.tile_bytes[Memory.ACC_8BIT] > ARENA[1]:
+            just_written = anywhere
+        place = rng.choice((insn.dram, anywhere, anywhere, just_written))
+        self.set(SetRegister.RESIDUAL, place - insn.dram)
+        is_possible = not overlaps_itself(insn, self.tracker.of(insn))
+        return StoreMode.RESIDUAL if is_possible else StoreMode(0)
 
     def idle(self) -> None:
         """An instruction that does nothing (no columns, rows, iterations or micro-ops), its other fields anything."""
@@ -450,6 +541,8 @@ class _Builder:
         steps = self._pipeline() if self.style.pipelined else self._mixture()
         if rng.random() < 0.7:
             self.fill()
+        if self.config.table and rng.random() < 0.5:
+            self.load_table()
         for k in range(length):
             if k == finish_at:
                 self.add(Finish())
@@ -471,6 +564,8 @@ class _Builder:
         """Rounds on buffer 0, 1, 0, 1, …: what a compiler's double buffering looks like."""
         rng = self.rng
         yield self.load_uops
+        if self.config.epilogue_lanes:
+            yield self.load_parameters
         for turn in count():
             yield partial(self.load, Memory.INP, turn)
             if rng.random() < 0.7:
@@ -480,13 +575,23 @@ class _Builder:
             yield self.gemm
             if rng.random() < 0.6:
                 yield self.alu
-            yield partial(self.store, turn)
+            yield partial(self.requantise if self.config.epilogue_lanes and rng.random() < 0.7 else self.store, turn)
 
     def _mixture(self) -> Iterator[Callable[[], None]]:
         """Instructions of all kinds at random."""
         loads = [partial(self.load, memory) for memory in (Memory.INP, Memory.WGT, Memory.ACC)]
         kinds = [*loads, self.load_uops, self.gemm, self.alu, self.store, self.idle]
-        weights = (4, 3, 2, 2, 5, 5, 4, 1)
+        weights = [4, 3, 2, 2, 5, 5, 4, 1]
+        for kind, weight, is_there in (
+            (self.set_any, 2, len(settable(self.config)) > 1),
+            (partial(self.load, Memory.ACC_8BIT), 2, self.config.widening_load),
+            (self.load_parameters, 2, self.config.epilogue_lanes),
+            (self.load_table, 1, self.config.table),
+            (self.requantise, 6, self.config.epilogue_lanes),
+        ):
+            if is_there:
+                kinds.append(kind)
+                weights.append(weight)
         while True:
             yield self.rng.choices(kinds, weights)[0]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from support.accesses import Accesses, AccessTracker
 from support.program import Program
 from support.tokens import CHANNELS, Channel, popped, pushed
-from weft_hardware.isa import Instruction, Queue
+from weft_hardware.isa import Instruction, Queue, Store
 
 
 @dataclass(frozen=True)
@@ -185,17 +185,28 @@ def judge(program: Program, accesses: list[Accesses] | None = None) -> Verdict:
 
 
 def _untracked(program: Program, accesses: list[Accesses]) -> list[str]:
-    """Stores that reach the instructions or a micro-op source: the relation does not cover those reads."""
+    """Stores that reach the instructions, a micro-op source or what they read themselves: no relation orders those."""
     begin, end = (address - program.dram_base for address in program.insn_range)
     fixed = ((1 << (end - begin)) - 1) << begin
     for entry in accesses:
         if "uop" in entry.writes:
             fixed |= entry.reads.get("dram", 0)
-    return [
+    problems = [
         f"instruction {index} stores over instructions or micro-ops"
         for index, entry in enumerate(accesses)
         if entry.writes.get("dram", 0) & fixed
     ]
+    for index, (insn, entry) in enumerate(zip(program.instructions, accesses, strict=True)):
+        if isinstance(insn, Store) and overlaps_itself(insn, entry):
+            problems.append(f"instruction {index} stores over its own residual operand")
+    return problems
+
+
+def overlaps_itself(insn: Store, entry: Accesses) -> bool:
+    """Whether a STORE writes what it may still have to read: a residual operand that is not exactly in place."""
+    read, written = entry.reads.get("dram", 0), entry.writes.get("dram", 0)
+    rows_overlap = insn.y_size > 1 and insn.x_stride < insn.x_size
+    return read & written != 0 and (read != written or rows_overlap)
 
 
 def unordered_fraction(program: Program, verdict: Verdict) -> float:

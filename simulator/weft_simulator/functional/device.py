@@ -126,4 +126,5 @@ class FunctionalDevice(SimulatedDevice):
         low, high = self.dram.base, min(self.dram.base + self.dram.data.size, 1 << self.config.axi_addr_bits)
         base = bases.get(Memory(instruction.memory), 0)
         value = first_address_outside(instruction, base, low, high, self.config)
+        value += (value < 0) << self.config.axi_addr_bits  # RESIDUAL may lead below 0, where the bus wraps
         return fault_message(program, self.config, Cause.BUS_ERROR, unit, retired, value)

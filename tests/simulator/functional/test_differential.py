@@ -1,7 +1,7 @@
 """Random legal programs: both kernel variants, in several legal orders, against the reference model."""
 
 import pytest
-from support.configs import CONFIGS
+from support.configs import CONFIGS, EXTENDED
 from support.differential import Session
 from support.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_runtime.dram import Dram
@@ -9,9 +9,9 @@ from weft_simulator.functional import FunctionalDevice
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["portable", "fastest"])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CONFIGS | EXTENDED)
 def test_random_programs(name, portable):
-    config = CONFIGS[name]
+    config = (CONFIGS | EXTENDED)[name]
     session = Session(config)
     for label, seed in (("in rounds", None), ("in a random order", 1)):
         dram = Dram.zeros(DRAM_SIZE, DRAM_BASE)
