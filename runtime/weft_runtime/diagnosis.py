@@ -244,8 +244,12 @@ def _range_reason(program: _Program, index: int, value: int) -> str:
 
 def _addressing(instruction: Instruction | None) -> str:
     """What decides which DRAM a LOAD or STORE reaches."""
-    is_requantising = isinstance(instruction, Store) and instruction.memory == Memory.ACC_8BIT
-    if is_requantising and instruction.mode & StoreMode.RESIDUAL:
+    reads_residual = (
+        isinstance(instruction, Store)
+        and instruction.memory == Memory.ACC_8BIT
+        and instruction.mode & StoreMode.RESIDUAL
+    )
+    if reads_residual:
         return "its base register, dram, sizes, x_stride and register RESIDUAL"
     return "its base register, dram, sizes and x_stride"
 
