@@ -94,7 +94,7 @@ class Builder:
             cpu_identity(),
         )
 
-    def library(self, source: str, verilog: Callable[[], str]) -> Path:
+    def library(self, source: str, verilog: Callable[[], str], harness: Path = HARNESS) -> Path:
         """The shared library of one design.
 
         Parameters
@@ -103,24 +103,26 @@ class Builder:
             Names the Verilog: equal only where the text would be equal.
         verilog : Callable[[], str]
             Writes it, top module ``weft_accelerator``; called only when the library is not in the cache.
+        harness : Path
+            The C++ around it.
         """
-        key = content_key(source, self._tools, HARNESS.read_bytes())
+        key = content_key(source, self._tools, harness.read_bytes())
         library = self.directory / f"{key}.so"
         if library.exists():
             return library
         with exclusive(self.directory / f"{key}.lock"):
             if not library.exists():
                 with work_directory(self.directory / f"{key}.build") as directory:
-                    os.replace(self._build(verilog, directory), library)
+                    os.replace(self._build(verilog, harness, directory), library)
         return library
 
-    def _build(self, verilog: Callable[[], str], directory: Path) -> Path:
+    def _build(self, verilog: Callable[[], str], harness: Path, directory: Path) -> Path:
         self.progress("emit Verilog", 0, 1)
         (directory / "top.v").write_text(verilog())
         self.progress("verilate", 0, 1)
         flags = (*VERILATOR_FLAGS, "--Mdir", str(directory))
         _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
-        sources = [HARNESS, *directory.glob("*.cpp")]
+        sources = [harness, *directory.glob("*.cpp")]
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
         with ThreadPoolExecutor(1) as beside:

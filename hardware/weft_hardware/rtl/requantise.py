@@ -1,0 +1,141 @@
+"""One lane of the requantising store: accumulator to 8 or 9 bits, in onnxruntime's float32 arithmetic."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .floats import (
+    FRACTION_BITS,
+    WINDOW_BITS,
+    clamped,
+    mantissa,
+    narrowed,
+    plus,
+    round_twice,
+    rounding_mask,
+    rounding_sum,
+)
+
+REQUANTISE_LATENCY = 10
+"""Cycles from accumulator, bias and scale to the result: one a stage."""
+
+MAX_SHIFT = 42
+_NO_SHIFT_EXPONENT = 136
+_LOW_BITS = 17
+"""Bits of the multiplicand that the first of two DSP blocks takes; the other one takes the signed rest."""
+
+
+def shift_of(scale: Value) -> Value:
+    """How far the product moves right to have its point at `FRACTION_BITS`, 0..`MAX_SHIFT`.
+
+    Exponent fields above 136 shift like 136: a scale of 512 or more takes every number but 0 beyond the clamp bounds.
+    Fields below 94 shift like 94: the product is less than ½ and rounds to 0.
+    """
+    exponent = scale[23:31]
+    shift = (_NO_SHIFT_EXPONENT - exponent)[:6]
+    nothing_left = exponent < _NO_SHIFT_EXPONENT - MAX_SHIFT
+    return Mux(exponent > _NO_SHIFT_EXPONENT, Const(0, 6), Mux(nothing_left, Const(MAX_SHIFT, 6), shift))
+
+
+class RequantiseLane(wiring.Component):
+    """``min(max(rne(float32(wrap32(acc + bias)) ×₍f32₎ scale) + zero_point, clamp_lo), clamp_hi)``.
+
+    A free-running pipeline of `REQUANTISE_LATENCY` stages, one value a cycle. Stage ``k`` moves on when ``enables[k]``
+    is high: whoever feeds it shifts a valid bit along, so that nothing toggles without values.
+
+    Attributes
+    ----------
+    enables : In(REQUANTISE_LATENCY)
+        Bit 0 comes with the operands.
+    acc, bias : In(signed(32))
+    scale : In(32)
+        float32, read as an ordinary number whatever its exponent field.
+    zero_point, clamp_hi : In(signed(9))
+    clamp_lo : In(signed(9))
+        At most ``clamp_hi``. All three are static while values are under way.
+    result : Out(signed(9))
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "enables": In(REQUANTISE_LATENCY),
+                "acc": In(signed(32)),
+                "bias": In(signed(32)),
+                "scale": In(32),
+                "zero_point": In(signed(9)),
+                "clamp_lo": In(signed(9)),
+                "clamp_hi": In(signed(9)),
+                "result": Out(signed(9)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._m = m
+
+        # 0: the biased accumulator.
+        total = self._register(0, (self.acc + self.bias)[:32], "total")
+        factor = self._register(0, mantissa(self.scale), "factor_0")
+        shift = self._register(0, shift_of(self.scale), "shift_0")
+        flip = self._register(0, self.scale[31], "flip_0")
+
+        # 1, 2: rounded to float32, still an integer.
+        mask_now = rounding_mask(total)
+        mask = self._register(1, mask_now, "mask")
+        sum_ = self._register(1, rounding_sum(total, mask_now), "rounding_sum")
+        rounded = self._register(2, Cat(sum_[: len(mask)] & ~mask, sum_[len(mask) :]), "rounded")
+        factor = self._delayed(1, 2, factor, "factor")
+
+        # 3, 4: the exact product, 57 bits.
+        low = self._register(3, factor * rounded[:_LOW_BITS], "product_low")
+        high = self._register(3, factor * rounded[_LOW_BITS:].as_signed(), "product_high", is_signed=True)
+        upper = (high + low[_LOW_BITS:])[: len(high) + 1]
+        product = self._register(4, Cat(low[:_LOW_BITS], upper), "product")
+        shift = self._delayed(1, 4, shift, "shift")
+
+        # 5, 6: its point moved to a fixed place.
+        number, negative = Cat(Const(0, FRACTION_BITS - 14), product), product[-1]
+        stage = narrowed(number, negative, shift[4:6], step=16, choices=3, kept=WINDOW_BITS + 15)
+        coarse, overflow, sticky = (
+            self._register(5, value, name)
+            for value, name in zip(stage, ("coarse", "overflow_5", "sticky_5"), strict=True)
+        )
+        negative, shift = self._register(5, negative, "negative_5"), self._register(5, shift[:4], "shift_5")
+        middle, lost_high, lost = narrowed(coarse, negative, shift[2:4], step=4, choices=4, kept=WINDOW_BITS + 3)
+        fine, lost_higher, lost_lower = narrowed(middle, negative, shift[:2], step=1, choices=4, kept=WINDOW_BITS)
+        window = self._register(6, fine, "window")
+        overflow = self._register(6, overflow | lost_high | lost_higher | (fine[-1] ^ negative), "overflow_6")
+        sticky = self._register(6, sticky | lost | lost_lower, "sticky_6")
+        negative = self._register(6, negative, "negative_6")
+
+        # 7: rounded to float32 and to an integer.
+        floor_now, increment_now = round_twice(m, window, sticky, "product")
+        floor = self._register(7, floor_now, "floor")
+        increment = self._register(7, increment_now, "increment")
+        overflow, negative = self._register(7, overflow, "overflow_7"), self._register(7, negative, "negative_7")
+        flip = self._delayed(1, 7, flip, "flip")
+
+        # 8, 9: the scale's sign, -(f + i) = ~f + (1 - i), and the zero point; the bounds.
+        signed_floor = (floor ^ flip.replicate(len(floor))).as_signed()
+        sum_now = plus(signed_floor, self.zero_point, increment ^ flip)
+        value = self._register(8, sum_now, "value", is_signed=True)
+        overflow, negative = self._register(8, overflow, "overflow_8"), self._register(8, negative ^ flip, "negative_8")
+        result = clamped(value, self.clamp_lo, self.clamp_hi, overflow, negative)
+        m.d.comb += self.result.eq(self._register(9, result, "clamped"))
+        return m
+
+    def _register(self, stage: int, value: Value, name: str, is_signed: bool = False) -> Signal:
+        """``value`` as of the last cycle in which the stage moved on."""
+        register = Signal(signed(len(value)) if is_signed else len(value), name=name, reset_less=True)
+        with self._m.If(self.enables[stage]):
+            self._m.d.sync += register.eq(value)
+        return register
+
+    def _delayed(self, first: int, last: int, value: Value, name: str) -> Signal:
+        """``value``, a register of stage ``first - 1``, carried on to stage ``last``."""
+        for stage in range(first, last + 1):
+            value = self._register(stage, value, f"{name}_{stage}")
+        return value
