@@ -6,10 +6,10 @@
 import pytest
 from support.configs import CONFIGS, EXTENDED
 from support.devices import KINDS, shared_device
-from support.differential import Session, clearing_program
-from support.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_runtime.dram import Dram
 from weft_simulator.functional.device import FunctionalDevice
+from weft_simulator.lockstep.differential import Session, clearing_program
+from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, generate
 
 KNOWN = CONFIGS | EXTENDED
 ALL = pytest.mark.parametrize("name", CONFIGS)

@@ -4,12 +4,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from support.accesses import AccessTracker
 from support.configs import CONFIGS
-from support.generator import generate
-from support.oracle import linear_order, predecessors
-from support.reference import Machine
 from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Finish, Gemm, Memory, MemoryInstruction, Store
+from weft_simulator.lockstep.accesses import AccessTracker
+from weft_simulator.lockstep.generator import generate
+from weft_simulator.lockstep.oracle import linear_order, predecessors
+from weft_simulator.lockstep.reference import Machine
 
 
 def memory_features(insn, depth):

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.configs import CONFIGS
-from support.generator import Style, generate
-from support.oracle import Race, judge, linear_order, predecessors, unordered_fraction
-from support.program import Program
-from support.reference import Machine
-from support.tokens import CHANNELS, COMPUTE, LOAD, pop_flag, popped, push_flag, pushed
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Gemm, Load, Memory, Store
+from weft_simulator.lockstep.generator import Style, generate
+from weft_simulator.lockstep.oracle import Race, judge, linear_order, predecessors, unordered_fraction
+from weft_simulator.lockstep.program import Program
+from weft_simulator.lockstep.reference import Machine
+from weft_simulator.lockstep.tokens import CHANNELS, COMPUTE, LOAD, pop_flag, popped, push_flag, pushed
 
 SMALL = AcceleratorConfig(
     block_in=4,

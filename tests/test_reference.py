@@ -4,12 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.bits import instructions_to_bytes, uops_to_bytes
-from support.program import Program
-from support.reference import Machine, ReferenceFaultError, elements_from_bytes, elements_to_bytes, shift_right
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Load, Memory, Store
 from weft_hardware.registers import Cause
+from weft_simulator.lockstep.bits import instructions_to_bytes, uops_to_bytes
+from weft_simulator.lockstep.program import Program
+from weft_simulator.lockstep.reference import (
+    Machine,
+    ReferenceFaultError,
+    elements_from_bytes,
+    elements_to_bytes,
+    shift_right,
+)
 
 TINY = AcceleratorConfig(block_in=4, block_out=4, inp_depth=8, wgt_depth=8, acc_depth=8, uop_depth=8)
 

@@ -6,14 +6,14 @@ import re
 import pytest
 from support.configs import CONFIGS
 from support.devices import shared_device
-from support.differential import random_order
-from support.generator import generate
-from support.oracle import judge
-from support.reference import Machine, ReferenceFaultError
-from support.spoiler import faulty_instructions, with_a_fault, without_a_pop, without_a_push
 from weft_hardware.isa import Finish
 from weft_hardware.registers import Cause
 from weft_runtime.errors import DeadlockError, FaultError, TokenError
+from weft_simulator.lockstep.differential import random_order
+from weft_simulator.lockstep.generator import generate
+from weft_simulator.lockstep.oracle import judge
+from weft_simulator.lockstep.reference import Machine, ReferenceFaultError
+from weft_simulator.lockstep.spoiler import faulty_instructions, with_a_fault, without_a_pop, without_a_push
 
 KINDS = [pytest.param(["functional"]), pytest.param(["functional", "tsim"], marks=pytest.mark.rtl)]
 kinds = pytest.mark.parametrize("kinds", KINDS, ids=["functional", "tsim"])

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from support.configs import CONFIGS
 from support.devices import shared_device
-from support.generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
-from support.oracle import judge
-from support.program import Program
-from support.tokens import CHANNELS, COMPUTE, LOAD, STORE, pop_flag, push_flag
 from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Queue, Store
 from weft_runtime.errors import DeadlockError, TokenError
+from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
+from weft_simulator.lockstep.oracle import judge
+from weft_simulator.lockstep.program import Program
+from weft_simulator.lockstep.tokens import CHANNELS, COMPUTE, LOAD, STORE, pop_flag, push_flag
 
 IDLE = {
     LOAD: [Load(memory=int(Memory.INP)), Load(memory=int(Memory.WGT), x_size=5)],

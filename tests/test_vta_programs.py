@@ -7,9 +7,9 @@ every DRAM field holds a physical address over the tile size of its memory.
 import numpy as np
 import pytest
 from support.devices import KINDS, shared_device
-from support.generator import DRAM_BASE
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.device import Launch
+from weft_simulator.lockstep.generator import DRAM_BASE
 
 VTA = AcceleratorConfig()
 kinds = pytest.mark.parametrize("kind", KINDS)

@@ -3,13 +3,13 @@ from collections import Counter
 import numpy as np
 import pytest
 from support.convolution import CONFIGS, place
-from support.oracle import judge
-from support.tokens import CHANNELS, popped, pushed
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.emit import COMPUTE_PHASE, LOAD_PHASE, STORE_PHASE, Emitter
 from weft_compiler.lowering import lower_conv
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Gemm, Instruction, Load, Memory, Queue, Store
+from weft_simulator.lockstep.oracle import judge
+from weft_simulator.lockstep.tokens import CHANNELS, popped, pushed
 
 TASK = ConvTask(ic=2, oc=4, ih=8, iw=8, kh=3, kw=3, pads=(1, 1, 1, 1))
 CONFIG = AcceleratorConfig(inp_depth=64, wgt_depth=64, acc_depth=32)

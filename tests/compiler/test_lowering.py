@@ -2,13 +2,13 @@ import random
 
 import pytest
 from support.convolution import CONFIGS, place, random_task
-from support.oracle import judge, linear_order, predecessors
-from support.reference import Machine
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import lower_conv
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Load, Memory, Store
+from weft_simulator.lockstep.oracle import judge, linear_order, predecessors
+from weft_simulator.lockstep.reference import Machine
 
 VTA = CONFIGS["vta"]
 

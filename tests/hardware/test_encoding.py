@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.bits import HALVES, field_positions, instructions_to_bytes, uop_word
 from support.configs import CONFIGS
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import (
@@ -37,6 +36,7 @@ from weft_hardware.isa import (
     uop_bits,
 )
 from weft_hardware.rtl.layouts import instruction_layout, uop_layout
+from weft_simulator.lockstep.bits import HALVES, field_positions, instructions_to_bytes, uop_word
 
 VTA = AcceleratorConfig()
 WIDE = CONFIGS["deep"]

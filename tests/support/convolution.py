@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from support.program import Program
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import LoweredConv
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import decode
 from weft_runtime.device import Bytes
+from weft_simulator.lockstep.program import Program
 
 CONFIGS = {
     "vta": AcceleratorConfig(),

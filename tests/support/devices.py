@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from support.generator import DRAM_BASE, DRAM_SIZE
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.device import Device
 from weft_runtime.dram import Dram
+from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE
 
 KINDS = [pytest.param("functional"), pytest.param("tsim", marks=pytest.mark.rtl)]
 """For ``pytest.mark.parametrize("kind", KINDS)``: what holds on one simulator holds on the other."""

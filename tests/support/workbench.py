@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from support.bits import instruction_bytes, uops_to_bytes
 from support.devices import shared_device
-from support.generator import DRAM_BASE, DRAM_SIZE
-from support.program import Program
-from support.tokens import LOAD, STORE, pop_flag, push_flag
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Instruction, Load, Memory
 from weft_hardware.isa import tile_bytes as isa_tile_bytes
+from weft_simulator.lockstep.bits import instruction_bytes, uops_to_bytes
+from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE
+from weft_simulator.lockstep.program import Program
+from weft_simulator.lockstep.tokens import LOAD, STORE, pop_flag, push_flag
 
 
 class Workbench:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
-from support.reference import Machine
 from weft_hardware.encoding import encode, pack_uops
 from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
 from weft_hardware.registers import Cause, ModuleState
 from weft_hardware.rtl.compute import Compute
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
+from weft_simulator.lockstep.reference import Machine
 
 UOP_BASE, ACC_BASE = 0x400, 0x1000
 PATIENCE = 4000

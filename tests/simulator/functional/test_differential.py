@@ -2,10 +2,10 @@
 
 import pytest
 from support.configs import CONFIGS, EXTENDED
-from support.differential import Session
-from support.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_runtime.dram import Dram
 from weft_simulator.functional import FunctionalDevice
+from weft_simulator.lockstep.differential import Session
+from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, generate
 
 
 @pytest.mark.parametrize("portable", [True, False], ids=["portable", "fastest"])

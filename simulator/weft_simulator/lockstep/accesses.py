@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from support.bits import uop_bytes, widths
-from support.program import Program
-from support.reference import R, held
 from weft_hardware.isa import (
     Alu,
     Gemm,
@@ -24,6 +21,10 @@ from weft_hardware.isa import (
     Store,
     StoreMode,
 )
+
+from .bits import uop_bytes, widths
+from .program import Program
+from .reference import R, held
 
 
 @dataclass

@@ -13,10 +13,11 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from support.accesses import Accesses, AccessTracker
-from support.program import Program
-from support.tokens import CHANNELS, Channel, popped, pushed
 from weft_hardware.isa import Instruction, Queue, Store
+
+from .accesses import Accesses, AccessTracker
+from .program import Program
+from .tokens import CHANNELS, Channel, popped, pushed
 
 
 @dataclass(frozen=True)

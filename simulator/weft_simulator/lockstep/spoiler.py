@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from support.generator import ARENA, DRAM_BASE, DRAM_SIZE
-from support.program import Program
-from support.tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store, loadable
 from weft_hardware.isa import tile_bytes as isa_tile_bytes
 from weft_hardware.registers import Cause
+
+from .generator import ARENA, DRAM_BASE, DRAM_SIZE
+from .program import Program
+from .tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 
 
 def without_a_push(program: Program, rng: random.Random) -> Program | None:

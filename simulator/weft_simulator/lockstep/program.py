@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from support.bits import instruction_bytes, instructions_to_bytes
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Instruction, Memory
 from weft_runtime.device import Bytes, Launch
+
+from .bits import instruction_bytes, instructions_to_bytes
 
 
 @dataclass

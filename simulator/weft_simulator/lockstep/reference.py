@@ -12,10 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from support.bits import uop_bytes, uop_fields
-from support.epilogue import add_residual, requantise
-from support.program import Program
-from support.tokens import Channel, popped, pushed
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
     Alu,
@@ -33,6 +29,11 @@ from weft_hardware.isa import (
     StoreMode,
 )
 from weft_hardware.registers import Cause
+
+from .bits import uop_bytes, uop_fields
+from .epilogue import add_residual, requantise
+from .program import Program
+from .tokens import Channel, popped, pushed
 
 Elements = NDArray[np.int64]
 

@@ -15,12 +15,6 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from support.accesses import Accesses, AccessTracker
-from support.bits import instruction_bytes, uops_to_bytes
-from support.extension_values import draw_register, parameter_bytes
-from support.oracle import overlaps_itself, runs_to_end
-from support.program import Program
-from support.tokens import CHANNELS, COMPUTE, LOAD, STORE, Channel, pop_flag, push_flag
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
     Alu,
@@ -38,6 +32,13 @@ from weft_hardware.isa import (
     alu_operations,
     settable,
 )
+
+from .accesses import Accesses, AccessTracker
+from .bits import instruction_bytes, uops_to_bytes
+from .extension_values import draw_register, parameter_bytes
+from .oracle import overlaps_itself, runs_to_end
+from .program import Program
+from .tokens import CHANNELS, COMPUTE, LOAD, STORE, Channel, pop_flag, push_flag
 
 DRAM_BASE = 0x1000_0000
 GUARD = 4096

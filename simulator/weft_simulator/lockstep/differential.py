@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from support.generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
-from support.oracle import all_accesses, linear_order, predecessors
-from support.program import Program
-from support.reference import Machine
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Instruction, Load, Memory
 from weft_runtime.device import Bytes, Device
 from weft_runtime.dram import Dram
+
+from .generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
+from .oracle import all_accesses, linear_order, predecessors
+from .program import Program
+from .reference import Machine
 
 
 def random_order(program: Program, seed: int) -> list[int]:
