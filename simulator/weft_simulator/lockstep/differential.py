@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.errors import WeftError
 from weft_hardware.isa import Finish, Instruction, Load, Memory
 from weft_runtime.device import Bytes, Device
 from weft_runtime.dram import Dram
@@ -46,22 +47,25 @@ class Session:
         AssertionError
             With the program and the first difference.
         """
+        difference = self.difference(program, order_seed)
+        if difference is not None:
+            raise AssertionError(f"{difference}\n{self._context(program)}")
+
+    def difference(self, program: Program, order_seed: int = 0) -> str | None:
+        """Run a legal program everywhere; the first device that refuses it or leaves other bytes, in one sentence."""
         self.history.append(program.name)
         expected = self.machine.run(program, random_order(program, order_seed))
         for name, device, dram in self.devices:
             dram.data[:] = program.image
             try:
                 report = device.launch(program.launch())
-            except Exception as error:
-                raise AssertionError(f"{name} refused a legal program: {error}\n{self._context(program)}") from error
+            except WeftError as error:
+                return f"{name} refused a legal program: {error}"
             if report.instructions != len(program.instructions):
-                raise AssertionError(
-                    f"{name} reports {report.instructions} instructions of {len(program.instructions)}\n"
-                    f"{self._context(program)}"
-                )
+                return f"{name} reports {report.instructions} instructions of {len(program.instructions)}"
             if not np.array_equal(dram.data, expected):
-                difference = describe_difference(program, dram.data, expected)
-                raise AssertionError(f"{name} differs: {difference}\n{self._context(program)}")
+                return f"{name} differs: {describe_difference(program, dram.data, expected)}"
+        return None
 
     def _context(self, program: Program) -> str:
         return f"{program}\nafter, on the same devices: {', '.join(self.history[:-1]) or 'nothing'}"
