@@ -17,6 +17,7 @@ from weft_hardware.errors import WeftError
 from weft_runtime.device import Device
 from weft_runtime.dram import Dram
 
+from .coverage import Coverage
 from .differential import Session, clearing_program
 from .generator import DRAM_BASE, DRAM_SIZE, generate
 from .program import Program
@@ -164,6 +165,7 @@ def run(
     stalls: bool = False,
     faults: bool = False,
     openers: tuple[OpenDevice, ...] = (open_functional, open_tsim),
+    coverage: Coverage | None = None,
 ) -> Iterator[Finding | None]:
     """Run the program of every seed, timings in turn; yields once a program, with what went wrong or None.
 
@@ -173,11 +175,15 @@ def run(
         The memory stalls at random, answers late, or out of order; otherwise it is steady at latencies 0, 50, 200.
     faults : bool
         Programs with one thing wrong, which everybody must refuse alike, instead of legal ones.
+    coverage : Coverage, optional
+        Counts what the legal programs show.
     """
     benches = [Bench(config, timing, openers) for timing in (STALLED if stalls else STEADY)]
     for seed in seeds:
         bench = benches[seed % len(benches)]
         program = generate(config, seed)
+        if coverage is not None and not faults:
+            coverage.add(program)
         if not faults:
             yield bench.check(program, seed)
             continue

@@ -15,6 +15,7 @@ from .output import print_values
 
 if TYPE_CHECKING:
     from weft_simulator.lockstep.campaign import Finding
+    from weft_simulator.lockstep.coverage import Coverage
 
 
 def fuzz_command(
@@ -42,6 +43,9 @@ def fuzz_command(
         Path | None,
         typer.Option("--replay", metavar="FILE", help="Run a failing program again instead.", show_default=False),
     ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Tell which opcodes, flags, boundary values and hazards were shown.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Run random programs on the functional simulator and on the RTL, and compare every byte.
@@ -58,7 +62,7 @@ def fuzz_command(
         finding = _replay(replay, device)
         print_values({"program": str(replay), "difference": finding or "none"}, json)
         raise typer.Exit(1 if finding else 0)
-    values = _campaign(_configurations(config), range(seed, seed + programs), device, stalls, faults, keep)
+    values = _campaign(_configurations(config), range(seed, seed + programs), device, stalls, faults, coverage, keep)
     print_values(values, json)
     raise typer.Exit(1 if values["failures"] else 0)
 
@@ -82,20 +86,28 @@ def _openers(device: str) -> tuple[Any, ...]:
 
 
 def _campaign(
-    configurations: dict[str, AcceleratorConfig], seeds: range, device: str, stalls: bool, faults: bool, keep: Path
+    configurations: dict[str, AcceleratorConfig],
+    seeds: range,
+    device: str,
+    stalls: bool,
+    faults: bool,
+    coverage: bool,
+    keep: Path,
 ) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import Progress
     from weft_simulator.lockstep import campaign
+    from weft_simulator.lockstep.coverage import Coverage
 
     openers = _openers(device)
     console = Console(stderr=True)
-    done, files = 0, []
+    done, files, shown = 0, [], {name: Coverage(config) for name, config in configurations.items() if coverage}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         total = progress.add_task("programs", total=len(configurations) * len(seeds))
         for name, configuration in configurations.items():
             progress.update(total, description=name)
-            for finding in campaign.run(configuration, seeds, stalls=stalls, faults=faults, openers=openers):
+            settings = {"stalls": stalls, "faults": faults, "openers": openers, "coverage": shown.get(name)}
+            for finding in campaign.run(configuration, seeds, **settings):
                 done += 1
                 progress.advance(total)
                 if finding is not None:
@@ -107,7 +119,14 @@ def _campaign(
         "first_seed": seeds.start,
         "failures": len(files),
         "files": ", ".join(files) or None,
+        **{f"coverage of {name}": _told(covered) for name, covered in shown.items()},
     }
+
+
+def _told(coverage: Coverage) -> str:
+    """The share of the bins that were hit, and the names of the others."""
+    holes = f"; never: {', '.join(coverage.missing)}" if coverage.missing else ""
+    return f"{coverage.ratio:.1%} of {len(coverage.bins)} bins{holes}"
 
 
 def _keep(finding: Finding, directory: Path) -> str:
