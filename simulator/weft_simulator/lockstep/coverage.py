@@ -41,7 +41,7 @@ from .accesses import AccessTracker
 from .program import Program
 
 DISTANCES = range(1, 7)
-"""Steps between two uses of one accumulator at which a pipeline has to forward or wait; longer ones are as any other."""
+"""Steps between two uses of one accumulator at which a pipeline has to forward or wait; others are alike."""
 
 PAGE = 4096
 FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
