@@ -55,6 +55,10 @@ PARAMETERS = (ARENA[0] + 4096, ARENA[0] + 20480)
 DRAM_SIZE = ARENA[1] + GUARD
 
 TABLE_UOPS = 512
+
+Fields = dict[str, Any]
+"""Values of some of an instruction's fields, by name."""
+
 IMMEDIATES = (0, 1, -1, 2, -2, 7, 15, 16, -16, 30, 31, 32, 33, -31, -32, -33, 127, -128, 255, 32767, -32768)
 CORNERS = (0, 1, -1, 4, 31, 32, 33, -5, -31, -32, -33, 0x7FFFFFFF, -0x80000000, 0x40000000, 255, -128, 128, 65535)
 
@@ -230,7 +234,7 @@ class _Builder:
         sram = start + rng.randint(0, length - tiles)
         return {"memory": int(memory), "sram": sram, **self._shape(memory, tiles, region, padding=padding)}
 
-    def _shape(self, memory: Memory, tiles: int, region: tuple[int, int], *, padding: bool) -> dict[str, int]:
+    def _shape(self, memory: Memory, tiles: int, region: tuple[int, int], *, padding: bool) -> Fields:
         rng = self.rng
         width = rng.choice((tiles, tiles, rng.randint(1, tiles)))
         rows = tiles // width
@@ -293,7 +297,7 @@ class _Builder:
         if loaded:
             self.loaded.append((sram, loaded))
 
-    def _loops(self) -> dict[str, int]:
+    def _loops(self) -> Fields:
         """A micro-op range of known content and loop counts."""
         rng = self.rng
         if not self.loaded:
@@ -422,9 +426,9 @@ class _Builder:
         """An instruction that does nothing (no columns, rows, iterations or micro-ops), its other fields anything."""
         rng = self.rng
         kind = rng.randrange(6)
-        wild = {"sram": rng.getrandbits(16), "dram": rng.getrandbits(32), "x_stride": rng.getrandbits(16)}
+        wild: Fields = {"sram": rng.getrandbits(16), "dram": rng.getrandbits(32), "x_stride": rng.getrandbits(16)}
         if kind == 0:
-            pads = {name: rng.getrandbits(4) for name in ("x_pad0", "x_pad1", "y_pad0", "y_pad1")}
+            pads: Fields = {name: rng.getrandbits(4) for name in ("x_pad0", "x_pad1", "y_pad0", "y_pad1")}
             memory = rng.choice((Memory.UOP, Memory.WGT, Memory.INP, Memory.ACC))
             self.add(Load(memory=int(memory), y_size=rng.getrandbits(16), **wild, **pads))
         elif kind == 1:
@@ -438,8 +442,8 @@ class _Builder:
             last = (1 << c.uop_index_bits) - 1
             low = rng.randint(0, last)
             bounds = (low, rng.randint(0, low)) if counts == (3, 5) else (rng.randint(0, last), 2 * last + 1)
-            loops = {"uop_bgn": bounds[0], "uop_end": bounds[1], "iter_out": counts[0], "iter_in": counts[1]}
-            steps = {"dst_out": rng.getrandbits(c.acc_index_bits), "src_in": rng.getrandbits(c.src_index_bits)}
+            loops: Fields = {"uop_bgn": bounds[0], "uop_end": bounds[1], "iter_out": counts[0], "iter_in": counts[1]}
+            steps: Fields = {"dst_out": rng.getrandbits(c.acc_index_bits), "src_in": rng.getrandbits(c.src_index_bits)}
             if kind == 3:
                 steps["src_in"] %= 1 << c.inp_index_bits
                 self.add(Gemm(**loops, **steps, reset=rng.random() < 0.5, wgt_in=rng.getrandbits(c.wgt_index_bits)))

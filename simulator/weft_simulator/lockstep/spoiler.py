@@ -7,11 +7,24 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Queue, Store, loadable
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Gemm,
+    GemmOverwrite,
+    Instruction,
+    Load,
+    Memory,
+    Queue,
+    Set,
+    Store,
+    illegal_reason,
+    loadable,
+)
 from weft_hardware.isa import tile_bytes as isa_tile_bytes
 from weft_hardware.registers import Cause
 
-from .generator import ARENA, DRAM_BASE, DRAM_SIZE
+from .generator import ARENA, DRAM_BASE, DRAM_SIZE, Fields
 from .program import Program
 from .tokens import CHANNELS, pop_flag, popped, push_flag, pushed
 
@@ -37,10 +50,10 @@ def _without(program: Program, rng: random.Random, moved: Callable, flag: Callab
 def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruction]]:
     """Instructions that fault whatever the scratchpads hold, provided micro-op 0 and the next are zeros."""
     c = config
-    row = {"x_size": 1, "y_size": 1}
-    once = {"iter_out": 1, "iter_in": 1, "uop_end": 1}
-    outside = {"uop_bgn": c.uop_depth, "uop_end": c.uop_depth + 1, "iter_out": 1, "iter_in": 1}
-    dst = {"dst_out": c.acc_depth - 1, "iter_out": 3, "iter_in": 1, "uop_end": 1}
+    row: Fields = {"x_size": 1, "y_size": 1}
+    once: Fields = {"iter_out": 1, "iter_in": 1, "uop_end": 1}
+    outside: Fields = {"uop_bgn": c.uop_depth, "uop_end": c.uop_depth + 1, "iter_out": 1, "iter_in": 1}
+    dst: Fields = {"dst_out": c.acc_depth - 1, "iter_out": 3, "iter_in": 1, "uop_end": 1}
     ranges: list[Instruction] = [
         Load(memory=int(Memory.INP), sram=c.inp_depth, **row),
         Load(memory=int(Memory.INP), sram=c.inp_depth - 1, x_pad1=1, **row),
@@ -70,11 +83,16 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         Store(memory=int(Memory.UOP)),
         Store(memory=int(Memory.OUT), x_pad0=1),
         Store(memory=int(Memory.OUT), y_pad1=15, **row),
+        Store(memory=int(Memory.ACC), **row),
+        Store(memory=int(Memory.ACC_8BIT), mode=0x3F, **row),
+        Load(memory=int(Memory.PARAM), **row),
+        Load(memory=int(Memory.TABLE)),
         Alu(alu_op=5, use_imm=True, **once),
         Alu(alu_op=7),
+        GemmOverwrite(**once),
+        *(Set(register=number, value=1) for number in (0x00, 0x0F, 0x10, 0x12, 0x1F, 0x20, 0x24, 0x2F, 0x3F)),
     ]
-    if not c.raw_store:
-        illegal.append(Store(memory=int(Memory.ACC), **row))
+    illegal = [insn for insn in illegal if illegal_reason(insn, c)]
     far = (1 << 32) - 1
     bus: list[Instruction] = [
         Load(memory=int(Memory.INP), dram=far, **row),
