@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.bench import TINY, pack, seeded, simulate
-from support.epilogue import float_bits, requantise
 from support.verilated import Verilated, storage_bytes
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.rtl.epilogue import Epilogue
+from weft_simulator.lockstep.epilogue import float_bits, requantise
 
 SMALL = replace(TINY, batch=2, epilogue_lanes=2, param_depth=37)
 GEOMETRIES = {
