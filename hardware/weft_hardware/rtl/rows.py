@@ -68,7 +68,7 @@ def block_layout(targets: Sequence[Target]) -> data.StructLayout:
     rows ``y_begin``..``y_end``, ends exclusive. ``merged``: all of them are data, and one range of DRAM. ``row_slot``
     is the number in DRAM of a row's first tile, ``row_step`` the rows' distance, both modulo the tiles in a beat.
     """
-    slot_bits = max(1, max(t.tiles_per_beat for t in targets).bit_length() - 1)
+    slot_bits = max(t.tiles_per_beat for t in targets).bit_length() - 1
     return data.StructLayout(
         {
             "memory": 3,
