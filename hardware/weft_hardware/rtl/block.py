@@ -45,9 +45,6 @@ class BlockLoader(wiring.Component):
     Attributes
     ----------
     start : In stream of the LOAD
-    oldest : In(1)
-        All LOADs but the one started last have retired: what a fault of that one waits for. High if unconnected, which
-        is right for who starts a LOAD after the last one's ``done`` only.
     base_<name> : In(axi_addr_bits)
         Byte address of the memory's tile 0, a multiple of 64.
     read : Out(read_port)
@@ -56,7 +53,8 @@ class BlockLoader(wiring.Component):
         Pulses once an instruction, in the cycle before its last tile is written; also for a block of no tiles.
     fault : Out(fault_port)
         SCRATCHPAD_RANGE with the first index outside, before anything is written; BUS_ERROR with the low 32 bits
-        of the row's address when it lies outside the address space, with 0 when the memory answered an error.
+        of the row's address when it lies outside the address space, with 0 when the memory answered an error. It is
+        raised after ``done`` of every LOAD before, never with or after its own.
     """
 
     def __init__(self, config: AcceleratorConfig, memories: tuple[Memory, ...]) -> None:
@@ -64,7 +62,6 @@ class BlockLoader(wiring.Component):
         self._targets = [load_target(memory, config) for memory in memories]
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
-            "oldest": In(1, init=1),
             "read": Out(read_port(config)),
             "done": Out(1),
             "fault": Out(fault_port()),
@@ -89,9 +86,8 @@ class BlockLoader(wiring.Component):
 
         failed = Signal()
         m.d.comb += [
-            rows.oldest.eq(self.oldest),
             rows.stop.eq(failed),
-            # Rows fault in the oldest LOAD only, so the back's fault is never a later one's.
+            # Rows fault when no LOAD before is left, so both faults are the oldest one's.
             self.fault.raised.eq(failed | rows.fault.raised),
             self.fault.cause.eq(Mux(failed, Cause.BUS_ERROR, rows.fault.cause)),
             self.fault.value.eq(Mux(failed, 0, rows.fault.value)),

@@ -90,18 +90,19 @@ class RowRequester(wiring.Component):
     """Checks LOADs, requests their rows, and passes their blocks on.
 
     The first row is requested 2 cycles after ``start``, then one a cycle; ``start`` is ready again when all rows are
-    requested and the block is taken. A fault waits until the LOAD is the ``oldest``, and stops everything.
+    requested and the block is taken. A fault waits until the LOAD before has ended, so that nobody takes it for that
+    one's; then it stops everything.
 
     Attributes
     ----------
     start : In stream of the LOAD
-    oldest, stop : In(1)
-        Every LOAD before has retired; a fault elsewhere.
+    stop : In(1)
+        A fault elsewhere.
     base_<name> : In(axi_addr_bits)
     ranges : Out stream of range_layout
         None for a block without data.
     blocks : Out stream of block_layout
-        One a LOAD, at the earliest with the first row's range.
+        One a LOAD, at the earliest with the first row's range; taken when the block before has ended.
     fault : Out(fault_port)
     """
 
@@ -111,7 +112,6 @@ class RowRequester(wiring.Component):
         self._layout = instruction_layout(Load, config)
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(self._layout)),
-            "oldest": In(1),
             "stop": In(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
@@ -124,7 +124,7 @@ class RowRequester(wiring.Component):
         m = Module()
         self._insn = insn = Signal(self._layout)
         width, rows, tiles = Signal(17), Signal(17), Signal(34)
-        merged, outside, passed = Signal(), Signal(), Signal()
+        merged, outside, passed, oldest = Signal(), Signal(), Signal(), Signal()
         # Rows are requested and the block is offered while this is high.
         checked = Signal()
         pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
@@ -136,8 +136,9 @@ class RowRequester(wiring.Component):
             merged.eq((insn.x_stride == insn.x_size) & (pads == 0)),
             outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
             self.blocks.valid.eq(checked & ~passed),
+            oldest.eq(passed | self.blocks.ready),
         ]
-        requested = self._request_rows(m, checked, merged, tiles)
+        requested = self._request_rows(m, checked, merged, tiles, oldest)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.start.ready.eq(~self.fault.raised & ~self.stop)
@@ -152,12 +153,12 @@ class RowRequester(wiring.Component):
                 with m.If(~outside):
                     m.d.comb += checked.eq(1)
                     m.next = "REQUEST"
-                with m.Elif(self.oldest):
+                with m.Elif(oldest):
                     self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
                     m.next = "IDLE"
             with m.State("REQUEST"):
                 m.d.comb += checked.eq(1)
-                with m.If(requested & (passed | self.blocks.ready)):
+                with m.If(requested & oldest):
                     m.next = "IDLE"
         with m.If(self.blocks.valid & self.blocks.ready):
             m.d.sync += passed.eq(1)
@@ -185,7 +186,7 @@ class RowRequester(wiring.Component):
         with m.If(~self.fault.raised):
             m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
 
-    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value) -> Value:
+    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value, oldest: Value) -> Value:
         """Ask for the block's DRAM rows, in order; returns whether all are requested."""
         insn, bits = self._insn, self._config.axi_addr_bits
         # Wide enough for the highest address that an instruction can name, so that nothing wraps.
@@ -201,7 +202,7 @@ class RowRequester(wiring.Component):
             self.ranges.payload.nbytes.eq(nbytes),
             self.ranges.valid.eq(left & ~outside),
         ]
-        with m.If(left & outside & self.oldest):
+        with m.If(left & outside & oldest):
             self._raise(m, Cause.BUS_ERROR, address[:32])
         with m.If(self.ranges.valid & self.ranges.ready):
             step = self._select([insn.x_stride * t.tile_bytes for t in self._targets])

@@ -173,18 +173,25 @@ def test_a_fault_waits_for_the_loads_before(load):
     dut, rng = BlockLoader(WIDE, PAIRS[0]), seeded(10)
 
     async def testbench(ctx):
-        reader = RangeReader(WIDE, bytes(DRAM_BYTES), rng)
-        ctx.set(dut.start.payload.as_value(), word_of(load, WIDE))
+        reader = RangeReader(WIDE, bytes(DRAM_BYTES), rng, latency=40)
+        loads = [Load(memory=Memory.INP, x_size=8, y_size=1), load]
+        done_at = None
         ctx.set(dut.start.valid, 1)
-        ctx.set(dut.oldest, 0)
-        for _ in range(20):
+        for cycle in range(100):
+            ctx.set(dut.start.payload.as_value(), word_of(loads[0], WIDE))
+            if ctx.get(dut.start.ready) and len(loads) > 1:
+                loads.pop(0)
             step(ctx, dut, PAIRS[0], reader)
+            if ctx.get(dut.done):
+                assert done_at is None
+                done_at = cycle
+            if ctx.get(dut.fault.raised):
+                break
             await ctx.tick()
-        assert not ctx.get(dut.fault.raised)
-        ctx.set(dut.oldest, 1)
-        await ctx.tick()
         assert ctx.get(dut.fault.raised)
-        assert reader.requests == []
+        assert done_at is not None
+        assert cycle == done_at + 1, "it waited"
+        assert len(reader.requests) == 1
 
     simulate(dut, testbench)
 
