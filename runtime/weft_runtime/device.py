@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import BASE_ALIGNMENT, AcceleratorConfig
-from weft_hardware.isa import Memory, instruction_bytes
+from weft_hardware.isa import Memory, Queue, instruction_bytes
+from weft_hardware.registers import Activity
 
 from .errors import DeviceError
 
@@ -28,19 +29,28 @@ class Launch:
         Instructions to fetch.
     bases : Mapping[Memory, int]
         Base register of each memory, in bytes, multiples of 64; absent ones are 0.
+    windows : Mapping[Memory, tuple[int, int]]
+        Bytes ``[begin, end)`` where the program's LOADs and STOREs of a memory may reach; absent ones may reach all of
+        the device's memory. A block that is not wholly inside is a fault, before anything of it is read or written.
     """
 
     insn_address: int
     insn_count: int
     bases: Mapping[Memory, int] = field(default_factory=dict)
+    windows: Mapping[Memory, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What one launch took. ``cycles`` is None on a device that does not model time."""
+    """What one launch took.
+
+    ``cycles``, and ``activity``, which tells for each module how many of them it spent on what, are None on a device
+    that does not model time. The cycles of a module's activities add up to ``cycles``.
+    """
 
     cycles: int | None
     instructions: int
+    activity: Mapping[Queue, Mapping[Activity, int]] | None = None
 
 
 def check_launch(launch: Launch, config: AcceleratorConfig) -> None:

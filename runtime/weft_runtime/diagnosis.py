@@ -34,6 +34,8 @@ from weft_hardware.isa import (
 )
 from weft_hardware.registers import Cause, ModuleState, Unit
 
+from .errors import Fault
+
 Channel = tuple[Queue, Queue]
 """A token queue: who pushes, who pops."""
 
@@ -265,30 +267,44 @@ def _illegal(program: _Program, index: int) -> str | None:
     return f"instruction {index}: opcode {code} is not one of {legal}; check the stream's address and count"
 
 
-def fault_message(
+def watchdog_message(
     program: Words,
     config: AcceleratorConfig,
-    cause: Cause,
-    unit: Unit,
     retired: Mapping[Queue, int],
-    value: int,
+    states: Mapping[Queue, ModuleState],
+    cycles: int,
 ) -> str:
-    """One sentence for a fault other than a deadlock.
+    """One sentence for a program that the watchdog stopped: which instructions made no progress."""
+    view = _Program(program, config)
+    busy = {q: program_index(program, config, q, retired[q]) for q in Queue if states[q] == ModuleState.BUSY}
+    clauses = [f"{_label(queue)} is busy with {view.name(index)}" for queue, index in busy.items() if index is not None]
+    doing = "; ".join(clauses) if clauses else "no module has an instruction to run"
+    return (
+        f"watchdog: nothing moved for {cycles} cycles after {sum(retired.values())} of {len(program)} instructions: "
+        f"{doing}; check the memory, or raise the watchdog if it may take so long"
+    )
+
+
+def bus_hung_message(value: int) -> str:
+    """One clause for a soft reset that waited for the bus in vain; ``value`` is that of the fault BUS_HUNG."""
+    missing = " and ".join(name for k, name in enumerate(("reads", "writes")) if value >> k & 1)
+    return f"the memory never answered {missing}, and it took a hardware reset of the accelerator to go on; check the bus"
+
+
+def fault_message(program: Words, config: AcceleratorConfig, fault: Fault) -> str:
+    """One sentence for a fault that an instruction, its fetch or the lack of one raised.
 
     Parameters
     ----------
     program : uint64 array, shape (n, instruction_bits / 64)
         The whole program as launched.
-    unit : Unit
-        Who raised the fault. A module's faulting instruction is the first one it has not retired.
-    value : int
-        The first index outside (``SCRATCHPAD_RANGE``) or the address (``BUS_ERROR``).
     """
     view = _Program(program, config)
+    cause, unit, value = fault.cause, fault.unit, fault.value
     if cause == Cause.NO_FINISH:
         return f"all {len(program)} instructions ran and none was FINISH; end the program with FINISH"
-    index = program_index(program, config, Queue(unit), retired[Queue(unit)]) if unit <= Unit.STORE else None
-    if cause == Cause.BUS_ERROR:
+    index = program_index(program, config, Queue(unit), fault.index) if unit <= Unit.STORE else None
+    if cause in (Cause.BUS_ERROR, Cause.WINDOW):
         subject = "instruction fetch" if index is None else view.name(index)
         remedy = "the instruction address and count" if index is None else _addressing(view.instruction(index))
         return f"{subject}: DRAM access at {value:#x} is outside the memory or was refused; correct {remedy}"

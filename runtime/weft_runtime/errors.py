@@ -1,6 +1,25 @@
 """Errors of the runtime layer."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 from weft_hardware.errors import WeftError
+from weft_hardware.registers import Cause, Unit
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the fault registers say.
+
+    ``index`` is the instruction's number in the unit's queue, from 0; FETCH counts in the program, and ENGINE those
+    that retired. ``value`` is the index or address at fault, see `Cause`.
+    """
+
+    cause: Cause
+    unit: Unit
+    index: int
+    value: int
 
 
 class DeviceError(WeftError):
@@ -8,7 +27,11 @@ class DeviceError(WeftError):
 
 
 class FaultError(DeviceError):
-    """The accelerator refused the program: illegal instruction, index outside a scratchpad, bus error."""
+    """The accelerator stopped the program; ``fault`` says why, the message says it in words."""
+
+    def __init__(self, message: str, fault: Fault) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class DeadlockError(DeviceError):

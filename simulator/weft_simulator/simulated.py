@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, as_words
-from weft_hardware.isa import Queue, instruction_bytes
+from weft_hardware.isa import Memory, instruction_bytes
 from weft_hardware.registers import Cause, Unit
 from weft_runtime.device import Bytes, Device, Launch, check_launch
 from weft_runtime.diagnosis import fault_message
 from weft_runtime.dram import Dram
-from weft_runtime.errors import DeviceError, FaultError
+from weft_runtime.errors import DeviceError, Fault, FaultError
 
 DRAM_SIZE = 256 << 20
 """Bytes of memory where none is chosen; the pages that a program never touches cost nothing."""
@@ -63,8 +63,18 @@ class SimulatedDevice(Device):
             inside = self.dram.base <= launch.insn_address
             end = self.dram.base + self.dram.data.size
             address = max(launch.insn_address, end) if inside else launch.insn_address
-            nothing = as_words(b"", self.config)
-            counts = {queue: 0 for queue in Queue}
-            message = fault_message(nothing, self.config, Cause.BUS_ERROR, Unit.FETCH, counts, address)
-            raise FaultError(message) from None
+            fault = Fault(Cause.WINDOW, Unit.FETCH, 0, address)
+            raise FaultError(fault_message(as_words(b"", self.config), self.config, fault), fault) from None
         return as_words(data.copy(), self.config)
+
+    @property
+    def memory_range(self) -> tuple[int, int]:
+        """Bytes ``[begin, end)`` of the memory that the bus can address."""
+        end = self.dram.base + self.dram.data.size
+        return self.dram.base, min(end, 1 << self.config.axi_addr_bits)
+
+    def window(self, launch: Launch, memory: Memory) -> tuple[int, int]:
+        """Bytes ``[begin, end)`` where a program's LOADs and STOREs of a memory may reach."""
+        low, high = self.memory_range
+        begin, end = launch.windows.get(memory, (low, high))
+        return max(begin, low), min(end, high)

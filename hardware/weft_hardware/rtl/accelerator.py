@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module
+from amaranth import Module, ResetInserter
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,21 +31,27 @@ class Accelerator(wiring.Component):
         The registers of `weft_hardware.registers`.
     mem : Out(axi4)
         DRAM.
+    irq : Out(1)
+        Level; see `registers.Interrupt`.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        super().__init__({"host": In(axi4_lite(ADDRESS_BITS)), "mem": Out(axi4(config))})
+        super().__init__({"host": In(axi4_lite(ADDRESS_BITS)), "mem": Out(axi4(config)), "irq": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         m.submodules.control = self._control = control = ControlUnit(config)
-        m.submodules.fetch = fetch = Fetch(config)
-        m.submodules.load = load = LoadModule(config)
-        m.submodules.compute = compute = Compute(config)
-        m.submodules.store = store = StoreModule(config)
+        # A soft reset is a reset of everything but the host's registers.
+        self._resettable = resettable = ResetInserter(control.clear)
+        fetch, load, compute, store = Fetch(config), LoadModule(config), Compute(config), StoreModule(config)
+        m.submodules.fetch = resettable(fetch)
+        m.submodules.load = resettable(load)
+        m.submodules.compute = resettable(compute)
+        m.submodules.store = resettable(store)
         wiring.connect(m, wiring.flipped(self.host), control.host)
+        m.d.comb += self.irq.eq(control.irq)
         self._connect_queues(m, fetch, {"load": load, "compute": compute, "store": store})
         self._connect_tokens(m, load, compute, store)
         self._connect_memory(m, {"fetch": fetch, "load": load, "compute": compute}, store)
@@ -63,7 +69,7 @@ class Accelerator(wiring.Component):
         """Fetch to the command queues, and those to their modules, which get nothing more after a fault."""
         for name, module in modules.items():
             queue = fifo.SyncFIFOBuffered(width=instruction_bits(self._config), depth=self._config.command_queue_depth)
-            m.submodules[f"queue_{name}"] = queue
+            m.submodules[f"queue_{name}"] = self._resettable(queue)
             dispatched: stream.Interface = getattr(fetch, name)
             head: stream.Interface = module.instruction
             m.d.comb += [
@@ -84,7 +90,7 @@ class Accelerator(wiring.Component):
         }
         for name, (giver, taker) in ends.items():
             queue = TokenQueue(self._config.token_queue_depth)
-            m.submodules[f"tokens_{name}"] = queue
+            m.submodules[f"tokens_{name}"] = self._resettable(queue)
             wiring.connect(m, giver.push, queue.push)
             wiring.connect(m, queue.pop, taker.pop)
             m.d.comb += [
@@ -94,8 +100,9 @@ class Accelerator(wiring.Component):
 
     def _connect_memory(self, m: Module, clients: dict[str, wiring.Component], store: StoreModule) -> None:
         config, control = self._config, self._control
-        m.submodules.reads = reads = ReadEngine(config, len(READ_CLIENTS))
-        m.submodules.writes = writes = WriteEngine(config)
+        reads, writes = ReadEngine(config, len(READ_CLIENTS)), WriteEngine(config)
+        m.submodules.reads = self._resettable(reads)
+        m.submodules.writes = self._resettable(writes)
         for n, name in enumerate(READ_CLIENTS):
             wiring.connect(m, clients[name].read, getattr(reads, f"client_{n}"))
             m.d.comb += [
@@ -107,6 +114,11 @@ class Accelerator(wiring.Component):
             control.failed_store.eq(writes.failed),
             control.failed_address_store.eq(writes.failed_address),
             control.memory_busy.eq(reads.busy | writes.busy),
+            control.reads_missing.eq(reads.missing),
+            control.writes_missing.eq(writes.missing),
+            control.bus_moves.eq(reads.moves | writes.moves),
+            reads.stop.eq(control.stop),
+            writes.stop.eq(control.stop),
         ]
         for bus in (reads.bus, writes.bus):
             for name, member in bus.signature.members.items():
@@ -123,6 +135,7 @@ class Accelerator(wiring.Component):
             fetch.start.eq(control.start),
             fetch.address.eq(control.insn_address),
             fetch.count.eq(control.insn_count),
+            control.fetch_left.eq(fetch.left),
             control.fetch_done.eq(fetch.done),
             control.fetch_waiting.eq(fetch.waiting),
             control.finished.eq(compute.finished),

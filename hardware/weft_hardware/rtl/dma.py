@@ -43,19 +43,25 @@ class ReadEngine(wiring.Component):
     bus : Out(axi4_read)
     busy : Out(1)
         A burst is requested or not fully answered.
-    failed_<n>, failed_address_<n> : Out(1), Out(32)
-        A burst of client ``n`` was answered with an error, and the low 32 bits of the first such burst's address;
-        from the cycle after the failing beat until reset.
+    stop : In(1)
+        Ask for nothing more.
+    missing : Out(1)
+        The memory owes an answer to what was asked of it.
+    moves : Out(1)
+        A transfer on the bus.
+    failed_<n>, failed_address_<n> : Out(1), Out(axi_addr_bits)
+        A burst of client ``n`` was answered with an error, and the first such burst's address; from the cycle after the failing beat until reset.
     """
 
     def __init__(self, config: AcceleratorConfig, clients: int) -> None:
         self._config = config
         self._clients = clients
         members: dict[str, In | Out] = {"bus": Out(axi4_read(config)), "busy": Out(1)}
+        members |= {"stop": In(1), "missing": Out(1), "moves": Out(1)}
         for n in range(clients):
             members[f"client_{n}"] = In(read_port(config))
             members[f"failed_{n}"] = Out(1)
-            members[f"failed_address_{n}"] = Out(32)
+            members[f"failed_address_{n}"] = Out(config.axi_addr_bits)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -72,7 +78,7 @@ class ReadEngine(wiring.Component):
         free, requested, granted, answered = Signal(), Signal(), Signal(), Signal()
         choice, burst = self._arbitrate(m, requests)
         m.d.comb += [
-            free.eq(address.sink.ready & (in_flight != limit)),
+            free.eq(address.sink.ready & (in_flight != limit) & ~self.stop),
             requested.eq(Cat(r.valid for r in requests).any()),
             granted.eq(free & requested),
             address.sink.valid.eq(granted),
@@ -86,6 +92,8 @@ class ReadEngine(wiring.Component):
             bus.rready.eq(1),
             answered.eq(bus.rvalid & bus.rlast),
             self.busy.eq((in_flight != 0) | requested),
+            self.missing.eq(in_flight != 0),
+            self.moves.eq((bus.arvalid & bus.arready) | bus.rvalid),
         ]
         with m.If(granted != answered):
             m.d.sync += in_flight.eq(Mux(granted, in_flight + 1, in_flight - 1))
@@ -116,11 +124,11 @@ class ReadEngine(wiring.Component):
         bus = self.bus
         beats = getattr(self, f"client_{n}").beats
         failed, failed_address = getattr(self, f"failed_{n}"), getattr(self, f"failed_address_{n}")
-        queue = fifo.SyncFIFO(width=32, depth=self._config.reads_in_flight)
+        queue = fifo.SyncFIFO(width=len(burst.address), depth=self._config.reads_in_flight)
         m.submodules[f"in_flight_{n}"] = queue
         error = bus.rresp[1]
         m.d.comb += [
-            queue.w_data.eq(burst.address[:32]),
+            queue.w_data.eq(burst.address),
             queue.w_en.eq(chosen),
             beats.valid.eq(bus.rvalid & (bus.rid == n)),
             beats.payload.data.eq(bus.rdata),
@@ -143,8 +151,15 @@ class WriteEngine(wiring.Component):
     bus : Out(axi4_write)
     busy : Out(1)
         A range is not acknowledged.
-    failed, failed_address : Out(1), Out(32)
-        A burst was answered with an error, and the low 32 bits of the first such burst's address; until reset.
+    stop : In(1)
+        Announce nothing more; the bursts that were get beats without strobes, and the client gets no acknowledgement any
+        more; until reset.
+    missing : Out(1)
+        The memory owes an answer to what was asked of it.
+    moves : Out(1)
+        A transfer on the bus.
+    failed, failed_address : Out(1), Out(axi_addr_bits)
+        A burst was answered with an error, and the first such burst's address; until reset.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -154,8 +169,11 @@ class WriteEngine(wiring.Component):
                 "client": In(write_port(config)),
                 "bus": Out(axi4_write(config)),
                 "busy": Out(1),
+                "stop": In(1),
+                "missing": Out(1),
+                "moves": Out(1),
                 "failed": Out(1),
-                "failed_address": Out(32),
+                "failed_address": Out(config.axi_addr_bits),
             }
         )
 
@@ -167,14 +185,14 @@ class WriteEngine(wiring.Component):
         m.submodules.address = address = RegisterSlice(burst_layout(config))
         # Granted bursts: their data, then their answer.
         m.submodules.lengths = lengths = fifo.SyncFIFO(width=8, depth=limit)
-        m.submodules.in_flight = answers = fifo.SyncFIFO(width=33, depth=limit)
+        m.submodules.in_flight = answers = fifo.SyncFIFO(width=1 + len(bus.awaddr), depth=limit)
         wiring.connect(m, wiring.flipped(self.client.request), splitter.ranges)
 
         burst = splitter.bursts
         granted = Signal()
         m.d.comb += [
             # A burst leaves `lengths` before it leaves `answers`.
-            burst.ready.eq(address.sink.ready & answers.w_rdy),
+            burst.ready.eq(address.sink.ready & answers.w_rdy & ~self.stop),
             granted.eq(burst.valid & burst.ready),
             address.sink.valid.eq(granted),
             address.sink.payload.address.eq(burst.payload.address),
@@ -183,11 +201,13 @@ class WriteEngine(wiring.Component):
             bus.awvalid.eq(address.source.valid),
             bus.awaddr.eq(address.source.payload.address),
             bus.awlen.eq(address.source.payload.length),
-            answers.w_data.eq(Cat(burst.payload.last, burst.payload.address[:32])),
+            answers.w_data.eq(Cat(burst.payload.last, burst.payload.address)),
             answers.w_en.eq(granted),
             lengths.w_data.eq(burst.payload.length),
             lengths.w_en.eq(granted),
             self.busy.eq(burst.valid | answers.r_rdy),
+            self.missing.eq(answers.r_rdy),
+            self.moves.eq((bus.awvalid & bus.awready) | (bus.wvalid & bus.wready) | bus.bvalid),
         ]
         self._send_data(m, lengths)
         self._acknowledge(m, answers)
@@ -197,15 +217,16 @@ class WriteEngine(wiring.Component):
         bus, beats = self.bus, self.client.beats
         m.submodules.data = slice_ = RegisterSlice(write_beat_layout(self._config))
         sent = Signal(8)
-        last, taken = Signal(), Signal()
+        last, taken, room = Signal(), Signal(), Signal()
         m.d.comb += [
             last.eq(sent == lengths.r_data),
-            beats.ready.eq(lengths.r_rdy & slice_.sink.ready),
-            taken.eq(beats.valid & beats.ready),
+            room.eq(lengths.r_rdy & slice_.sink.ready),
+            beats.ready.eq(room & ~self.stop),
+            taken.eq(room & (beats.valid | self.stop)),
             lengths.r_en.eq(taken & last),
             slice_.sink.valid.eq(taken),
             slice_.sink.payload.data.eq(beats.payload.data),
-            slice_.sink.payload.strobe.eq(beats.payload.strobe),
+            slice_.sink.payload.strobe.eq(Mux(self.stop, 0, beats.payload.strobe)),
             slice_.sink.payload.last.eq(last),
             slice_.source.ready.eq(bus.wready),
             bus.wvalid.eq(slice_.source.valid),
@@ -225,7 +246,7 @@ class WriteEngine(wiring.Component):
             answered.eq(bus.bvalid & answers.r_rdy),
             answers.r_en.eq(answered),
             error.eq(bus.bresp[1]),
-            self.client.acknowledged.eq(answered & last),
+            self.client.acknowledged.eq(answered & last & ~self.stop),
             self.client.error.eq(error | range_failed),
         ]
         with m.If(answered):

@@ -34,6 +34,8 @@ class Fetch(wiring.Component):
     count : In(32)
     read : Out(read_port)
     load, compute, store : Out streams of instructions
+    left : Out(32)
+        Instructions that have not arrived whole.
     done : Out(1)
         Everything asked for was dispatched.
     waiting : Out(1)
@@ -53,6 +55,7 @@ class Fetch(wiring.Component):
                 "load": Out(queue),
                 "compute": Out(queue),
                 "store": Out(queue),
+                "left": Out(COUNT_BITS),
                 "done": Out(1),
                 "waiting": Out(1),
                 "fault": Out(fault_port()),
@@ -72,7 +75,7 @@ class Fetch(wiring.Component):
         wiring.connect(m, wiring.flipped(self.read), reader.read)
 
         # Instructions not yet in ``word``; the one range is requested before the first of them.
-        left = Signal(COUNT_BITS)
+        left = self.left
         address = Signal(config.axi_addr_bits)
         requested, outside = Signal(init=1), Signal()
         m.d.comb += [

@@ -88,12 +88,31 @@ def fault_port() -> Signature:
 
     A unit that has raised a fault starts nothing new.
     """
-    return Signature({"raised": Out(1), "cause": Out(8), "value": Out(32)})
+    return Signature({"raised": Out(1), "cause": Out(8), "value": Out(64)})
 
 
 def status_port() -> Signature:
-    """What a module tells the host: its `registers.ModuleState` and the instructions it completed since the launch."""
+    """What a module tells the host: its `registers.ModuleState` and the instructions it completed since reset."""
     return Signature({"state": Out(3), "retired": Out(32)})
+
+
+def effort_port() -> Signature:
+    """What becomes of the instructions that a module runs, in this cycle.
+
+    ``waits_memory`` and ``waits_bank`` say that none of them can do anything for want of the memory, or of an
+    accumulator or its bank. ``moves`` says that one does something that the bus does not show.
+    """
+    return Signature({"waits_memory": Out(1), "waits_bank": Out(1), "moves": Out(1)})
+
+
+def window_port(config: AcceleratorConfig) -> Signature:
+    """How a unit looks a window up: the bytes where tiles of a memory may lie, both ends included.
+
+    ``read`` asks for row ``row`` of the table (`registers.WINDOW_ROWS`); ``first`` and ``last`` hold it from the next
+    cycle on, until the next ``read``.
+    """
+    bits = config.axi_addr_bits
+    return Signature({"read": Out(1), "row": Out(4), "first": In(bits), "last": In(bits)})
 
 
 def token_port() -> Signature:

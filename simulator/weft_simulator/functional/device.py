@@ -13,11 +13,11 @@ from weft_hardware.registers import Cause, Unit
 from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import command_queues, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
-from weft_runtime.errors import DeadlockError, FaultError, TokenError
+from weft_runtime.errors import DeadlockError, Fault, FaultError, TokenError
 
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .decode import ILLEGAL, NOTHING, Decoded, decode_program
-from .faults import first_address_outside, value_of
+from .faults import address_outside, value_of
 from .kernel import Outcome, packing_for
 from .kernels import kernels
 from .schedule import Engine
@@ -70,17 +70,19 @@ class FunctionalDevice(SimulatedDevice):
     def launch(self, launch: Launch) -> RunReport:
         program = self.program(launch)
         decoded = decode_program(program, self.config)
-        self._scratchpads.bind(launch.bases)
+        self._scratchpads.bind(launch.bases, {memory: self.window(launch, memory) for memory in Memory})
         engine = Engine(self.config, decoded, self._runner(decoded))
         try:
             engine.run(self._random)
         except _RefusedError as refused:
-            raise FaultError(self._fault(program, launch.bases, engine.retired(), refused)) from None
+            fault = self._fault(program, launch, engine.retired(), refused)
+            raise FaultError(fault_message(program, self.config, fault), fault) from None
         if not engine.finished():
             message = deadlock_message(program, self.config, engine.retired(), engine.states(), engine.waiting_tokens())
             raise DeadlockError(message)
         if not decoded.finishes:
-            raise FaultError(fault_message(program, self.config, Cause.NO_FINISH, Unit.ENGINE, engine.retired(), 0))
+            fault = Fault(Cause.NO_FINISH, Unit.ENGINE, len(program), 0)
+            raise FaultError(fault_message(program, self.config, fault), fault)
         if tokens := engine.waiting_tokens():
             raise TokenError(token_message(program, self.config, tokens))
         return RunReport(cycles=None, instructions=len(program))
@@ -104,27 +106,25 @@ class FunctionalDevice(SimulatedDevice):
 
         return run
 
-    def _fault(
-        self, program: Words, bases: Mapping[Memory, int], retired: Mapping[Queue, int], refused: _RefusedError
-    ) -> str:
+    def _fault(self, program: Words, launch: Launch, retired: Mapping[Queue, int], refused: _RefusedError) -> Fault:
+        """What the fault registers would say."""
+        word = program[refused.index : refused.index + 1]
+        queue = Queue(int(command_queues(word, self.config)[0]))
+        unit, index = Unit(queue), retired[queue]
         if refused.outcome is None:
-            unit = Unit(int(command_queues(program[refused.index : refused.index + 1], self.config)[0]))
-            return fault_message(program, self.config, Cause.ILLEGAL_INSTRUCTION, unit, retired, 0)
-        instruction = decode(program[refused.index : refused.index + 1], self.config)[0]
-        unit = Unit(instruction.queue)
+            return Fault(Cause.ILLEGAL_INSTRUCTION, unit, index, 0)
+        instruction = decode(word, self.config)[0]
         if refused.outcome == Outcome.OUT_OF_SCRATCHPAD:
             uops = {name: self._scratchpads.arrays[f"uop_{name}"] for name in ("dst", "src", "wgt")}
-            value = value_of(instruction, uops, self.config)
-            return fault_message(program, self.config, Cause.SCRATCHPAD_RANGE, unit, retired, value)
+            return Fault(Cause.SCRATCHPAD_RANGE, unit, index, value_of(instruction, uops, self.config))
         assert isinstance(instruction, MemoryInstruction)
         registers = self._scratchpads.arrays["registers"]
         if refused.outcome == Outcome.OUT_OF_PARAMETERS:
             value = max(int(registers[SetRegister.PARAM]), self.config.param_depth)
-            return fault_message(program, self.config, Cause.SCRATCHPAD_RANGE, unit, retired, value)
-        if refused.outcome == Outcome.RESIDUAL_OUT_OF_DRAM:
+            return Fault(Cause.SCRATCHPAD_RANGE, unit, index, value)
+        if refused.outcome == Outcome.RESIDUAL_OUT_OF_WINDOW:
             instruction = replace(instruction, dram=instruction.dram + int(registers[SetRegister.RESIDUAL]))
-        low, high = self.dram.base, min(self.dram.base + self.dram.data.size, 1 << self.config.axi_addr_bits)
-        base = bases.get(Memory(instruction.memory), 0)
-        value = first_address_outside(instruction, base, low, high, self.config)
-        value += (value < 0) << self.config.axi_addr_bits  # RESIDUAL may lead below 0, where the bus wraps
-        return fault_message(program, self.config, Cause.BUS_ERROR, unit, retired, value)
+        memory = Memory(instruction.memory)
+        address = address_outside(instruction, launch.bases.get(memory, 0), self.window(launch, memory), self.config)
+        address += (address < 0) << self.config.axi_addr_bits  # RESIDUAL may lead below 0, where the bus wraps
+        return Fault(Cause.WINDOW, unit, index, address)

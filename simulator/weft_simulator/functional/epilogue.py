@@ -158,12 +158,13 @@ def _kernel(config: AcceleratorConfig, *, residual: bool) -> str:
     k.return_if(k.op(f"icmp sge i64 {last}, {config.param_depth}"), Outcome.OUT_OF_PARAMETERS)
     offset, pitch = k.dram_offset(Memory.ACC_8BIT, config), k.op(f"mul i64 {stride}, {size}")
     row_bytes = k.op(f"mul i64 {xs}, {size}")
-    k.refuse_outside_dram(offset, pitch, row_bytes, ys)
+    k.refuse_outside_window(Memory.ACC_8BIT, offset, pitch, row_bytes, ys)
     away = "0"
     if residual:
         away = k.op(f"mul i64 {k.register(SetRegister.RESIDUAL)}, {size}")
         operand_at = k.op(f"add i64 {offset}, {away}")
-        k.refuse_outside_dram(operand_at, pitch, row_bytes, ys, Outcome.RESIDUAL_OUT_OF_DRAM)
+        outcome = Outcome.RESIDUAL_OUT_OF_WINDOW
+        k.refuse_outside_window(Memory.ACC_8BIT, operand_at, pitch, row_bytes, ys, outcome)
     source = k.at(k.state("acc"), k.op(f"mul i64 {sram}, {size}"), "i32")
     target, table = k.at(k.state("dram"), offset, "i8"), k.state("table")
     biases, scales = k.state("bias"), k.state("scale")

@@ -1,4 +1,4 @@
-"""Find what a refused kernel refused: the first index outside its scratchpad, the first address outside the DRAM."""
+"""Find what a refused kernel refused: the first index outside its scratchpad, an address outside its window."""
 
 from __future__ import annotations
 
@@ -66,16 +66,15 @@ def first_tile_outside(instruction: MemoryInstruction, config: AcceleratorConfig
     return max(instruction.sram, scratchpad_depth(Memory(instruction.memory), config))
 
 
-def first_address_outside(
-    instruction: MemoryInstruction, base: int, low: int, high: int, config: AcceleratorConfig
+def address_outside(
+    instruction: MemoryInstruction, base: int, window: tuple[int, int], config: AcceleratorConfig
 ) -> int:
-    """The first byte address that an instruction reaches outside [low, high)."""
+    """FAULT_VALUE of a ``WINDOW`` fault: the block's first byte if that lies outside ``[begin, end)``, or its last."""
     size = tile_bytes(Memory(instruction.memory), config)
-    first, pitch = base + instruction.dram * size, instruction.x_stride * size
-    if first < low:
+    first = base + instruction.dram * size
+    if not window[0] <= first < window[1]:
         return first
-    row = _first_iteration(first + instruction.x_size * size, pitch, high + 1, instruction.y_size)
-    return max(first + row * pitch, high)
+    return first + ((instruction.y_size - 1) * instruction.x_stride + instruction.x_size) * size - 1
 
 
 def value_of(instruction: Instruction, uops: Mapping[str, NDArray[np.uint32]], config: AcceleratorConfig) -> int:

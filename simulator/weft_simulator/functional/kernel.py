@@ -24,9 +24,16 @@ STATE = (
     "table",
     "registers",
     "dram",
-    "dram_limit",
 )
-"""Slots of the state array; the base registers follow, one for each `Memory`, relative to the DRAM's first byte."""
+"""Slots of the state array; `MEMORY_STATE` of each `Memory` follows."""
+
+MEMORY_STATE = ("base", "window_begin", "window_end")
+"""Base register and window ``[begin, end)``, relative to the DRAM's first byte; a window lies in the DRAM."""
+
+
+def memory_slot(memory: Memory, name: str) -> int:
+    """Where one of `MEMORY_STATE` lies in the state array."""
+    return len(STATE) + memory * len(MEMORY_STATE) + MEMORY_STATE.index(name)
 
 
 class Outcome(IntEnum):
@@ -34,10 +41,10 @@ class Outcome(IntEnum):
 
     DONE = 0
     OUT_OF_SCRATCHPAD = 1
-    OUT_OF_DRAM = 2
+    OUT_OF_WINDOW = 2
     OUT_OF_PARAMETERS = 3
     """A parameter tile outside its scratchpad."""
-    RESIDUAL_OUT_OF_DRAM = 4
+    RESIDUAL_OUT_OF_WINDOW = 4
 
 
 @dataclass(frozen=True)
@@ -93,20 +100,30 @@ class Kernel(Function):
 
     def dram_offset(self, memory: Memory, config: AcceleratorConfig) -> str:
         """Byte offset of the instruction's first tile from the start of the DRAM array; may be negative."""
-        base = self.load("i64", self.at("%state", len(STATE) + memory, "i64"), 8)
+        base = self.memory_state(memory, "base")
         tiles = self.op(f"mul i64 {self.field('dram')}, {tile_bytes(memory, config)}")
         return self.op(f"add i64 {base}, {tiles}")
 
-    def refuse_outside_dram(
-        self, first: str, pitch: str, row_bytes: str, rows: str, outcome: Outcome = Outcome.OUT_OF_DRAM
+    def memory_state(self, memory: Memory, name: str) -> str:
+        return self.load("i64", self.at("%state", memory_slot(memory, name), "i64"), 8)
+
+    def refuse_outside_window(
+        self,
+        memory: Memory,
+        first: str,
+        pitch: str,
+        row_bytes: str,
+        rows: str,
+        outcome: Outcome = Outcome.OUT_OF_WINDOW,
     ) -> None:
-        """Return ``outcome`` unless all rows (at least one) lie inside; rows never go down."""
-        limit = self.load("i64", self.at("%state", STATE.index("dram_limit"), "i64"), 8)
+        """Return ``outcome`` unless all rows, if there are any, lie in the window; rows never go down."""
         steps = self.op(f"mul i64 {self.op(f'sub i64 {rows}, 1')}, {pitch}")
         end = self.op(f"add i64 {self.op(f'add i64 {first}, {steps}')}, {row_bytes}")
-        below = self.op(f"icmp slt i64 {first}, 0")
-        above = self.op(f"icmp sgt i64 {end}, {limit}")
-        self.return_if(self.op(f"or i1 {below}, {above}"), outcome)
+        below = self.op(f"icmp slt i64 {first}, {self.memory_state(memory, 'window_begin')}")
+        above = self.op(f"icmp sgt i64 {end}, {self.memory_state(memory, 'window_end')}")
+        any_rows = self.op(f"icmp ne i64 {rows}, 0")
+        outside = self.op(f"and i1 {any_rows}, {self.op(f'or i1 {below}, {above}')}")
+        self.return_if(outside, outcome)
 
     def finish(self) -> str:
         self.do(f"ret i64 {int(Outcome.DONE)}")

@@ -42,13 +42,8 @@ def _load_kernel(memory: Memory, config: AcceleratorConfig, depth: int) -> str:
     tail = k.op(f"mul i64 {y1}, {width}")
     body = k.op(f"add i64 {sram}, {head}")
     after = k.op(f"add i64 {body}, {k.op(f'mul i64 {ys}, {width}')}")
-    any_rows = k.op(f"icmp ne i64 {ys}, 0")
-    # Without rows the DRAM is not touched: a check of zero bytes at its start always passes.
-    offset = k.op(f"select i1 {any_rows}, i64 {k.dram_offset(memory, config)}, i64 0")
-    pitch = k.op(f"mul i64 {stride}, {size}")
-    row_bytes = k.op(f"select i1 {any_rows}, i64 {k.op(f'mul i64 {xs}, {size}')}, i64 0")
-    least = k.op(f"select i1 {any_rows}, i64 {ys}, i64 1")
-    k.refuse_outside_dram(offset, pitch, row_bytes, least)
+    offset, pitch = k.dram_offset(memory, config), k.op(f"mul i64 {stride}, {size}")
+    k.refuse_outside_window(memory, offset, pitch, k.op(f"mul i64 {xs}, {size}"), ys)
     pad(sram, head)
     source = k.at(k.state("dram"), offset, "i8")
     with k.loop(ys) as y:

@@ -10,7 +10,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import QUEUE_REGISTERS, Memory
 from weft_runtime.dram import Dram
 
-from .kernel import STATE, Packing
+from .kernel import MEMORY_STATE, STATE, Packing, memory_slot
 
 _FAR = 1 << 62
 """Offset, in bytes, that no address in a simulated DRAM has."""
@@ -28,7 +28,6 @@ class Scratchpads:
     """On-chip memories, zero at power-up, kept between launches; see `kernels` for how operands lie in them."""
 
     def __init__(self, config: AcceleratorConfig, packing: Packing, dram: Dram) -> None:
-        self._config = config
         self._dram = dram
         operand = {8: np.int8, 16: np.int16}
         inp, wgt = operand[packing.inp_bits], operand[packing.wgt_bits]
@@ -48,17 +47,20 @@ class Scratchpads:
         }
         if packing.wgt_offset:
             self.arrays["wgt"].view(np.uint8)[:] = packing.wgt_offset
-        self.state = np.zeros(len(STATE) + len(Memory), np.int64)
+        self.state = np.zeros(len(STATE) + len(MEMORY_STATE) * len(Memory), np.int64)
         self.state[: len(self.arrays)] = [array.ctypes.data for array in self.arrays.values()]
 
-    def bind(self, bases: Mapping[Memory, int]) -> None:
-        """Begin a launch: queue registers at their initial values, base registers (in bytes) for the kernels."""
+    def bind(self, bases: Mapping[Memory, int], windows: Mapping[Memory, tuple[int, int]]) -> None:
+        """Begin a launch: queue registers at their initial values, base registers and windows, in bytes.
+
+        Every window lies in the DRAM.
+        """
         for register, declared in QUEUE_REGISTERS.items():
             self.arrays["registers"][register] = declared.initial
         dram = self._dram
-        space = (1 << self._config.axi_addr_bits) - dram.base
         self.state[STATE.index("dram")] = dram.data.ctypes.data
-        self.state[STATE.index("dram_limit")] = max(0, min(dram.data.size, space))
         for memory in Memory:
-            relative = bases.get(memory, 0) - dram.base
-            self.state[len(STATE) + memory] = max(-_FAR, min(relative, _FAR))
+            begin, end = windows[memory]
+            values = {"base": bases.get(memory, 0), "window_begin": begin, "window_end": end}
+            for name, value in values.items():
+                self.state[memory_slot(memory, name)] = max(-_FAR, min(value - dram.base, _FAR))

@@ -18,7 +18,7 @@ def _store_kernel(memory: Memory, config: AcceleratorConfig) -> str:
     refuse_outside_scratchpad(k, sram, tiles, config.acc_depth)
     offset, pitch = k.dram_offset(memory, config), k.op(f"mul i64 {stride}, {size}")
     row_bytes = k.op(f"mul i64 {xs}, {size}")
-    k.refuse_outside_dram(offset, pitch, row_bytes, ys)
+    k.refuse_outside_window(memory, offset, pitch, row_bytes, ys)
     source = k.at(k.state("acc"), k.op(f"mul i64 {sram}, {elements}"), "i32")
     target = k.at(k.state("dram"), offset, "i8")
     length = k.op(f"mul i64 {xs}, {elements}")

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words
 from weft_hardware.isa import Memory, Queue
-from weft_hardware.registers import BY_NAME, IDENTITY_VALUE, Cause, Control, ModuleState, Status, Unit
+from weft_hardware.registers import (
+    BY_NAME,
+    IDENTITY_VALUE,
+    Activity,
+    Cause,
+    Control,
+    Interrupt,
+    ModuleState,
+    Status,
+    Unit,
+)
 from weft_runtime.device import Launch, RunReport
-from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
+from weft_runtime.diagnosis import (
+    CHANNELS,
+    Channel,
+    bus_hung_message,
+    deadlock_message,
+    fault_message,
+    token_message,
+    watchdog_message,
+)
 from weft_runtime.dram import Dram
-from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenError
+from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
 
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .build import Builder, Progress, accelerator_library
-from .model import MemoryTiming, RtlModel, Traffic
+from .model import Injection, MemoryTiming, RtlModel, Traffic
 
 MAX_CYCLES = 2_000_000_000
 """Cycles that a launch may take where no limit is chosen: ten to twenty minutes of simulation."""
 
-T = TypeVar("T")
+WATCHDOG = 1_000_000
+"""Cycles without progress after which a program is stopped where none are chosen: ten times the slowest memory."""
+
+DRAIN_LIMIT = WATCHDOG
+"""Cycles that a soft reset waits for the memory."""
+
+RESET_POLL = 64
+"""Cycles between two looks at a soft reset."""
 
 
 class TsimDevice(SimulatedDevice):
@@ -36,6 +59,8 @@ class TsimDevice(SimulatedDevice):
         How the memory answers.
     max_cycles : int
         Cycles a launch may take.
+    watchdog : int
+        Cycles without progress of any unit after which the hardware stops a program; 0 for never.
     cache_dir, compiler, progress
         See `build.Builder`.
 
@@ -53,6 +78,7 @@ class TsimDevice(SimulatedDevice):
         dram: Dram | None = None,
         memory: MemoryTiming | None = None,
         max_cycles: int = MAX_CYCLES,
+        watchdog: int = WATCHDOG,
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
         progress: Progress | None = None,
@@ -64,6 +90,9 @@ class TsimDevice(SimulatedDevice):
         library = accelerator_library(config, Builder(cache_dir, compiler, progress))
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
         self._check_identity()
+        self._watchdog = watchdog
+        self._windows: dict[str, tuple[int, int]] = {}
+        self._set_up()
 
     def _check_identity(self) -> None:
         expected = int(self.config.digest[:8], 16)
@@ -83,13 +112,26 @@ class TsimDevice(SimulatedDevice):
         status = Status(self._run())
         cycles = self._read_wide("CYCLES")
         if Status.FAULT in status:
-            raise self._after_reset(lambda: self._fault(program))
+            raise self._reset(self._fault_error(program))
         if Status.DONE not in status or cycles > self.max_cycles:
-            raise self._after_reset(lambda: self._timeout(program))
+            raise self._reset(self._timeout(program))
         tokens = self._tokens()
         if any(tokens.values()):
             raise TokenError(token_message(program, self.config, tokens))
-        return RunReport(cycles=cycles, instructions=launch.insn_count)
+        return RunReport(cycles=cycles, instructions=launch.insn_count, activity=self._activity())
+
+    def inject(self, injection: Injection) -> None:
+        """Let the memory fail from now on; what numbers count begins now."""
+        self._model.inject(injection)
+
+    @property
+    def irq(self) -> bool:
+        """The interrupt output, raised when a program is done or at fault; `clear_irq` ends it."""
+        return self._model.irq
+
+    def clear_irq(self) -> None:
+        """Tell the accelerator that its interrupt was heard."""
+        self._write("IRQ_STATUS", Interrupt.DONE | Interrupt.FAULT)
 
     def read_traffic(self, axi_id: int) -> Traffic:
         """What the last launch read with one AXI id; `weft_hardware.rtl.accelerator.READ_CLIENTS` names them."""
@@ -99,28 +141,58 @@ class TsimDevice(SimulatedDevice):
         """What the last launch wrote."""
         return self._model.write_traffic()
 
+    def _set_up(self) -> None:
+        """What a hardware reset undoes."""
+        self._windows = {}
+        self._write("WATCHDOG", self._watchdog)
+        self._write("DRAIN_LIMIT", DRAIN_LIMIT)
+        self._write("IRQ_ENABLE", Interrupt.DONE | Interrupt.FAULT)
+
     def _start(self, launch: Launch) -> None:
         self._model.clear_traffic()
         self._write("INSN_COUNT", launch.insn_count)
         self._write_wide("INSN_ADDR", launch.insn_address)
+        self._set_window("INSN", self.memory_range)
         for memory in Memory:
             self._write_wide(f"{memory.name}_BASE", launch.bases.get(memory, 0))
+            self._set_window(memory.name, self.window(launch, memory))
         self._write("CONTROL", Control.START)
+
+    def _set_window(self, name: str, window: tuple[int, int]) -> None:
+        """Write a window's registers, unless they hold it already."""
+        if self._windows.get(name) == window:
+            return
+        begin, end = window
+        # No byte at all is a window whose last byte comes before its first.
+        self._write_wide(f"{name}_FIRST", begin if begin < end else 1)
+        self._write_wide(f"{name}_LAST", end - 1 if begin < end else 0)
+        self._windows[name] = window
 
     def _run(self) -> int:
         try:
             ends = Status.DONE | Status.FAULT
             return self._model.run_until(BY_NAME["STATUS"].offset, ends, self.max_cycles)
         except KeyboardInterrupt:
-            self._model.reset()
+            self._soft_reset()
             raise
 
-    def _after_reset(self, describe: Callable[[], T]) -> T:
-        """Describe what stopped the engine, then make it usable again."""
-        try:
-            return describe()
-        finally:
-            self._model.reset()
+    def _soft_reset(self) -> Fault | None:
+        """Make the engine usable again; the fault BUS_HUNG if it took a hardware reset to do so."""
+        self._write("CONTROL", Control.RESET)
+        offset = BY_NAME["STATUS"].offset
+        while Status.RESETTING in (status := Status(self._model.read(offset))):
+            self._model.run_until(offset, Status.FAULT, RESET_POLL)
+        if Status.FAULT not in status:
+            return None
+        fault = self._fault()
+        self._model.reset()
+        self._set_up()
+        return fault
+
+    def _reset(self, error: DeviceError) -> DeviceError:
+        """Make the engine usable again after an error; returns it, or one that adds that the bus hangs."""
+        hung = self._soft_reset()
+        return error if hung is None else FaultError(f"{error}; then {bus_hung_message(hung.value)}", hung)
 
     # What the registers tell ---------------------------------------------------------------------------------
 
@@ -133,15 +205,23 @@ class TsimDevice(SimulatedDevice):
     def _tokens(self) -> dict[Channel, int]:
         return {(a, b): self._read(f"TOKENS_{a.name}_{b.name}") for a, b in CHANNELS}
 
-    def _fault(self, program: Words) -> DeviceError:
-        fault, value = self._read("FAULT"), self._read("FAULT_VALUE")
-        cause, unit = Cause(fault & 0xFF), Unit(fault >> 8 & 0xFF)
-        retired = self._retired()
-        if cause == Cause.DEADLOCK:
-            return DeadlockError(deadlock_message(program, self.config, retired, self._states(), self._tokens()))
-        if cause == Cause.BUS_ERROR and self._model.bad_address is not None:
-            value = self._model.bad_address  # the register holds 32 bits of it only
-        return FaultError(fault_message(program, self.config, cause, unit, retired, value))
+    def _activity(self) -> dict[Queue, dict[Activity, int]]:
+        return {q: {a: self._read_wide(f"{q.name}_{a.name}") for a in Activity} for q in Queue}
+
+    def _fault(self) -> Fault:
+        word = self._read("FAULT")
+        cause, unit = Cause(word & 0xFF), Unit(word >> 8 & 0xFF)
+        return Fault(cause, unit, self._read("FAULT_INDEX"), self._read_wide("FAULT_VALUE"))
+
+    def _fault_error(self, program: Words) -> DeviceError:
+        fault = self._fault()
+        if fault.cause == Cause.DEADLOCK:
+            message = deadlock_message(program, self.config, self._retired(), self._states(), self._tokens())
+            return DeadlockError(message)
+        if fault.cause == Cause.WATCHDOG:
+            message = watchdog_message(program, self.config, self._retired(), self._states(), fault.value)
+            return FaultError(message, fault)
+        return FaultError(fault_message(program, self.config, fault), fault)
 
     def _timeout(self, program: Words) -> DeviceError:
         states, retired = self._states(), self._retired()

@@ -38,6 +38,15 @@ struct WeftSettings {
     uint64_t error_begin;    // SLVERR for bytes [error_begin, error_end)
     uint64_t error_end;
 };
+// Mirrored by `model._Injection`: what the memory does wrong. Numbers count from the moment it is set.
+struct WeftInjection {
+    uint64_t read_beat;      // this beat is answered with read_response
+    uint64_t read_response;
+    uint64_t write_burst;    // nothing of this burst is written, it is answered with write_response
+    uint64_t write_response;
+    uint64_t hang_channels;  // of `Channel`: nothing more happens on them
+    uint64_t hang_after;     // after so many handshakes on the memory port
+};
 // Mirrored by `model.Traffic`: handshakes since the counts were last cleared, with the cycles of the first and the last.
 struct WeftTraffic {
     uint64_t bursts;
@@ -55,7 +64,10 @@ constexpr unsigned kHostPatience = 10000;  // cycles until an unanswered host ac
 constexpr unsigned kPollPeriod = 64;       // cycles between two looks at the polled register
 constexpr unsigned kIds = 16;              // of reads; traffic index of the writes too
 enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
+enum Channel : unsigned { kAr = 1, kR = 2, kAw = 4, kW = 8, kB = 16 };
 enum Outcome : int { kLimit = 0, kHit = 1, kViolation = 2 };
+
+constexpr WeftInjection kNoInjection = {~uint64_t(0), 0, ~uint64_t(0), 0, 0, 0};
 
 constexpr unsigned log2_of(unsigned value) { return value <= 1 ? 0 : 1 + log2_of(value / 2); }
 
@@ -80,6 +92,7 @@ struct Burst {
     unsigned id;
     uint64_t ready_at;  // first cycle in which its answer may be valid
     uint8_t response;   // writes: the worst so far
+    bool refused;       // writes: by injection
 };
 
 // What a valid-ready source showed in a cycle in which it was not taken: it has to show the same in the next one.
@@ -106,6 +119,16 @@ struct Beat {
     }
 };
 
+// A design may do without an interrupt output.
+template <typename Design>
+auto irq_of(Design* design, int) -> decltype(int(design->irq)) {
+    return design->irq;
+}
+template <typename Design>
+int irq_of(Design*, ...) {
+    return 0;
+}
+
 class Harness {
   public:
     Harness(uint8_t* dram, uint64_t base, uint64_t size, const WeftSettings& settings)
@@ -128,8 +151,15 @@ class Harness {
     WeftTraffic traffic[kIds + 1] = {};  // reads by id, then writes
     std::string violation;
 
+    void inject(const WeftInjection& injection) {
+        injection_ = injection;
+        read_beats_ = write_bursts_ = handshakes_ = 0;
+        dead_ = injection.hang_after == 0 ? injection.hang_channels : 0;
+    }
+
     // Empties the memory's pipelines; the buffer and the accelerator's memories keep their content.
     void reset(unsigned cycles) {
+        inject(kNoInjection);
         reads_.clear();
         writes_.clear();
         early_beats_.clear();
@@ -191,6 +221,8 @@ class Harness {
         return false;
     }
 
+    int irq() const { return irq_of(top.get(), 0); }
+
     // Runs until a register shows one of the masked bits or so many cycles are over.
     int run(uint32_t offset, uint32_t mask, uint64_t cycles, uint32_t* value) {
         const uint64_t end = now + cycles;
@@ -219,6 +251,9 @@ class Harness {
     std::deque<Beat> early_beats_;  // data that came before its address
     size_t read_index_ = 0, answer_index_ = 0;
     bool read_shown_ = false, answer_shown_ = false;
+    WeftInjection injection_ = kNoInjection;
+    uint64_t read_beats_ = 0, write_bursts_ = 0, handshakes_ = 0;
+    unsigned dead_ = 0;  // channels that hang now
     Pending<AddressPayload> read_pending_, write_pending_;
     Pending<Beat> data_pending_;
     bool settled_ = false;
@@ -274,11 +309,11 @@ class Harness {
 
     // The memory's outputs for this cycle.
     void drive() {
-        set(MEM(arready), !stalled());
-        set(MEM(awready), !stalled());
-        set(MEM(wready), !stalled());
-        if (!read_shown_ && !reads_.empty() && !stalled() && choose(reads_, &read_index_)) show_read();
-        if (!answer_shown_ && !answers_.empty() && !stalled() && choose(answers_, &answer_index_)) {
+        set(MEM(arready), !(dead_ & kAr) && !stalled());
+        set(MEM(awready), !(dead_ & kAw) && !stalled());
+        set(MEM(wready), !(dead_ & kW) && !stalled());
+        if (!read_shown_ && !reads_.empty() && !(dead_ & kR) && !stalled() && choose(reads_, &read_index_)) show_read();
+        if (!answer_shown_ && !answers_.empty() && !(dead_ & kB) && !stalled() && choose(answers_, &answer_index_)) {
             set(MEM(bid), answers_[answer_index_].id);
             set(MEM(bresp), answers_[answer_index_].response);
             answer_shown_ = true;
@@ -306,7 +341,8 @@ class Harness {
     void show_read() {
         const Burst& burst = reads_[read_index_];
         const Span inside = clip(burst.address);
-        const Response response = check(burst.address, inside.bytes > 0);
+        Response response = check(burst.address, inside.bytes > 0);
+        if (read_beats_++ == injection_.read_beat) response = static_cast<Response>(injection_.read_response);
         uint8_t data[kBeatBytes] = {};
         if (response == kOkay) std::memcpy(data + inside.lane, dram_ + inside.offset, inside.bytes);
         std::memcpy(&MEM(rdata), data, kBeatBytes);
@@ -352,6 +388,7 @@ class Harness {
             if (MEM(arvalid) && MEM(arready)) {
                 reads_.push_back(accept("AR", payload, now + 1 + settings_.read_latency));
                 count_burst(traffic[payload.id % kIds]);
+                moved();
             }
         }
         if (MEM(awvalid) || write_pending_.waiting) {
@@ -359,7 +396,9 @@ class Harness {
             watch("AW", write_pending_, MEM(awvalid), MEM(awready), payload);
             if (MEM(awvalid) && MEM(awready)) {
                 writes_.push_back(accept("AW", payload, 0));
+                writes_.back().refused = write_bursts_++ == injection_.write_burst;
                 count_burst(traffic[kIds]);
+                moved();
                 while (!early_beats_.empty() && !writes_.empty()) {
                     store(early_beats_.front());
                     early_beats_.pop_front();
@@ -374,6 +413,7 @@ class Harness {
             watch("W", data_pending_, MEM(wvalid), MEM(wready), beat);
             if (MEM(wvalid) && MEM(wready)) {
                 count_beat(traffic[kIds]);
+                moved();
                 if (writes_.empty())
                     early_beats_.push_back(beat);
                 else
@@ -384,15 +424,20 @@ class Harness {
             read_shown_ = false;
             Burst& burst = reads_[read_index_];
             count_beat(traffic[burst.id % kIds]);
+            moved();
             burst.address += kBeatBytes;
             if (--burst.beats == 0) reads_.erase(reads_.begin() + read_index_);
         }
         if (answer_shown_ && MEM(bready)) {
             answer_shown_ = false;
+            moved();
             answers_.erase(answers_.begin() + answer_index_);
         }
     }
 
+    void moved() {
+        if (++handshakes_ == injection_.hang_after) dead_ = injection_.hang_channels;
+    }
     void count_burst(WeftTraffic& traffic) const {
         if (!traffic.bursts++) traffic.first_burst = now;
     }
@@ -420,14 +465,18 @@ class Harness {
         if (payload.size != log2_of(kBeatBytes)) violate(text + std::string("is narrower or wider than the bus"));
         if ((first & (kPageBytes - 1)) + uint64_t(beats) * kBeatBytes > kPageBytes)
             violate(text + std::string("crosses a 4 KiB boundary"));
-        return Burst{first, beats, payload.id, ready_at, kOkay};
+        return Burst{first, beats, payload.id, ready_at, kOkay, false};
     }
 
     // One beat of the oldest accepted write.
     void store(const Beat& beat) {
         Burst& burst = writes_.front();
         if (beat.last != (burst.beats == 1)) violate("WLAST does not come with the burst's last beat");
-        const Response response = beat.strobe ? store_bytes(burst.address, beat) : kOkay;
+        Response response = kOkay;
+        if (burst.refused)
+            response = static_cast<Response>(injection_.write_response);
+        else if (beat.strobe)
+            response = store_bytes(burst.address, beat);
         burst.response = std::max<uint8_t>(burst.response, response);
         burst.address += kBeatBytes;
         if (--burst.beats == 0) {
@@ -460,6 +509,8 @@ void* weft_create(uint8_t* dram, uint64_t base, uint64_t size, const WeftSetting
     return new Harness(dram, base, size, *settings);
 }
 void weft_destroy(void* handle) { delete static_cast<Harness*>(handle); }
+void weft_inject(void* handle, const WeftInjection* injection) { static_cast<Harness*>(handle)->inject(*injection); }
+int weft_irq(void* handle) { return static_cast<Harness*>(handle)->irq(); }
 void weft_reset(void* handle, uint32_t cycles) { static_cast<Harness*>(handle)->reset(cycles); }
 int weft_write(void* handle, uint32_t offset, uint32_t value) {
     return static_cast<Harness*>(handle)->write(offset, value);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
 from pathlib import Path
 
 from weft_runtime.dram import Dram
@@ -76,6 +77,58 @@ class _Settings(ctypes.Structure):
     )
 
 
+class Response(IntEnum):
+    """What a memory answers instead of OKAY."""
+
+    SLVERR = 2
+    DECERR = 3
+
+
+class Channel(IntFlag):
+    """The channels of the memory port."""
+
+    AR = 1
+    R = 2
+    AW = 4
+    W = 8
+    B = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injection:
+    """What the simulated memory does wrong; numbers count from 0 at the moment it is set.
+
+    Parameters
+    ----------
+    read_beat, write_burst : int, optional
+        This beat read, or this burst written, is answered with an error; nothing of the burst is written.
+    response : Response
+        Which error.
+    hang : Channel
+        Nothing more happens on these channels, until the next hardware reset or injection,
+    hang_after : int
+        after so many handshakes on any channel.
+    """
+
+    read_beat: int | None = None
+    write_burst: int | None = None
+    response: Response = Response.SLVERR
+    hang: Channel = Channel(0)
+    hang_after: int = 0
+
+
+class _Injection(ctypes.Structure):
+    """``WeftInjection`` of the harness."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in ("read_beat", "read_response", "write_burst", "write_response", "hang_channels", "hang_after")
+    )
+
+
+_NEVER = (1 << 64) - 1
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Handshakes on the memory port: addresses and beats, with the cycle of the first address and of the last beat.
@@ -112,6 +165,8 @@ def _load(library: Path) -> ctypes.CDLL:
         "weft_create": (handle, (handle, u64, u64, ctypes.POINTER(_Settings))),
         "weft_destroy": (None, (handle,)),
         "weft_reset": (None, (handle, u32)),
+        "weft_inject": (None, (handle, ctypes.POINTER(_Injection))),
+        "weft_irq": (ctypes.c_int, (handle,)),
         "weft_write": (ctypes.c_int, (handle, u32, u32)),
         "weft_read": (ctypes.c_int, (handle, u32, value)),
         "weft_run": (ctypes.c_int, (handle, u32, u32, u64, value)),
@@ -178,8 +233,28 @@ class RtlModel:
         self.close()
 
     def reset(self) -> None:
-        """Hardware reset: registers start afresh, memories keep their content, what was in flight is forgotten."""
+        """Hardware reset: registers start afresh, memories keep their content, what was in flight is forgotten.
+
+        It ends an injection.
+        """
         self._abi.weft_reset(self._handle, self.RESET_CYCLES)
+
+    def inject(self, injection: Injection) -> None:
+        """Let the memory fail from now on."""
+        raw = _Injection(
+            read_beat=_NEVER if injection.read_beat is None else injection.read_beat,
+            read_response=injection.response,
+            write_burst=_NEVER if injection.write_burst is None else injection.write_burst,
+            write_response=injection.response,
+            hang_channels=injection.hang,
+            hang_after=injection.hang_after,
+        )
+        self._abi.weft_inject(self._handle, ctypes.byref(raw))
+
+    @property
+    def irq(self) -> bool:
+        """The interrupt output."""
+        return bool(self._abi.weft_irq(self._handle))
 
     def write(self, offset: int, value: int) -> None:
         """Write a 32-bit register."""

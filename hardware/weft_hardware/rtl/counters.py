@@ -1,0 +1,91 @@
+"""Where a module's cycles go: one counter for each `registers.Activity`, exact over a program."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..registers import Activity
+
+COUNTER_BITS = 48
+"""At 200 MHz a counter wraps after 16 days."""
+
+
+class ActivityCounters(wiring.Component):
+    """Counts one module's cycles by what it did in them.
+
+    Nothing is added up while an activity lasts: when it ends, its length is added to the activity's counter, which
+    lies in a small memory. So a module that does the same thing for long toggles nothing here, in hardware as in
+    simulation, and there is one adder instead of one a counter. After the last counted cycle the counters are complete
+    within 3 cycles; before, that of the present activity lacks what has passed of it.
+
+    Attributes
+    ----------
+    clear : In(1)
+        Start from zero; not in a counted cycle, nor in the 3 after one.
+    counted : In(1)
+        This cycle counts, as an ``activity``.
+    activity : In(3)
+    now : In(48)
+        Cycles counted before this one.
+    read : In(1)
+    read_activity : In(3)
+        Which counter ``value`` shows from the next cycle on.
+    value : Out(48)
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "clear": In(1),
+                "counted": In(1),
+                "activity": In(3),
+                "now": In(COUNTER_BITS),
+                "read": In(1),
+                "read_activity": In(3),
+                "value": Out(COUNTER_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.counters = counters = memory.Memory(
+            shape=COUNTER_BITS, depth=8, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, old, shown = counters.write_port(), counters.read_port(), counters.read_port()
+        # Which counters were written since `clear`: the others' memory still holds the program before.
+        written, old_valid, shown_valid = Signal(len(Activity)), Signal(), Signal()
+
+        # The present span of one activity, and the cycle in which it began; none (``open`` low) before the first.
+        lasting, begin, open_ = Signal(3), Signal(COUNTER_BITS), Signal()
+        ends = open_ & (~self.counted | (self.activity != lasting))
+        with m.If(self.counted & (~open_ | (self.activity != lasting))):
+            m.d.sync += [lasting.eq(self.activity), begin.eq(self.now), open_.eq(1)]
+        with m.If(~self.counted):
+            m.d.sync += open_.eq(0)
+
+        # Its length is added in the cycle after: the same activity ends again in the cycle after that at the earliest.
+        adding, added, length = Signal(), Signal(3), Signal(COUNTER_BITS)
+        m.d.sync += adding.eq(ends)
+        m.d.comb += [old.en.eq(ends), old.addr.eq(lasting)]
+        with m.If(ends):
+            m.d.sync += [length.eq(self.now - begin), added.eq(lasting), old_valid.eq(written.bit_select(lasting, 1))]
+        m.d.comb += [
+            write.en.eq(adding),
+            write.addr.eq(added),
+            write.data.eq(Mux(old_valid, old.data, 0) + length),
+        ]
+        with m.If(self.clear):
+            m.d.sync += written.eq(0)
+        with m.Elif(adding):
+            m.d.sync += written.bit_select(added, 1).eq(1)
+
+        m.d.comb += [
+            shown.en.eq(self.read),
+            shown.addr.eq(self.read_activity),
+            self.value.eq(Mux(shown_valid, shown.data, 0)),
+        ]
+        with m.If(self.read):
+            m.d.sync += shown_valid.eq(written.bit_select(self.read_activity, 1))
+        return m
