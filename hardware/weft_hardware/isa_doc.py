@@ -36,7 +36,7 @@ from .isa import (
     uop_bits,
 )
 from .presets import VTA
-from .registers import REGISTERS, Cause, Control, ModuleState, Status, Unit
+from .registers import REGISTERS, Access, Activity, Cause, Control, Interrupt, ModuleState, Status, Unit
 
 COMMAND = "python -m weft_hardware.isa_doc --write docs/isa.md"
 
@@ -180,11 +180,15 @@ def render(config: AcceleratorConfig = VTA) -> str:
         _encoding(f"Micro-op ({uop_bits(config)} bits)", MicroOp, config),
         FAULTS,
         _enum_table("cause", Cause) + "\n" + _enum_table("unit", Unit),
-        "## Registers\n\nAXI4-Lite, 32 bits each.\n\n" + _registers(),
+        "## Registers\n\nAXI4-Lite, 32 bits each; `docs/hardware/control.md` says how they work together.\n\n"
+        "- *clear*: writing a 1 clears that bit.\n- *latch*: reading it keeps the upper half, as it was in that cycle, "
+        "for the next read of that.\n\n" + _registers(),
         "### Their bits and values\n",
         "CONTROL:\n\n" + _enum_table("bit", Control),
         "STATUS:\n\n" + _enum_table("bit", Status),
+        "IRQ_ENABLE and IRQ_STATUS:\n\n" + _enum_table("bit", Interrupt),
         "LOAD_STATE, COMPUTE_STATE and STORE_STATE:\n\n" + _enum_table("state", ModuleState),
+        "The counters, of each of which there is one a module:\n\n" + _enum_table("activity", Activity),
     ]
     return "\n".join(sections)
 
@@ -246,10 +250,18 @@ def _queue_registers() -> str:
     )
 
 
+_ACCESS = {
+    Access.READ: "read",
+    Access.WRITE: "read, write",
+    Access.CLEAR: "read, clear",
+    Access.LATCH: "read, latch",
+}
+
+
 def _registers() -> str:
     header = "| offset | register | access | meaning |\n| --- | --- | --- | --- |\n"
     return header + _rows(
-        (f"{r.offset:#04x}", r.name, "read, write" if r.writable else "read", _plain(r.doc)) for r in REGISTERS
+        (f"{r.offset:#05x}", r.name, _ACCESS[r.access], _plain(r.doc)) for r in REGISTERS
     )
 
 

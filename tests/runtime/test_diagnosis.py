@@ -8,12 +8,15 @@ from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Queue, Store
 from weft_hardware.registers import Cause, ModuleState, Unit
 from weft_runtime.diagnosis import (
     blocked_fetch,
+    bus_hung_message,
     command_queues,
     deadlock_message,
     fault_message,
     program_index,
     token_message,
+    watchdog_message,
 )
+from weft_runtime.errors import Fault
 
 VTA = AcceleratorConfig()
 SMALL = AcceleratorConfig(command_queue_depth=2, token_queue_depth=1)
@@ -79,7 +82,7 @@ def test_busy_module_is_named():
 
 
 @pytest.mark.parametrize(
-    ("cause", "unit", "retired", "value", "message"),
+    ("cause", "unit", "index", "value", "message"),
     [
         (
             Cause.ILLEGAL_INSTRUCTION,
@@ -113,6 +116,14 @@ def test_busy_module_is_named():
             "correct its base register, dram, sizes and x_stride",
         ),
         (
+            Cause.WINDOW,
+            Unit.STORE,
+            0,
+            0x12_3456_7890,
+            "instruction 3 (STORE OUT): DRAM access at 0x1234567890 is outside the memory or was refused; "
+            "correct its base register, dram, sizes and x_stride",
+        ),
+        (
             Cause.BUS_ERROR,
             Unit.FETCH,
             0,
@@ -129,20 +140,37 @@ def test_busy_module_is_named():
         ),
     ],
 )
-def test_faults(cause, unit, retired, value, message):
+def test_faults(cause, unit, index, value, message):
     words = program(Load(memory=Memory.INP, sram=2040, x_size=16, y_size=1), GEMM, Alu(alu_op=6), OUT)
-    counts = dict(NONE_RETIRED)
-    if unit <= Unit.STORE:
-        counts[Queue(unit)] = retired
-    assert fault_message(words, VTA, cause, unit, counts, value) == message
+    assert fault_message(words, VTA, Fault(cause, unit, index, value)) == message
 
 
 def test_unknown_opcode():
     words = program(INP, Finish())
     words[1, 0] = 7
-    assert fault_message(words, VTA, Cause.ILLEGAL_INSTRUCTION, Unit.COMPUTE, NONE_RETIRED, 0) == (
+    assert fault_message(words, VTA, Fault(Cause.ILLEGAL_INSTRUCTION, Unit.COMPUTE, 0, 0)) == (
         "instruction 1: opcode 7 is not one of LOAD (0), STORE (1), GEMM (2), FINISH (3), ALU (4), SET (5), "
         "GEMM_OVERWRITE (6); check the stream's address and count"
+    )
+
+
+def test_watchdog():
+    words = program(INP, GEMM, OUT, Finish())
+    retired = NONE_RETIRED | {Queue.LOAD: 1}
+    states = IDLE | {Queue.COMPUTE: ModuleState.BUSY, Queue.STORE: ModuleState.WAIT_POP_PREV}
+    assert watchdog_message(words, VTA, retired, states, 1000) == (
+        "watchdog: nothing moved for 1000 cycles after 1 of 4 instructions: compute is busy with instruction 1 (GEMM); "
+        "check the memory, or raise the watchdog if it may take so long"
+    )
+    assert "after 0 of 4 instructions: no module has an instruction to run;" in watchdog_message(
+        words, VTA, NONE_RETIRED, IDLE, 1000
+    )
+
+
+@pytest.mark.parametrize(("value", "missing"), [(1, "reads"), (2, "writes"), (3, "reads and writes")])
+def test_a_bus_that_hangs(value, missing):
+    assert bus_hung_message(value) == (
+        f"the memory never answered {missing}, and it took a hardware reset of the accelerator to go on; check the bus"
     )
 
 

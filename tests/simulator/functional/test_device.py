@@ -56,7 +56,7 @@ def launch(device, *instructions, bases=None):
         ),
         (
             [Load(memory=Memory.INP, dram=65530, x_size=4, y_size=3, x_stride=2), Finish()],
-            "instruction 0 (LOAD INP): DRAM access at 0x100000 is outside the memory or was refused; "
+            "instruction 0 (LOAD INP): DRAM access at 0x10001f is outside the memory or was refused; "
             "correct its base register, dram, sizes and x_stride",
         ),
         ([Gemm()], "all 1 instructions ran and none was FINISH; end the program with FINISH"),
