@@ -260,9 +260,7 @@ _ACCESS = {
 
 def _registers() -> str:
     header = "| offset | register | access | meaning |\n| --- | --- | --- | --- |\n"
-    return header + _rows(
-        (f"{r.offset:#05x}", r.name, _ACCESS[r.access], _plain(r.doc)) for r in REGISTERS
-    )
+    return header + _rows((f"{r.offset:#05x}", r.name, _ACCESS[r.access], _plain(r.doc)) for r in REGISTERS)
 
 
 def _enum_table(kind: str, enum: type[IntEnum] | type[IntFlag]) -> str:

@@ -288,7 +288,9 @@ def watchdog_message(
 def bus_hung_message(value: int) -> str:
     """One clause for a soft reset that waited for the bus in vain; ``value`` is that of the fault BUS_HUNG."""
     missing = " and ".join(name for k, name in enumerate(("reads", "writes")) if value >> k & 1)
-    return f"the memory never answered {missing}, and it took a hardware reset of the accelerator to go on; check the bus"
+    return (
+        f"the memory never answered {missing}, and it took a hardware reset of the accelerator to go on; check the bus"
+    )
 
 
 def fault_message(program: Words, config: AcceleratorConfig, fault: Fault) -> str:

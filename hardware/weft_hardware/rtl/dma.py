@@ -50,7 +50,8 @@ class ReadEngine(wiring.Component):
     moves : Out(1)
         A transfer on the bus.
     failed_<n>, failed_address_<n> : Out(1), Out(axi_addr_bits)
-        A burst of client ``n`` was answered with an error, and the first such burst's address; from the cycle after the failing beat until reset.
+        A burst of client ``n`` was answered with an error, and the first such burst's address; from the cycle after
+        the failing beat until reset.
     """
 
     def __init__(self, config: AcceleratorConfig, clients: int) -> None:
@@ -152,8 +153,8 @@ class WriteEngine(wiring.Component):
     busy : Out(1)
         A range is not acknowledged.
     stop : In(1)
-        Announce nothing more; the bursts that were get beats without strobes, and the client gets no acknowledgement any
-        more; until reset.
+        Announce nothing more; the bursts that were get beats without strobes, and the client gets no acknowledgement;
+        until reset.
     missing : Out(1)
         The memory owes an answer to what was asked of it.
     moves : Out(1)

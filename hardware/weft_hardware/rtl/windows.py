@@ -61,7 +61,9 @@ class WindowTable(wiring.Component):
         upper_bits = self._config.axi_addr_bits - 32
         columns = {name: self._column(m, k, upper_bits if k % 2 else 32, opening) for k, name in enumerate(COLUMNS)}
         shown = [host for host, _ in columns.values()]
-        m.d.comb += self.read_data.eq(Cat(Cat(value, Const(0, 32))[:32] for value in shown).word_select(shown_column, 32))
+        m.d.comb += self.read_data.eq(
+            Cat(Cat(value, Const(0, 32))[:32] for value in shown).word_select(shown_column, 32)
+        )
         for unit in self._units:
             port = getattr(self, f"port_{unit}")
             for name in ("first", "last"):

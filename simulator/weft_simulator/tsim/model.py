@@ -94,6 +94,9 @@ class Channel(IntFlag):
     B = 16
 
 
+NO_CHANNEL = Channel(0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Injection:
     """What the simulated memory does wrong; numbers count from 0 at the moment it is set.
@@ -113,7 +116,7 @@ class Injection:
     read_beat: int | None = None
     write_burst: int | None = None
     response: Response = Response.SLVERR
-    hang: Channel = Channel(0)
+    hang: Channel = NO_CHANNEL
     hang_after: int = 0
 
 
