@@ -23,6 +23,8 @@ TILES = 2048
 """Of two beats each: the whole of INP, or of ACC as OUT."""
 ROW_TILES = 4
 ROW_PITCH = 56
+PADS = ("x_pad0", "x_pad1", "y_pad0", "y_pad1")
+UOP_LOADS = 16
 STREAMS = 4
 """Transfers of a stream."""
 
@@ -73,6 +75,17 @@ def store(rows: bool) -> Store:
 GOALS = {("4096 beats", 50): 98, ("4096 beats", 200): 90, ("8-beat rows", 50): 80}
 
 
+def padded(size: int) -> Load:
+    """A square of input tiles with a border of one tile of padding."""
+    return Load(memory=Memory.INP, x_size=size, y_size=size, x_stride=ROW_PITCH, **dict.fromkeys(PADS, 1))
+
+
+def fetches(config: AcceleratorConfig, latency: int) -> Run:
+    """Loads of micro-ops, one after another, and a program of some length, beside a stream of long loads."""
+    small = Load(memory=Memory.UOP, x_size=1, y_size=1, x_stride=1)
+    return run(config, [*[load(rows=False)] * STREAMS, *[small] * UOP_LOADS, Finish()], latency)
+
+
 def measure() -> dict[str, float | int | str]:
     """Each figure with its goal, for bursts of 256 beats and of 16."""
     figures: dict[str, float | int | str] = {}
@@ -87,8 +100,7 @@ def measure() -> dict[str, float | int | str]:
                 program = round(100 * traffic.beats / result.cycles, 1)
                 key = f"{name} {shape}, burst {burst}, latency {latency}"
                 figures[key] = f"bus {share(traffic)} %, program {program} % ({result.cycles} cycles), goal {goal} %"
-    figures.update(_streams(vta))
-    return figures
+    return {**figures, **_streams(vta), **_others(vta)}
 
 
 def _streams(config: AcceleratorConfig) -> dict[str, str]:
@@ -101,4 +113,25 @@ def _streams(config: AcceleratorConfig) -> dict[str, str]:
             shares = [f"{share(t)} %" for t in (result.reads["load"], result.writes) if t.beats]
             goal = ", goal 95 % each" if len(shares) == 2 else ""
             figures[f"{STREAMS} {name}, latency {latency}"] = f"bus {' and '.join(shares)}{goal}"
+    return figures
+
+
+def _others(config: AcceleratorConfig) -> dict[str, str]:
+    """What is no goal: short loads, padding, micro-ops; how long fetches wait behind long loads."""
+    latency, figures = 50, {}
+    programs = {
+        "64 loads of 32 beats": ("load", [Load(memory=Memory.WGT, sram=k, x_size=1, y_size=1) for k in range(64)]),
+        "14 rows of 14 tiles, padding around": ("load", [padded(14)]),
+        "8 times 14 rows of 14 tiles, padding around": ("load", [padded(14)] * 8),
+        "1,024 micro-ops": ("compute", [Load(memory=Memory.UOP, x_size=1024, y_size=1)]),
+    }
+    for name, (client, program) in programs.items():
+        traffic = run(config, [*program, Finish()], latency).reads[client]
+        figures[f"{name}, latency {latency}"] = (
+            f"bus {share(traffic)} % ({traffic.beats} beats, {traffic.cycles} cycles)"
+        )
+    micro_ops = fetches(config, latency).reads["compute"]
+    figures[f"{UOP_LOADS} loads of micro-ops beside {STREAMS} of 4096 beats"] = (
+        f"{micro_ops.cycles} cycles, {round(micro_ops.cycles / UOP_LOADS)} each"
+    )
     return figures

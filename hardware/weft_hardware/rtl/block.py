@@ -45,6 +45,9 @@ class BlockLoader(wiring.Component):
     Attributes
     ----------
     start : In stream of the LOAD
+    oldest : In(1)
+        No instruction but LOADs of this loader is left of those before the last one started: what its fault waits for.
+        High if unconnected.
     base_<name> : In(axi_addr_bits)
         Byte address of the memory's tile 0, a multiple of 64.
     read : Out(read_port)
@@ -62,6 +65,7 @@ class BlockLoader(wiring.Component):
         self._targets = [load_target(memory, config) for memory in memories]
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
+            "oldest": In(1, init=1),
             "read": Out(read_port(config)),
             "done": Out(1),
             "fault": Out(fault_port()),
@@ -86,6 +90,7 @@ class BlockLoader(wiring.Component):
 
         failed = Signal()
         m.d.comb += [
+            rows.oldest.eq(self.oldest),
             rows.stop.eq(failed),
             # Rows fault when no LOAD before is left, so both faults are the oldest one's.
             self.fault.raised.eq(failed | rows.fault.raised),

@@ -96,8 +96,8 @@ class RowRequester(wiring.Component):
     Attributes
     ----------
     start : In stream of the LOAD
-    stop : In(1)
-        A fault elsewhere.
+    oldest, stop : In(1)
+        Nothing but LOADs is left of what came before; a fault elsewhere.
     base_<name> : In(axi_addr_bits)
     ranges : Out stream of range_layout
         None for a block without data.
@@ -112,6 +112,7 @@ class RowRequester(wiring.Component):
         self._layout = instruction_layout(Load, config)
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(self._layout)),
+            "oldest": In(1),
             "stop": In(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
@@ -124,7 +125,7 @@ class RowRequester(wiring.Component):
         m = Module()
         self._insn = insn = Signal(self._layout)
         width, rows, tiles = Signal(17), Signal(17), Signal(34)
-        merged, outside, passed, oldest = Signal(), Signal(), Signal(), Signal()
+        merged, outside, passed, alone = Signal(), Signal(), Signal(), Signal()
         # Rows are requested and the block is offered while this is high.
         checked = Signal()
         pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
@@ -136,9 +137,9 @@ class RowRequester(wiring.Component):
             merged.eq((insn.x_stride == insn.x_size) & (pads == 0)),
             outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
             self.blocks.valid.eq(checked & ~passed),
-            oldest.eq(passed | self.blocks.ready),
+            alone.eq(passed | self.blocks.ready),
         ]
-        requested = self._request_rows(m, checked, merged, tiles, oldest)
+        requested = self._request_rows(m, checked, merged, tiles, alone & self.oldest)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.start.ready.eq(~self.fault.raised & ~self.stop)
@@ -153,12 +154,12 @@ class RowRequester(wiring.Component):
                 with m.If(~outside):
                     m.d.comb += checked.eq(1)
                     m.next = "REQUEST"
-                with m.Elif(oldest):
+                with m.Elif(alone & self.oldest):
                     self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
                     m.next = "IDLE"
             with m.State("REQUEST"):
                 m.d.comb += checked.eq(1)
-                with m.If(requested & oldest):
+                with m.If(requested & alone):
                     m.next = "IDLE"
         with m.If(self.blocks.valid & self.blocks.ready):
             m.d.sync += passed.eq(1)
@@ -186,7 +187,7 @@ class RowRequester(wiring.Component):
         with m.If(~self.fault.raised):
             m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
 
-    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value, oldest: Value) -> Value:
+    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value, may_fault: Value) -> Value:
         """Ask for the block's DRAM rows, in order; returns whether all are requested."""
         insn, bits = self._insn, self._config.axi_addr_bits
         # Wide enough for the highest address that an instruction can name, so that nothing wraps.
@@ -202,7 +203,7 @@ class RowRequester(wiring.Component):
             self.ranges.payload.nbytes.eq(nbytes),
             self.ranges.valid.eq(left & ~outside),
         ]
-        with m.If(left & outside & oldest):
+        with m.If(left & outside & may_fault):
             self._raise(m, Cause.BUS_ERROR, address[:32])
         with m.If(self.ranges.valid & self.ranges.ready):
             step = self._select([insn.x_stride * t.tile_bytes for t in self._targets])
