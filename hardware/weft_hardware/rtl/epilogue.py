@@ -6,20 +6,24 @@ the buffer behind the lanes has room for all results under way, so nothing ever 
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, fifo, memory, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import PARAM_BITS
+from ..isa import PARAM_BITS, TABLE_ENTRIES, StoreMode
+from .parameters import FETCH_LATENCY, ParameterMemory, param_index_bits
 from .requantise import REQUANTISE_LATENCY, RequantiseLane
+from .residual import RESIDUAL_LATENCY, ResidualConstants, ResidualLane
 from .signatures import scratchpad_write
-
-FETCH_LATENCY = 2
-"""Cycles from a step's start to its operands at the lanes: the parameter memory, and a register behind it."""
+from .stages import Stages
+from .table import TABLE_LATENCY, ByteTable
 
 BUFFER_LATENCY = 2
 """Cycles through the empty buffer behind the lanes."""
+
+_ONE = 0x3F800000
+_LEAST, _GREATEST = -256, 255
 
 
 def epilogue_tile_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -28,107 +32,11 @@ def epilogue_tile_layout(config: AcceleratorConfig) -> data.StructLayout:
     return data.StructLayout({"tile": config.acc_tile_bits, "residual": elements * 8, "param": 16})
 
 
-def param_index_bits(config: AcceleratorConfig) -> int:
-    """Bits of a parameter tile's number in the scratchpad."""
-    return max(1, (config.param_depth - 1).bit_length())
-
-
-class ParameterMemory(wiring.Component):
-    """Bias and scale of ``param_depth`` tiles of ``block_out`` channels, read ``epilogue_lanes`` channels at a time.
-
-    A row holds only as many channels as lanes need and a bus beat brings, so that few block RAMs serve. A written tile
-    is spread over the cycles that its beats take to arrive: tiles may follow each other every ``rows_per_tile`` cycles.
-    What is read `FETCH_LATENCY` cycles after ``enable`` holds until the next read.
-
-    Attributes
-    ----------
-    write : In(scratchpad_write)
-    enable : In(1)
-    tile, part : In
-        Parameter tile, and which ``epilogue_lanes`` of its channels.
-    channels : Out
-        `isa.PARAM_BITS` each.
-    settled : Out(1)
-        All that was written before this cycle can be read.
-    """
-
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
-        lanes, channels = config.epilogue_lanes, config.block_out
-        self._row_channels = min(channels, max(lanes, config.axi_data_bits // PARAM_BITS))
-        self.rows_per_tile = channels // self._row_channels
-        super().__init__(
-            {
-                "write": In(scratchpad_write(param_index_bits(config), channels * PARAM_BITS)),
-                "enable": In(1),
-                "tile": In(param_index_bits(config)),
-                "part": In(range(max(2, channels // lanes))),
-                "channels": Out(lanes * PARAM_BITS),
-                "settled": Out(1),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        lanes, rows = self._config.epilogue_lanes, self.rows_per_tile
-        row_bits = self._row_channels * PARAM_BITS
-        m.submodules.memory = store = memory.Memory(shape=row_bits, depth=self._config.param_depth * rows, init=[])
-        write, read = store.write_port(), store.read_port()
-        self._spread(m, write, row_bits)
-
-        parts_per_row = self._row_channels // lanes
-        part_bits = (parts_per_row - 1).bit_length()
-        row = self.part[part_bits : part_bits + (rows - 1).bit_length()]
-        m.d.comb += [read.en.eq(self.enable), read.addr.eq(Cat(row, self.tile))]
-        arrived = Signal()
-        channels = Signal(lanes * PARAM_BITS, reset_less=True)
-        m.d.sync += arrived.eq(self.enable)
-        chosen = read.data
-        if parts_per_row > 1:
-            part = Signal(part_bits, reset_less=True)
-            with m.If(self.enable):
-                m.d.sync += part.eq(self.part)
-            chosen = read.data.word_select(part, lanes * PARAM_BITS)
-        with m.If(arrived):
-            m.d.sync += channels.eq(chosen)
-        m.d.comb += self.channels.eq(channels)
-        return m
-
-    def _spread(self, m: Module, write: memory.WritePort, row_bits: int) -> None:
-        """Write a tile row by row."""
-        rows = self.rows_per_tile
-        tile, index = self.write.tile, self.write.index
-        m.d.comb += [write.en.eq(self.write.enable), write.data.eq(tile[:row_bits]), write.addr.eq(index)]
-        if rows == 1:
-            m.d.comb += self.settled.eq(1)
-            return
-        # The first row goes in at once, the rest waits in registers, one a row.
-        left = Signal(range(rows))
-        waiting = [Signal(row_bits, name=f"row_{k}", reset_less=True) for k in range(1, rows)]
-        held = Signal.like(index)
-        with m.If(self.write.enable):
-            m.d.sync += [left.eq(rows - 1), held.eq(index)]
-            m.d.sync += [r.eq(tile[k * row_bits : (k + 1) * row_bits]) for k, r in enumerate(waiting, start=1)]
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
-        row_bits = (rows - 1).bit_length()
-        number = (rows - left)[:row_bits]
-        m.d.comb += self.settled.eq(left == 0)
-        with m.If(self.write.enable):
-            m.d.comb += write.addr.eq(Cat(Const(0, row_bits), index))
-        with m.Else():
-            m.d.comb += [
-                write.en.eq(left != 0),
-                write.addr.eq(Cat(number, held)),
-                write.data.eq(Array([waiting[0], *waiting])[number]),
-            ]
-
-
 class Epilogue(wiring.Component):
     """Requantises tiles, ``epilogue_lanes`` elements a cycle; built only when there are lanes.
 
     A tile takes ``batch · block_out / epilogue_lanes`` cycles and tiles follow each other without a gap. Its result is
-    valid `latency` cycles after its last step started.
+    valid ``latency`` cycles after its last step started.
 
     Attributes
     ----------
@@ -137,112 +45,190 @@ class Epilogue(wiring.Component):
     results : Out stream of 8-bit tiles, in the same order
     zero_point, clamp_lo, clamp_hi : In(signed(9))
         As `isa.QUEUE_REGISTERS` declares them; static from a tile's arrival until its result was taken.
+    scale, residual_scale, offset : In(32); sum_lo, sum_hi : In(signed(9))
+        Likewise, with ``residual`` only.
     mode : In(6)
         `isa.StoreMode`, static likewise.
     write_param : In(scratchpad_write)
-        See `ParameterMemory`.
+        See `parameters.ParameterMemory`.
+    write_table : In(scratchpad_write)
+        With ``table`` only; see `table.ByteTable`. No tile starts while one of the two is being written.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._lanes = config.epilogue_lanes
         self.steps = config.batch * config.block_out // config.epilogue_lanes
-        self.latency = FETCH_LATENCY + REQUANTISE_LATENCY + BUFFER_LATENCY
-        super().__init__(
-            {
-                "tiles": In(stream.Signature(epilogue_tile_layout(config))),
-                "results": Out(stream.Signature(config.batch * config.block_out * 8)),
-                "zero_point": In(signed(9)),
-                "clamp_lo": In(signed(9)),
-                "clamp_hi": In(signed(9)),
-                "mode": In(6),
-                "write_param": In(scratchpad_write(param_index_bits(config), config.block_out * PARAM_BITS)),
-            }
-        )
+        self._depths = {
+            "fetch": FETCH_LATENCY,
+            "requantise": REQUANTISE_LATENCY,
+            "residual": RESIDUAL_LATENCY if config.residual else 0,
+            "table": TABLE_LATENCY if config.table else 0,
+        }
+        self.latency = sum(self._depths.values()) + BUFFER_LATENCY
+        members: dict[str, In | Out] = {
+            "tiles": In(stream.Signature(epilogue_tile_layout(config))),
+            "results": Out(stream.Signature(config.batch * config.block_out * 8)),
+            "zero_point": In(signed(9)),
+            "clamp_lo": In(signed(9)),
+            "clamp_hi": In(signed(9)),
+            "mode": In(6),
+            "write_param": In(scratchpad_write(param_index_bits(config), config.block_out * PARAM_BITS)),
+        }
+        if config.residual:
+            members |= {"scale": In(32), "residual_scale": In(32), "offset": In(32)}
+            members |= {"sum_lo": In(signed(9)), "sum_hi": In(signed(9))}
+        if config.table:
+            members["write_table"] = In(scratchpad_write(1, TABLE_ENTRIES * 8))
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, lanes = self._config, self._config.epilogue_lanes
+        self._m = m
+        config, lanes = self._config, self._lanes
+        started, step = Signal(), Signal(range(max(2, self.steps)))
+        # Bit k: a step's values are at stage k's inputs. The fetch's two stages come first.
+        reached = Signal(sum(self._depths.values()) + 1)
+        m.d.comb += reached[0].eq(started)
+        m.d.sync += reached[1:].eq(reached[:-1])
+        self._enables: dict[str, Value] = {}
+        first = 0
+        for name, depth in self._depths.items():
+            self._enables[name] = reached[first : first + depth]
+            first += depth
+
         m.submodules.parameters = parameters = ParameterMemory(config)
         wiring.connect(m, wiring.flipped(self.write_param), parameters.write)
-
-        started, step = self._steps(m, parameters.settled)
-        stages = Signal(FETCH_LATENCY + REQUANTISE_LATENCY)  # bit k: values reached stage k's inputs
-        m.d.sync += stages.eq(Cat(started, stages))
         m.d.comb += [
             parameters.enable.eq(started),
             parameters.tile.eq(self.tiles.payload.param),
             parameters.part.eq(step),
         ]
-        elements = self._operands(
-            m, started, stages, self._chosen(self.tiles.payload.tile, step, lanes * config.acc_bits)
-        )
-
-        # min(max(v, lo), hi) is hi wherever the bounds are the wrong way round.
-        low = Signal(signed(9))
-        m.d.sync += low.eq(Mux(self.clamp_lo > self.clamp_hi, self.clamp_hi, self.clamp_lo))
-        results = []
-        for k in range(lanes):
-            m.submodules[f"lane_{k}"] = lane = RequantiseLane()
-            bias, scale = (parameters.channels.word_select(2 * k + half, PARAM_BITS // 2) for half in (0, 1))
+        fetch = Stages(m, self._enables["fetch"])
+        accumulators = self._part(self.tiles.payload.tile, step, lanes * config.acc_bits)
+        accumulators = fetch.delayed(0, FETCH_LATENCY - 1, accumulators, "accumulators")
+        values = self._requantised(accumulators, parameters.channels)
+        settled = parameters.settled
+        if config.residual:
+            operand = self._part(self.tiles.payload.residual, step, lanes * 8)
+            values = self._with_residual(values, fetch.delayed(0, FETCH_LATENCY - 1, operand, "operand"))
+        results = Cat(value[:8] for value in values)
+        if config.table:
+            m.submodules.table = table = ByteTable(lanes)
+            wiring.connect(m, wiring.flipped(self.write_table), table.write)
             m.d.comb += [
-                lane.enables.eq(stages[FETCH_LATENCY - 1 :]),
-                lane.acc.eq(elements.word_select(k, config.acc_bits)),
+                table.enables.eq(self._enables["table"]),
+                table.bypass.eq(~self._mode(StoreMode.TABLE)),
+                table.indices.eq(results),
+            ]
+            results, settled = table.results, settled & table.settled
+        taken = self._gather(reached[-1], results)
+        self._start(started, step, settled, taken)
+        return m
+
+    def _mode(self, bit: StoreMode) -> Value:
+        return self.mode[bit.bit_length() - 1]
+
+    def _part(self, tile: Value, step: Value, width: int) -> Value:
+        return tile if self.steps == 1 else tile.word_select(step, width)
+
+    def _start(self, started: Signal, step: Signal, settled: Value, taken: Value) -> None:
+        """Cut the tile at the stream's head into steps, as far as the buffer has places left."""
+        m, depth = self._m, self._buffer_depth
+        under_way, room = Signal(range(depth + 1)), Signal()
+        last = step == self.steps - 1
+        m.d.comb += [
+            room.eq((under_way != depth) & settled),
+            started.eq(self.tiles.valid & room),
+            self.tiles.ready.eq(room & last),
+        ]
+        with m.If(started):
+            m.d.sync += step.eq(Mux(last, 0, step + 1))
+        with m.If(started ^ taken):
+            m.d.sync += under_way.eq(Mux(started, under_way + 1, under_way - 1))
+
+    @property
+    def _buffer_depth(self) -> int:
+        """Places enough for the steps under way at full rate; each has its own from its start."""
+        return 1 << (self.latency + 1).bit_length()
+
+    def _ordered(self, low: Value, high: Value, name: str) -> Value:
+        """The lower bound, at most the upper: ``min(max(v, lo), hi)`` is ``hi`` if they are the wrong way round."""
+        # As the operands arrive, so that it stands still without tiles.
+        return Stages(self._m, self._enables["fetch"])(0, Mux(low > high, high, low).as_signed(), name)
+
+    def _requantised(self, accumulators: Value, channels: Value) -> list[Value]:
+        m, bits = self._m, self._config.acc_bits
+        low = self._ordered(self.clamp_lo, self.clamp_hi, "lowest")
+        results = []
+        for k in range(self._lanes):
+            m.submodules[f"requantise_{k}"] = lane = RequantiseLane()
+            bias, scale = (channels.word_select(2 * k + half, PARAM_BITS // 2) for half in (0, 1))
+            m.d.comb += [
+                lane.enables.eq(self._enables["requantise"]),
+                lane.acc.eq(accumulators.word_select(k, bits)),
                 lane.bias.eq(bias),
                 lane.scale.eq(scale),
                 lane.zero_point.eq(self.zero_point),
                 lane.clamp_lo.eq(low),
                 lane.clamp_hi.eq(self.clamp_hi),
             ]
-            results.append(lane.result[:8])
-        self._gather(m, stages[-1], Cat(results))
-        return m
+            results.append(lane.result)
+        return results
 
-    def _chosen(self, tile: Value, step: Value, width: int) -> Value:
-        return tile if self.steps == 1 else tile.word_select(step, width)
+    def _with_residual(self, values: list[Value], operand: Value) -> list[Value]:
+        """The sums, or the values as they are: times 1, plus 0 times the operand, plus 0."""
+        m, added = self._m, self._mode(StoreMode.RESIDUAL)
+        waiting = Stages(m, self._enables["requantise"])
+        operand = waiting.delayed(0, REQUANTISE_LATENCY - 1, operand, "operand_waits")
+        swapped = self._mode(StoreMode.SWAP) & added
+        own = Mux(added, self.scale, Const(_ONE, 32))
+        other = Mux(added, self.residual_scale, 0)
+        m.submodules.constants = constants = ResidualConstants()
+        high = Mux(added, self.sum_hi, _GREATEST).as_signed()
+        low = self._ordered(Mux(added, self.sum_lo, _LEAST).as_signed(), high, "lowest_sum")
+        m.d.comb += [
+            constants.enables.eq(self._enables["fetch"]),
+            constants.outer.eq(Mux(swapped, other, own)),
+            constants.inner.eq(Mux(swapped, own, other)),
+            constants.addend.eq(Mux(added, self.offset, 0)),
+        ]
+        results = []
+        for k, value in enumerate(values):
+            m.submodules[f"residual_{k}"] = lane = ResidualLane()
+            byte = operand.word_select(k, 8)
+            residual = Cat(byte, byte[-1] & ~self._mode(StoreMode.UNSIGNED)).as_signed()
+            m.d.comb += [
+                lane.enables.eq(self._enables["residual"]),
+                lane.a.eq(Mux(swapped, residual, value)),
+                lane.b.eq(Mux(swapped, value, residual)),
+                lane.constants.eq(constants.constants),
+                lane.sum_lo.eq(low),
+                lane.sum_hi.eq(high),
+            ]
+            results.append(lane.result)
+        return results
 
-    def _steps(self, m: Module, settled: Value) -> tuple[Value, Value]:
-        """Cut the tile at the stream's head into steps; returns whether one starts and which."""
-        depth = self._buffer_depth
-        self._under_way, self._taken = under_way, taken = Signal(range(depth + 1)), Signal()
-        started, step = Signal(), Signal(range(max(2, self.steps)))
-        last = step == self.steps - 1
-        room = (under_way != depth) & settled
-        m.d.comb += [started.eq(self.tiles.valid & room), self.tiles.ready.eq(room & last)]
-        with m.If(started):
-            m.d.sync += step.eq(Mux(last, 0, step + 1))
-        with m.If(started ^ taken):
-            m.d.sync += under_way.eq(Mux(started, under_way + 1, under_way - 1))
-        return started, step
+    def _gather(self, arrived: Value, result: Value) -> Value:
+        """Buffer the steps' results and put tiles together again; returns whether a step leaves the buffer.
 
-    @property
-    def _buffer_depth(self) -> int:
-        """Steps under way at full rate: each of them has its place in the buffer from its start."""
-        return 1 << (self.latency + 1).bit_length()
-
-    def _operands(self, m: Module, started: Value, stages: Value, elements: Value) -> Value:
-        """``elements`` as late as the parameters arrive."""
-        for k, enable in enumerate([started, *stages[: FETCH_LATENCY - 1]]):
-            register = Signal(len(elements), name=f"elements_{k}", reset_less=True)
-            with m.If(enable):
-                m.d.sync += register.eq(elements)
-            elements = register
-        return elements
-
-    def _gather(self, m: Module, arrived: Value, result: Value) -> None:
-        """Buffer the steps' results and put tiles together again, the last part straight from the buffer."""
+        The last part of a tile comes straight from the buffer.
+        """
+        m = self._m
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=len(result), depth=self._buffer_depth)
         m.d.comb += [buffer.w_data.eq(result), buffer.w_en.eq(arrived)]
-        part = Signal(range(max(2, self.steps)))
+        part, taken = Signal(range(max(2, self.steps))), Signal()
         parts = [Signal(len(result), name=f"part_{k}", reset_less=True) for k in range(self.steps - 1)]
         last = part == self.steps - 1
         m.d.comb += [
             self.results.payload.eq(Cat(*parts, buffer.r_data)),
             self.results.valid.eq(buffer.r_rdy & last),
             buffer.r_en.eq(Mux(last, self.results.ready, 1)),
-            self._taken.eq(buffer.r_rdy & buffer.r_en),
+            taken.eq(buffer.r_rdy & buffer.r_en),
         ]
-        with m.If(self._taken):
+        with m.If(taken):
             m.d.sync += part.eq(Mux(last, 0, part + 1))
             for k, held in enumerate(parts):
                 with m.If(part == k):
                     m.d.sync += held.eq(buffer.r_data)
+        return taken

@@ -75,9 +75,7 @@ def narrowed(
         The bits; whether one dropped above differs from ``negative``; whether one dropped below is set.
     """
     extended = Cat(number, negative.replicate(max(0, kept + (choices - 1) * step - len(number))))
-    window = extended[:kept]
-    for choice in range(1, choices):
-        window = Mux(digit == choice, extended[choice * step : choice * step + kept], window)
+    window = _picked([extended[choice * step : choice * step + kept] for choice in range(choices)], digit)
     above = extended[kept:] ^ negative.replicate(len(extended) - kept)
     overflow, sticky = Const(0, 1), Const(0, 1)
     for choice in range(choices):
@@ -86,6 +84,13 @@ def narrowed(
         overflow |= (group.any() if len(group) else Const(0, 1)) & (digit <= choice)
         sticky |= number[choice * step : (choice + 1) * step].any() & (digit > choice)
     return window, overflow, sticky
+
+
+def _picked(options: list[Value], digit: Value) -> Value:
+    """``options[digit]``, as a tree of two-way choices."""
+    if len(options) == 1:
+        return options[0]
+    return Mux(digit[0], _picked(options[1::2], digit[1:]), _picked(options[::2], digit[1:]))
 
 
 def round_twice(m: Module, window: Value, sticky: Value, name: str) -> tuple[Value, Value]:

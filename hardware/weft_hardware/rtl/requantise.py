@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,6 +17,7 @@ from .floats import (
     rounding_mask,
     rounding_sum,
 )
+from .stages import Stages
 
 REQUANTISE_LATENCY = 10
 """Cycles from accumulator, bias and scale to the result: one a stage."""
@@ -74,68 +75,54 @@ class RequantiseLane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._m = m
+        at = Stages(m, self.enables)
 
         # 0: the biased accumulator.
-        total = self._register(0, (self.acc + self.bias)[:32], "total")
-        factor = self._register(0, mantissa(self.scale), "factor_0")
-        shift = self._register(0, shift_of(self.scale), "shift_0")
-        flip = self._register(0, self.scale[31], "flip_0")
+        total = at(0, (self.acc + self.bias)[:32], "total")
+        factor = at(0, mantissa(self.scale), "factor_0")
+        shift = at(0, shift_of(self.scale), "shift_0")
+        flip = at(0, self.scale[31], "flip_0")
 
         # 1, 2: rounded to float32, still an integer.
         mask_now = rounding_mask(total)
-        mask = self._register(1, mask_now, "mask")
-        sum_ = self._register(1, rounding_sum(total, mask_now), "rounding_sum")
-        rounded = self._register(2, Cat(sum_[: len(mask)] & ~mask, sum_[len(mask) :]), "rounded")
-        factor = self._delayed(1, 2, factor, "factor")
+        mask = at(1, mask_now, "mask")
+        sum_ = at(1, rounding_sum(total, mask_now), "rounding_sum")
+        rounded = at(2, Cat(sum_[: len(mask)] & ~mask, sum_[len(mask) :]), "rounded")
+        factor = at.delayed(1, 2, factor, "factor")
 
         # 3, 4: the exact product, 57 bits.
-        low = self._register(3, factor * rounded[:_LOW_BITS], "product_low")
-        high = self._register(3, factor * rounded[_LOW_BITS:].as_signed(), "product_high", is_signed=True)
+        low = at(3, factor * rounded[:_LOW_BITS], "product_low")
+        high = at(3, factor * rounded[_LOW_BITS:].as_signed(), "product_high")
         upper = (high + low[_LOW_BITS:])[: len(high) + 1]
-        product = self._register(4, Cat(low[:_LOW_BITS], upper), "product")
-        shift = self._delayed(1, 4, shift, "shift")
+        product = at(4, Cat(low[:_LOW_BITS], upper), "product")
+        shift = at.delayed(1, 4, shift, "shift")
 
         # 5, 6: its point moved to a fixed place.
         number, negative = Cat(Const(0, FRACTION_BITS - 14), product), product[-1]
         stage = narrowed(number, negative, shift[4:6], step=16, choices=3, kept=WINDOW_BITS + 15)
         coarse, overflow, sticky = (
-            self._register(5, value, name)
-            for value, name in zip(stage, ("coarse", "overflow_5", "sticky_5"), strict=True)
+            at(5, value, name) for value, name in zip(stage, ("coarse", "overflow_5", "sticky_5"), strict=True)
         )
-        negative, shift = self._register(5, negative, "negative_5"), self._register(5, shift[:4], "shift_5")
+        negative, shift = at(5, negative, "negative_5"), at(5, shift[:4], "shift_5")
         middle, lost_high, lost = narrowed(coarse, negative, shift[2:4], step=4, choices=4, kept=WINDOW_BITS + 3)
         fine, lost_higher, lost_lower = narrowed(middle, negative, shift[:2], step=1, choices=4, kept=WINDOW_BITS)
-        window = self._register(6, fine, "window")
-        overflow = self._register(6, overflow | lost_high | lost_higher | (fine[-1] ^ negative), "overflow_6")
-        sticky = self._register(6, sticky | lost | lost_lower, "sticky_6")
-        negative = self._register(6, negative, "negative_6")
+        window = at(6, fine, "window")
+        overflow = at(6, overflow | lost_high | lost_higher | (fine[-1] ^ negative), "overflow_6")
+        sticky = at(6, sticky | lost | lost_lower, "sticky_6")
+        negative = at(6, negative, "negative_6")
 
         # 7: rounded to float32 and to an integer.
         floor_now, increment_now = round_twice(m, window, sticky, "product")
-        floor = self._register(7, floor_now, "floor")
-        increment = self._register(7, increment_now, "increment")
-        overflow, negative = self._register(7, overflow, "overflow_7"), self._register(7, negative, "negative_7")
-        flip = self._delayed(1, 7, flip, "flip")
+        floor = at(7, floor_now, "floor")
+        increment = at(7, increment_now, "increment")
+        overflow, negative = at(7, overflow, "overflow_7"), at(7, negative, "negative_7")
+        flip = at.delayed(1, 7, flip, "flip")
 
         # 8, 9: the scale's sign, -(f + i) = ~f + (1 - i), and the zero point; the bounds.
         signed_floor = (floor ^ flip.replicate(len(floor))).as_signed()
         sum_now = plus(signed_floor, self.zero_point, increment ^ flip)
-        value = self._register(8, sum_now, "value", is_signed=True)
-        overflow, negative = self._register(8, overflow, "overflow_8"), self._register(8, negative ^ flip, "negative_8")
+        value = at(8, sum_now.as_signed(), "value")
+        overflow, negative = at(8, overflow, "overflow_8"), at(8, negative ^ flip, "negative_8")
         result = clamped(value, self.clamp_lo, self.clamp_hi, overflow, negative)
-        m.d.comb += self.result.eq(self._register(9, result, "clamped"))
+        m.d.comb += self.result.eq(at(9, result, "clamped"))
         return m
-
-    def _register(self, stage: int, value: Value, name: str, is_signed: bool = False) -> Signal:
-        """``value`` as of the last cycle in which the stage moved on."""
-        register = Signal(signed(len(value)) if is_signed else len(value), name=name, reset_less=True)
-        with self._m.If(self.enables[stage]):
-            self._m.d.sync += register.eq(value)
-        return register
-
-    def _delayed(self, first: int, last: int, value: Value, name: str) -> Signal:
-        """``value``, a register of stage ``first - 1``, carried on to stage ``last``."""
-        for stage in range(first, last + 1):
-            value = self._register(stage, value, f"{name}_{stage}")
-        return value
