@@ -60,7 +60,7 @@ class Accelerator(wiring.Component):
         wiring.connect(m, load.write_inp, compute.write_inp)
         wiring.connect(m, load.write_wgt, compute.write_wgt)
         wiring.connect(m, store.acc_read, compute.acc_read)
-        for module, memories in ((load, ("inp", "wgt")), (compute, ("uop", "acc")), (store, ("out", "acc"))):
+        for module, memories in ((load, ("inp", "wgt")), (compute, ("uop", "acc", "acc_8bit")), (store, ("out", "acc"))):
             for memory in memories:
                 m.d.comb += getattr(module, f"base_{memory}").eq(getattr(control, f"base_{memory}"))
         return m
@@ -136,6 +136,8 @@ class Accelerator(wiring.Component):
             fetch.address.eq(control.insn_address),
             fetch.count.eq(control.insn_count),
             control.fetch_left.eq(fetch.left),
+            units["load"].clear.eq(control.start),
+            compute.clear.eq(control.start),
             control.fetch_done.eq(fetch.done),
             control.fetch_waiting.eq(fetch.waiting),
             control.finished.eq(compute.finished),

@@ -22,12 +22,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory
+from ..isa import QUEUE_REGISTERS, Load, Memory, SetRegister
 from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
 from .rows import RowRequester, block_layout, load_target, select
 from .signatures import fault_port, read_port, scratchpad_write
+
+PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
+"""Memories whose padding can be chosen; others are padded with zeros."""
 
 
 class BlockLoader(wiring.Component):
@@ -52,6 +55,10 @@ class BlockLoader(wiring.Component):
         Byte address of the memory's tile 0, a multiple of 64.
     read : Out(read_port)
     write_<name> : Out(scratchpad_write)
+        A tile as it lies in DRAM. The padding of ACC_8BIT is not: it goes to ``write_acc``.
+    pad : In(32)
+        The element with which blocks of INP, ACC and ACC_8BIT are padded, its low bits; only with ``pad_value``.
+        Stable while one of them runs.
     done : Out(1)
         Pulses once an instruction, in the cycle before its last tile is written; also for a block of no tiles.
     fault : Out(fault_port)
@@ -62,6 +69,7 @@ class BlockLoader(wiring.Component):
 
     def __init__(self, config: AcceleratorConfig, memories: tuple[Memory, ...]) -> None:
         self._config = config
+        self.memories = memories
         self._targets = [load_target(memory, config) for memory in memories]
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
@@ -70,6 +78,8 @@ class BlockLoader(wiring.Component):
             "done": Out(1),
             "fault": Out(fault_port()),
         }
+        if config.pad_value and PADDED & set(memories):
+            members["pad"] = In(QUEUE_REGISTERS[SetRegister.COMPUTE_PAD].width)
         for t in self._targets:
             name = t.memory.name.lower()
             members[f"base_{name}"] = In(config.axi_addr_bits)
@@ -153,7 +163,7 @@ class BlockLoader(wiring.Component):
             tiles_per_beat = select(self._targets, blocks.payload.memory, [t.tiles_per_beat for t in self._targets])
             m.d.sync += [block.eq(blocks.payload), x.eq(0), y.eq(0), part.eq(0)]
             m.d.sync += slot.eq(blocks.payload.row_slot & (tiles_per_beat - 1))
-        self._drive_writes(m, written, self._assemble(m, running & padding, taken, slot))
+        self._drive_writes(m, written, padding, self._assemble(m, running & padding, taken, slot))
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
         """The registers through which beats shift, from the top down; a tile that is complete ends at the top.
@@ -169,17 +179,29 @@ class BlockLoader(wiring.Component):
         above = [*registers[1:], Cat(first, Const(0, len(word)))[: len(word)]]
         for register, successor in zip(registers, above, strict=True):
             with m.If(padding):
-                m.d.sync += register.eq(0)
+                m.d.sync += register.eq(self._select([self._pad(t) for t in self._targets]))
             with m.Elif(taken):
                 m.d.sync += register.eq(successor)
         return Cat(registers)
 
-    def _drive_writes(self, m: Module, written: Value, tile: Value) -> None:
+    def _pad(self, target: _Target) -> Value | int:
+        """One beat of padding."""
+        if not self._config.pad_value or target.memory not in PADDED:
+            return 0
+        element = self._config.inp_bits if target.memory is Memory.INP else self._config.acc_bits
+        return self.pad[:element].replicate(self._config.axi_data_bits // element)
+
+    def _drive_writes(self, m: Module, written: Value, padding: Value, tile: Value) -> None:
         written_index = Signal(17)
         with m.If(written):
             m.d.sync += written_index.eq(self._block.index)
         for t in self._targets:
             port = getattr(self, f"write_{t.memory.name.lower()}")
-            m.d.sync += port.enable.eq(written & (self._block.memory == t.memory))
+            chosen = self._block.memory == t.memory
+            if t.memory is Memory.ACC_8BIT:
+                chosen &= ~padding
+            elif t.memory is Memory.ACC and self._config.widening_load:
+                chosen |= (self._block.memory == Memory.ACC_8BIT) & padding
+            m.d.sync += port.enable.eq(written & chosen)
             part = tile[-t.beats_per_tile * self._config.axi_data_bits :]
             m.d.comb += [port.index.eq(written_index), port.tile.eq(part)]

@@ -1,18 +1,20 @@
-"""The compute module: GEMM, ALU and FINISH, and the LOADs of micro-ops and accumulators."""
+"""The compute module: GEMM, ALU and FINISH, the LOADs of micro-ops and accumulators, and SET of its registers."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Alu, Finish, Gemm, Load, Memory, Opcode, alu_operations, instruction_bits
+from ..isa import Alu, Finish, Gemm, Load, Memory, Opcode, Queue, Set, alu_operations, instruction_bits, loadable
 from ..registers import Cause
 from .block import BlockLoader
 from .datapath import Datapath
+from .gemm import acc_tile_layout
 from .issue import Issue
 from .layouts import instruction_layout, uop_layout
+from .queue_registers import QueueRegisters, has_registers
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
 from .signatures import acc_read_port, fault_port, read_port, scratchpad_write, status_port, token_port
@@ -37,8 +39,10 @@ class Compute(wiring.Component):
         The previous and the next neighbour.
     read : read_port
         DRAM, for the LOADs.
-    base_uop, base_acc : In
-        Byte addresses of micro-op 0 and accumulator tile 0.
+    clear : In(1)
+        The queue's registers go back to their initial values.
+    base_uop, base_acc, base_acc_8bit : In
+        Byte addresses of tile 0.
     write_inp, write_wgt : scratchpad_write
         From the load module.
     acc_read : acc_read_port
@@ -59,8 +63,10 @@ class Compute(wiring.Component):
                 "load_tokens": Out(token_port()),
                 "store_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
+                "clear": In(1),
                 "base_uop": In(config.axi_addr_bits),
                 "base_acc": In(config.axi_addr_bits),
+                "base_acc_8bit": In(config.axi_addr_bits),
                 "write_inp": In(scratchpad_write(config.inp_index_bits, config.inp_tile_bits)),
                 "write_wgt": In(scratchpad_write(config.wgt_index_bits, config.wgt_tile_bits)),
                 "acc_read": In(acc_read_port(config)),
@@ -75,7 +81,8 @@ class Compute(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.issue = issue = Issue(config, has_prev=True, has_next=True)
-        m.submodules.loader = loader = BlockLoader(config, (Memory.UOP, Memory.ACC))
+        memories = tuple(memory for memory in (Memory.UOP, Memory.ACC, Memory.ACC_8BIT) if memory in loadable(config))
+        m.submodules.loader = loader = BlockLoader(config, memories)
         m.submodules.uops = uops = Scratchpad(config.uop_depth, config.uop_index_bits, uop_layout(config).size)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.datapath = datapath = Datapath(config)
@@ -89,14 +96,49 @@ class Compute(wiring.Component):
         wiring.connect(m, wiring.flipped(self.write_wgt), datapath.write_wgt)
         wiring.connect(m, wiring.flipped(self.acc_read), datapath.store)
         wiring.connect(m, loader.write_uop, uops.write)
-        wiring.connect(m, loader.write_acc, datapath.write_acc)
         wiring.connect(m, sequencer.uop, uops.read)
         m.d.comb += [loader.base_uop.eq(self.base_uop), loader.base_acc.eq(self.base_acc)]
 
         word = issue.execute.payload
+        self._registers = self._build_registers(m, word)
+        self._connect_accumulators(m, loader, datapath)
         self._loops(m, word, sequencer, datapath)
         self._control(m, issue, loader, sequencer, datapath)
         return m
+
+    def _build_registers(self, m: Module, word: Value) -> QueueRegisters | None:
+        """The queue's registers, if any extension has some here; SET writes them where it executes."""
+        if not has_registers(self.config, Queue.COMPUTE):
+            return None
+        m.submodules.registers = registers = QueueRegisters(self.config, Queue.COMPUTE)
+        set_ = instruction_layout(Set, self.config)(word)
+        m.d.comb += [
+            registers.clear.eq(self.clear),
+            registers.number.eq(set_.register),
+            registers.value.eq(set_.value),
+        ]
+        return registers
+
+    def _connect_accumulators(self, m: Module, loader: BlockLoader, datapath: Datapath) -> None:
+        """Loaded tiles to the accumulators, those of ACC_8BIT widened on the way."""
+        registers = self._registers
+        if registers is not None and self.config.pad_value:
+            m.d.comb += loader.pad.eq(registers.compute_pad)
+        if registers is None or not self.config.widening_load:
+            wiring.connect(m, loader.write_acc, datapath.write_acc)
+            return
+        m.d.comb += loader.base_acc_8bit.eq(self.base_acc_8bit)
+        whole, narrow, written = loader.write_acc, loader.write_acc_8bit, datapath.write_acc
+        widened = data.View(acc_tile_layout(self.config), Signal(len(written.tile), name="widened"))
+        for row in range(self.config.batch):
+            for column in range(self.config.block_out):
+                byte = narrow.tile.word_select(row * self.config.block_out + column, 8)
+                m.d.comb += widened[row][column].eq(Cat(byte, byte[-1] & ~registers.widen).as_signed())
+        m.d.comb += [
+            written.enable.eq(whole.enable | narrow.enable),
+            written.index.eq(whole.index),
+            written.tile.eq(Mux(narrow.enable, widened.as_value(), whole.tile)),
+        ]
 
     def _loops(self, m: Module, word: Value, sequencer: Sequencer, datapath: Datapath) -> None:
         """Decode what GEMM and ALU have in common and what they do not; the word is stable while it runs."""
@@ -145,12 +187,19 @@ class Compute(wiring.Component):
                         m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]
                         m.next = "STEPS"
                 with m.Case(Opcode.LOAD):
-                    with m.If((load.memory != Memory.UOP) & (load.memory != Memory.ACC)):
+                    with m.If(~Cat(load.memory == memory for memory in loader.memories).any()):
                         m.d.comb += illegal.eq(1)
                     with m.Elif(drained):
                         m.d.comb += [loader.start.valid.eq(1), issue.execute.ready.eq(loader.start.ready)]
                         with m.If(loader.start.ready):
                             m.next = "LOAD"
+                if self._registers is not None:
+                    with m.Case(Opcode.SET):
+                        with m.If(~self._registers.legal):
+                            m.d.comb += illegal.eq(1)
+                        with m.Else():
+                            m.d.comb += [self._registers.write.eq(1), issue.execute.ready.eq(1)]
+                            m.next = "SET"
                 with m.Case(Opcode.FINISH), m.If(drained):
                     m.d.comb += [self.finished.eq(1), issue.execute.ready.eq(1)]
                     m.next = "DRAIN"
@@ -161,6 +210,9 @@ class Compute(wiring.Component):
                 m.next = "START"
                 with m.If(pushes):
                     m.next = "DRAIN"
+            with m.State("SET"), m.If(drained | ~pushes):
+                m.d.comb += issue.completed.eq(1)
+                m.next = "START"
             with m.State("LOAD"), m.If(loader.done):
                 m.d.comb += issue.completed.eq(1)
                 m.next = "START"

@@ -1,4 +1,4 @@
-"""The load module: LOAD of INP and WGT, with the tokens it exchanges with compute."""
+"""The load module: LOAD of INP and WGT and SET of its registers, with the tokens it exchanges with compute."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory, Opcode, instruction_bits
+from ..isa import Load, Memory, Opcode, Queue, Set, instruction_bits
 from ..registers import Cause
 from .block import BlockLoader
 from .issue import Issue
 from .layouts import instruction_layout
+from .queue_registers import QueueRegisters, has_registers
 from .signatures import fault_port, read_port, scratchpad_write, status_port, token_port
 
 
 class LoadModule(wiring.Component):
     """Executes the load queue. Its LOADs are of INP and WGT, or fetch would not send them here.
 
+    SET takes one cycle more than an instruction that does nothing.
+
     Attributes
     ----------
     instruction : In stream, the queue's head
     compute_tokens : Out(token_port)
     read : Out(read_port)
+    clear : In(1)
+        The queue's registers go back to their initial values.
     base_inp, base_wgt : In(axi_addr_bits)
     write_inp, write_wgt : Out(scratchpad_write)
     fault : Out(fault_port)
@@ -36,6 +41,7 @@ class LoadModule(wiring.Component):
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
                 "compute_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
+                "clear": In(1),
                 "base_inp": In(config.axi_addr_bits),
                 "base_wgt": In(config.axi_addr_bits),
                 "write_inp": Out(scratchpad_write(config.inp_index_bits, config.inp_tile_bits)),
@@ -58,7 +64,20 @@ class LoadModule(wiring.Component):
         connect(m, wiring.flipped(self.write_wgt), loader.write_wgt)
         load = instruction_layout(Load, self._config)(issue.execute.payload)
         illegal, is_load = Signal(), load.opcode == Opcode.LOAD
-        with m.If(issue.execute.valid & ~is_load):
+        is_set, was_set = Signal(), Signal()
+        if has_registers(self._config, Queue.LOAD):
+            m.submodules.registers = registers = QueueRegisters(self._config, Queue.LOAD)
+            set_ = instruction_layout(Set, self._config)(issue.execute.payload)
+            m.d.comb += [
+                registers.clear.eq(self.clear),
+                registers.number.eq(set_.register),
+                registers.value.eq(set_.value),
+                is_set.eq((set_.opcode == Opcode.SET) & registers.legal),
+                registers.write.eq(is_set & issue.execute.valid),
+                loader.pad.eq(registers.load_pad),
+            ]
+            m.d.sync += was_set.eq(registers.write)
+        with m.If(issue.execute.valid & ~is_load & ~is_set):
             m.d.sync += illegal.eq(1)
         m.d.comb += [
             self.fault.raised.eq(illegal | loader.fault.raised),
@@ -68,7 +87,7 @@ class LoadModule(wiring.Component):
             loader.base_wgt.eq(self.base_wgt),
             loader.start.payload.eq(load),
             loader.start.valid.eq(issue.execute.valid & is_load),
-            issue.execute.ready.eq(loader.start.ready & is_load),
-            issue.completed.eq(loader.done),
+            issue.execute.ready.eq((loader.start.ready & is_load) | is_set),
+            issue.completed.eq(loader.done | was_set),
         ]
         return m

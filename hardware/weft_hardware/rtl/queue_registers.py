@@ -10,6 +10,11 @@ from ..config import AcceleratorConfig
 from ..isa import QUEUE_REGISTERS, Queue, Set, SetRegister, layout, settable
 
 
+def has_registers(config: AcceleratorConfig, queue: Queue) -> bool:
+    """Whether any register of a queue is built, so that SET can be legal in it."""
+    return any(QUEUE_REGISTERS[number].queue is queue for number in settable(config))
+
+
 class QueueRegisters(wiring.Component):
     """What `isa.QUEUE_REGISTERS` declares for one queue, as far as the configuration builds it.
 

@@ -37,6 +37,7 @@ def index_bits(memory: Memory, config: AcceleratorConfig) -> int:
         Memory.INP: config.inp_index_bits,
         Memory.ACC: config.acc_index_bits,
         Memory.OUT: config.acc_index_bits,
+        Memory.ACC_8BIT: config.acc_index_bits,
     }[memory]
 
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from support.bench import TINY, seeded, simulate
+from support.bench import TINY, pack, seeded, simulate
 from support.range_memory import RangeReader
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode
@@ -25,25 +25,37 @@ WIDE = replace(DEEP, wgt_bits=16)
 BEYOND = Load(memory=Memory.WGT, dram=1 << 27, x_size=1, y_size=1)
 """Behind a 32-bit address space, in `WIDE`."""
 PAIRS = [(Memory.INP, Memory.WGT), (Memory.UOP, Memory.ACC)]
+EXTENDED = {name: replace(config, pad_value=True, widening_load=True) for name, config in CONFIGS.items()}
+WIDENED = [(Memory.INP, Memory.WGT), (Memory.UOP, Memory.ACC, Memory.ACC_8BIT)]
 
 
 def word_of(load: Load, config: AcceleratorConfig) -> int:
     return int.from_bytes(encode([load], config).tobytes(), "little")
 
 
-def expected_tiles(load: Load, base: int, data: bytes, config: AcceleratorConfig) -> dict[int, int]:
+def pad_tile(memory: int, pad: int, config: AcceleratorConfig) -> int:
+    """A tile of padding elements; that of ACC_8BIT is an accumulator tile."""
+    if memory == Memory.INP:
+        return pack([pad] * (config.batch * config.block_in), config.inp_bits)
+    if memory in (Memory.ACC, Memory.ACC_8BIT):
+        return pack([pad] * (config.batch * config.block_out), config.acc_bits)
+    return 0
+
+
+def expected_tiles(load: Load, base: int, data: bytes, config: AcceleratorConfig, pad: int = 0) -> dict[int, int]:
     """Scratchpad index to tile, for every tile that the block writes."""
+    blank = pad_tile(load.memory, pad, config)
     size = tile_bytes(Memory(load.memory), config)
     tiles: list[int] = []
     if load.x_size == 0:
         return {}
     width = load.x_pad0 + load.x_size + load.x_pad1
-    tiles += [0] * (load.y_pad0 * width)
+    tiles += [blank] * (load.y_pad0 * width)
     for y in range(load.y_size):
         start = base + (load.dram + y * load.x_stride) * size
         row = [data[start + x * size : start + (x + 1) * size] for x in range(load.x_size)]
-        tiles += [0] * load.x_pad0 + [int.from_bytes(tile, "little") for tile in row] + [0] * load.x_pad1
-    tiles += [0] * (load.y_pad1 * width)
+        tiles += [blank] * load.x_pad0 + [int.from_bytes(tile, "little") for tile in row] + [blank] * load.x_pad1
+    tiles += [blank] * (load.y_pad1 * width)
     return {load.sram + k: tile for k, tile in enumerate(tiles)}
 
 
@@ -77,7 +89,8 @@ async def run(ctx, dut: BlockLoader, load: Load, memories, reader: RangeReader, 
     for cycle in range(limit):
         accepted = ctx.get(dut.start.ready)
         for memory, index, tile in step(ctx, dut, memories, reader):
-            assert memory == load.memory, "a scratchpad that the instruction does not name is written"
+            named = {load.memory, Memory.ACC} if load.memory == Memory.ACC_8BIT else {load.memory}
+            assert memory in named, "a scratchpad that the instruction does not name is written"
             assert index not in written, f"tile {index} is written twice"
             written[index] = tile
         last, ended = ended, cycle if ctx.get(dut.done) or ctx.get(dut.fault.raised) else None
@@ -107,6 +120,46 @@ def test_random_blocks(name, memories):
             written, _ = await run(ctx, dut, load, memories, reader)
             assert written == expected_tiles(load, bases[memory], data, config), load
             assert reader.outstanding == 0, f"{load} leaves beats on the bus"
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("memories", WIDENED, ids=["inp-wgt", "uop-acc-acc_8bit"])
+@pytest.mark.parametrize("name", EXTENDED)
+def test_random_blocks_with_chosen_padding(name, memories):
+    config, rng = EXTENDED[name], seeded(8)
+    dut = BlockLoader(config, memories)
+    data = rng.randbytes(DRAM_BYTES)
+
+    async def testbench(ctx):
+        bases = {memory: 64 * rng.randrange(4) for memory in memories}
+        for memory, base in bases.items():
+            ctx.set(getattr(dut, f"base_{memory.name.lower()}"), base)
+        for _ in range(24):
+            pad = rng.getrandbits(32) | 1 << 31
+            ctx.set(dut.pad, pad)
+            memory = rng.choice(memories)
+            load = random_load(rng, memory, bases[memory], config)
+            reader = RangeReader(config, data, rng, latency=rng.choice((0, 3, 50)), stall=rng.choice((0, 0, 0.4)))
+            written, _ = await run(ctx, dut, load, memories, reader)
+            assert written == expected_tiles(load, bases[memory], data, config, pad), (load, hex(pad))
+            assert reader.outstanding == 0, f"{load} leaves beats on the bus"
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize(("block_out", "beats", "cycles"), [(4, 25, 50), (8, 50, 50), (16, 100, 100)])
+def test_narrow_accumulators_take_a_beat_or_a_tile_a_cycle(block_out, beats, cycles):
+    """Fifty tiles of 4, 8 and 16 bytes on a bus of 8."""
+    config, rng = replace(EXTENDED["tiles of one and two beats"], block_out=block_out), seeded(9)
+    dut = BlockLoader(config, WIDENED[1])
+
+    async def testbench(ctx):
+        reader = RangeReader(config, rng.randbytes(DRAM_BYTES), rng)
+        load = Load(memory=Memory.ACC_8BIT, x_size=50, y_size=1)
+        _, taken = await run(ctx, dut, load, WIDENED[1], reader)
+        assert reader.beats_taken == beats
+        assert cycles < taken <= cycles + 12
 
     simulate(dut, testbench)
 
