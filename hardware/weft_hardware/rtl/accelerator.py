@@ -60,7 +60,11 @@ class Accelerator(wiring.Component):
         wiring.connect(m, load.write_inp, compute.write_inp)
         wiring.connect(m, load.write_wgt, compute.write_wgt)
         wiring.connect(m, store.acc_read, compute.acc_read)
-        for module, memories in ((load, ("inp", "wgt")), (compute, ("uop", "acc", "acc_8bit")), (store, ("out", "acc"))):
+        for module, memories in (
+            (load, ("inp", "wgt")),
+            (compute, ("uop", "acc", "acc_8bit")),
+            (store, ("out", "acc")),
+        ):
             for memory in memories:
                 m.d.comb += getattr(module, f"base_{memory}").eq(getattr(control, f"base_{memory}"))
         return m

@@ -144,6 +144,13 @@ class Compute(wiring.Component):
         """Decode what GEMM and ALU have in common and what they do not; the word is stable while it runs."""
         gemm, alu = (instruction_layout(cls, self.config)(word) for cls in (Gemm, Alu))
         is_gemm = gemm.opcode == Opcode.GEMM
+        if self.config.gemm_overwrite:
+            overwrites = gemm.opcode == Opcode.GEMM_OVERWRITE
+            is_gemm |= overwrites
+            m.d.comb += [
+                sequencer.loops.overwrite.eq(overwrites & ~gemm.reset),
+                sequencer.loops.mask.eq(self._registers.overwrite),
+            ]
         loops, operation = sequencer.loops, datapath.operation
         for name in ("uop_bgn", "uop_end", "iter_out", "iter_in", "wgt_out", "wgt_in"):
             m.d.comb += loops[name].eq(gemm[name])
@@ -177,7 +184,7 @@ class Compute(wiring.Component):
         pushes = common.push_prev | common.push_next
         with m.FSM():
             with m.State("START"), m.If(issue.execute.valid & ~self.fault.raised), m.Switch(common.opcode):
-                with m.Case(Opcode.GEMM):
+                with m.Case(Opcode.GEMM, *([Opcode.GEMM_OVERWRITE] if self.config.gemm_overwrite else [])):
                     m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]
                     m.next = "STEPS"
                 with m.Case(Opcode.ALU):

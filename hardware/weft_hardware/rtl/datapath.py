@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,7 +37,12 @@ class _Stage:
 
     def __init__(self, config: AcceleratorConfig, number: int) -> None:
         layout = data.StructLayout(
-            {"first": 1, "acc_index": config.acc_index_bits, "operation": operation_layout()},
+            {
+                "first": 1,
+                "acc_index": config.acc_index_bits,
+                "operation": operation_layout(),
+                **({"overwrite": 1} if config.gemm_overwrite else {}),
+            },
         )
         self.valid = Signal(name=f"valid{number}")
         self.multiply = Signal(name=f"multiply{number}")
@@ -62,7 +67,7 @@ class Datapath(wiring.Component):
     copy of it. Any older result lies in the bank. A register-register ALU step is two beats: the first
     (``access.first``) takes acc[src] through the same path, and the next must be its second.
 
-    A GEMM with ``reset`` reads nothing. The store module reads accumulators whenever their bank is not read here.
+    A GEMM with ``reset`` reads nothing, and one that overwrites takes 0 for the accumulator. The store module reads accumulators whenever their bank is not read here.
     The write ports are for LOAD: ``write_acc`` only while ``busy`` is low, and nobody may rely on a tile's value in an
     operation that runs while its LOAD writes it.
 
@@ -102,6 +107,8 @@ class Datapath(wiring.Component):
         """What accompanies a step from stage 0 to stage 5, where it writes."""
         stages = [_Stage(self.config, k) for k in range(_SUM_STAGE + 2)]
         first = stages[0]
+        if self.config.gemm_overwrite:
+            m.d.comb += first.step.overwrite.eq(self.access.overwrite)
         m.d.comb += [
             first.valid.eq(self.valid),
             first.multiply.eq(self.valid & self.operation.gemm & ~self.operation.reset),
@@ -134,6 +141,9 @@ class Datapath(wiring.Component):
         ]
         return macs.sums
 
+    def _overwrites(self, stage: _Stage) -> Value:
+        return stage.step.overwrite if self.config.gemm_overwrite else Const(0)
+
     def _accumulate(self, m: Module, stages: list[_Stage], sums: data.View) -> None:
         config = self.config
         tile = acc_tile_layout(config)
@@ -146,7 +156,9 @@ class Datapath(wiring.Component):
         )
         writes = Signal()
         m.d.comb += [
-            accumulators.compute.enable.eq(read.valid & ~(read.step.operation.gemm & read.step.operation.reset)),
+            accumulators.compute.enable.eq(
+                read.valid & ~(read.step.operation.gemm & read.step.operation.reset) & ~self._overwrites(read)
+            ),
             accumulators.compute.index.eq(read.step.acc_index),
             writes.eq(write.valid & ~write.step.first),
             accumulators.write.enable.eq(writes | self.write_acc.enable),
@@ -160,7 +172,9 @@ class Datapath(wiring.Component):
         with m.If(writes & read.valid & (write.step.acc_index == read.step.acc_index)):
             m.d.sync += [use_late.eq(1), late.eq(result)]
         with m.If(answer.valid):
-            with m.If(writes & (write.step.acc_index == answer.step.acc_index)):
+            with m.If(self._overwrites(answer)):
+                m.d.sync += bank.eq(0)
+            with m.Elif(writes & (write.step.acc_index == answer.step.acc_index)):
                 m.d.sync += bank.eq(result)
             with m.Elif(use_late):
                 m.d.sync += bank.eq(late)
@@ -169,7 +183,10 @@ class Datapath(wiring.Component):
 
         use_result = Signal()
         m.d.sync += use_result.eq(
-            compute.valid & ~compute.step.first & (compute.step.acc_index == answer.step.acc_index)
+            compute.valid
+            & ~compute.step.first
+            & (compute.step.acc_index == answer.step.acc_index)
+            & ~self._overwrites(answer)
         )
         operand = Signal(tile)
         m.d.comb += operand.eq(Mux(use_result, result, bank))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Gemm, layout
+from ..isa import QUEUE_REGISTERS, Gemm, OverwriteMask, SetRegister, layout
 from ..registers import Cause
 from .layouts import uop_layout
 from .scratchpad import READ_LATENCY, scratchpad_read
@@ -18,24 +18,31 @@ def loops_layout(config: AcceleratorConfig) -> data.StructLayout:
     """What one GEMM or ALU instruction asks of the sequencer.
 
     ``gemm`` says that ``src`` names input tiles and not accumulators; ``use_src`` that ``src`` (and the weights of a
-    GEMM) are read at all, so that their indices count.
+    GEMM) are read at all, so that their indices count. Only with ``gemm_overwrite``: ``overwrite`` says that steps
+    may overwrite, and ``mask`` is the register OVERWRITE.
     """
     widths = {name: position.width for name, position in layout(Gemm, config).items()}
     names = ("uop_bgn", "uop_end", "iter_out", "iter_in")
     steps = {f"{operand}_{loop}" for operand in ("dst", "src", "wgt") for loop in ("out", "in")}
     fields = {name: widths[name] for name in (*names, *sorted(steps))}
     fields["src_out"] = fields["src_in"] = config.src_index_bits
+    if config.gemm_overwrite:
+        fields |= {"overwrite": 1, "mask": QUEUE_REGISTERS[SetRegister.OVERWRITE].width}
     return data.StructLayout({**fields, "gemm": 1, "use_src": 1})
 
 
 def access_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """The indices of one step; ``first`` marks the first of the two beats of a register-register ALU step."""
+    """The indices of one step; ``first`` marks the first of the two beats of a register-register ALU step.
+
+    With ``gemm_overwrite``, ``overwrite`` marks a step whose sums replace the accumulator.
+    """
     return data.StructLayout(
         {
             "dst": config.acc_index_bits,
             "src": config.src_index_bits,
             "wgt": config.wgt_index_bits,
             "first": 1,
+            **({"overwrite": 1} if config.gemm_overwrite else {}),
         }
     )
 
@@ -96,7 +103,8 @@ class Sequencer(wiring.Component):
         in_left, out_left = Signal.like(loops.iter_in), Signal.like(loops.iter_out)
         paired = ~loops.gemm & loops.use_src
 
-        flags = data.StructLayout({"valid": 1, "first": 1, "body_end": 1, "inner_end": 1, "last": 1})
+        members = {"valid": 1, "first": 1, "body_end": 1, "inner_end": 1, "last": 1}
+        flags = data.StructLayout({**members, **({"overwrite": 1} if self.config.gemm_overwrite else {})})
         now = Signal(flags)
         m.d.comb += [
             now.valid.eq(running & ~self.fault.raised),
@@ -117,6 +125,9 @@ class Sequencer(wiring.Component):
                 m.d.sync += [in_left.eq(loops.iter_in - 1), out_left.eq(out_left - 1)]
             with m.If(now.last):
                 m.d.sync += running.eq(0)
+
+        if self.config.gemm_overwrite:
+            m.d.comb += now.overwrite.eq(loops.overwrite & self._at_first_values(m, running, now, uop))
 
         nothing = Signal()
         runs = (loops.uop_bgn < loops.uop_end) & (loops.iter_in != 0) & (loops.iter_out != 0)
@@ -142,6 +153,23 @@ class Sequencer(wiring.Component):
             now = later
         return now
 
+    def _at_first_values(self, m: Module, running: Value, now: data.View, uop: Value) -> Value:
+        """Whether each index that ``mask`` names is at its first value."""
+        first_out, first_in = Signal(), Signal()
+        with m.If(self.start):
+            m.d.sync += [first_out.eq(1), first_in.eq(1)]
+        with m.Elif(running & now.body_end):
+            m.d.sync += first_in.eq(now.inner_end)
+            with m.If(now.inner_end):
+                m.d.sync += first_out.eq(0)
+        at_first = {
+            OverwriteMask.OUTER: first_out,
+            OverwriteMask.INNER: first_in,
+            OverwriteMask.UOP: uop == self.loops.uop_bgn,
+        }
+        mask = self.loops.mask
+        return Cat(((mask & bit) == 0) | is_first for bit, is_first in at_first.items()).all()
+
     def _raise(self, value: Value) -> list:
         return [
             self.fault.raised.eq(1),
@@ -155,6 +183,8 @@ class Sequencer(wiring.Component):
         uop = data.View(self.uops, self.uop.tile)
         valid, first, last = Signal(), Signal(), Signal()
         m.d.sync += [valid.eq(flags.valid & ~self.fault.raised), first.eq(flags.first), last.eq(flags.last)]
+        if self.config.gemm_overwrite:
+            m.d.sync += self.access.overwrite.eq(flags.overwrite)
 
         sums = {}
         for operand in ("dst", "src", "wgt"):

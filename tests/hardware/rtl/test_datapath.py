@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import BASE_ALU_OPS, AluOp
+from weft_hardware.isa import AluOp
 from weft_hardware.rtl.datapath import DATAPATH_LATENCY, Datapath
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
 
-CONFIG = replace(TINY, batch=2)
+CONFIG = replace(TINY, batch=2, alu_extensions=True, gemm_overwrite=True)
 LANES = CONFIG.batch * CONFIG.block_out
 BITS = CONFIG.acc_bits
 
@@ -27,6 +27,7 @@ class Step:
     src: int = 0
     wgt: int = 0
     reset: int = 0
+    overwrite: int = 0
     op: AluOp | None = None
     imm: int | None = None
     idle: int = 0
@@ -37,8 +38,15 @@ def alu(op: AluOp, a: int, b: int) -> int:
     if op is AluOp.SHR:
         b = max(min(b, 40), -40)
         return signed(a >> b if b >= 0 else a << -b, BITS)
-    exact = {AluOp.MIN: min(a, b), AluOp.MAX: max(a, b), AluOp.ADD: a + b, AluOp.MUL: a * b}[op]
-    return signed(exact, BITS)
+    exact = {
+        AluOp.MIN: min(a, b),
+        AluOp.MAX: max(a, b),
+        AluOp.ADD: a + b,
+        AluOp.MUL: a * b,
+        AluOp.COPY: b,
+        AluOp.SUB: a - b,
+    }
+    return signed(exact[op], BITS)
 
 
 class Model:
@@ -60,6 +68,8 @@ class Model:
             self.acc[step.dst] = [alu(step.op, a, b) for a, b in zip(self.acc[step.dst], second, strict=True)]
         elif step.reset:
             self.acc[step.dst] = [0] * LANES
+        elif step.overwrite:
+            self.acc[step.dst] = self._dot(step)
         else:
             self.acc[step.dst] = [signed(a + s, BITS) for a, s in zip(self.acc[step.dst], self._dot(step), strict=True)]
 
@@ -86,7 +96,7 @@ async def issue(ctx, dut: Datapath, step: Step) -> None:
     for _ in range(step.idle):
         await ctx.tick()
     ctx.set(dut.valid, 1)
-    for name in ("dst", "src", "wgt"):
+    for name in ("dst", "src", "wgt", "overwrite"):
         ctx.set(dut.access[name], getattr(step, name))
     operation = dut.operation
     ctx.set(operation.gemm, step.op is None)
@@ -131,11 +141,11 @@ def check(steps: list[Step], rng: random.Random) -> None:
 
 def a_step(rng: random.Random, dst: int, accumulators: list[int]) -> Step:
     idle = rng.choice([0, 0, 0, 0, 1, 2, 3])
-    kind = rng.choice(["gemm", "gemm", "gemm", "reset", "imm", "reg"])
-    if kind in ("gemm", "reset"):
+    kind = rng.choice(["gemm", "gemm", "gemm", "overwrite", "reset", "imm", "reg"])
+    if kind in ("gemm", "overwrite", "reset"):
         src, wgt = rng.randrange(CONFIG.inp_depth), rng.randrange(CONFIG.wgt_depth)
-        return Step(dst, src, wgt, reset=int(kind == "reset"), idle=idle)
-    op = rng.choice(sorted(BASE_ALU_OPS))
+        return Step(dst, src, wgt, reset=int(kind == "reset"), overwrite=int(kind == "overwrite"), idle=idle)
+    op = rng.choice(sorted(AluOp))
     imm = rng.choice([rng.randint(-40, 40), rng.randint(-(1 << 15), (1 << 15) - 1)]) if kind == "imm" else None
     return Step(dst, rng.choice(accumulators), op=op, imm=imm, idle=idle)
 
@@ -144,7 +154,7 @@ def a_step(rng: random.Random, dst: int, accumulators: list[int]) -> Step:
 def test_the_same_accumulator_at_one_distance(distance):
     """The second step of a pair sees the first, whatever lies between; other accumulators stay apart."""
     steps = []
-    for make in (Step, lambda dst: Step(dst, op=AluOp.MUL, imm=-3)):
+    for make in (Step, lambda dst: Step(dst, overwrite=1), lambda dst: Step(dst, op=AluOp.MUL, imm=-3)):
         others = [make(dst) for dst in range(2, 2 + distance - 1)]
         steps += [make(1), *others, make(1), *others, make(1)]
     check(steps, seeded(distance))
@@ -179,10 +189,14 @@ def test_a_store_waits_for_the_half_that_is_read_and_for_no_other():
             ctx.set(dut.store.request.payload, CONFIG.acc_depth - 1)
             assert ctx.get(dut.store.request.ready)
             await ctx.tick()
-        ctx.set(dut.operation.reset, 1)
-        await ctx.tick().repeat(2)
         ctx.set(dut.store.request.payload, 0)
-        assert ctx.get(dut.store.request.ready)
+        for member in (dut.operation.reset, dut.access.overwrite):
+            ctx.set(member, 1)
+            await ctx.tick().repeat(2)
+            assert ctx.get(dut.store.request.ready), "a step that reads nothing keeps a store waiting"
+            ctx.set(member, 0)
+            await ctx.tick().repeat(2)
+            assert not ctx.get(dut.store.request.ready)
 
     simulate(dut, testbench)
 

@@ -37,6 +37,12 @@ class Loops:
     use_src: int = 1
 
 
+@dataclass(frozen=True)
+class OverwritingLoops(Loops):
+    overwrite: int = 1
+    mask: int = 0
+
+
 def expect(loops: Loops, uops: list[tuple[int, int, int]], config: AcceleratorConfig) -> tuple[list[Step], int | None]:
     """The steps, and the index that faults."""
     if loops.uop_bgn >= loops.uop_end or not loops.iter_out or not loops.iter_in:
@@ -62,7 +68,12 @@ def expect(loops: Loops, uops: list[tuple[int, int, int]], config: AcceleratorCo
     return steps, None
 
 
-def run(config: AcceleratorConfig, uops: list[tuple[int, int, int]], instructions: list[Loops]) -> list[tuple]:
+def run(
+    config: AcceleratorConfig,
+    uops: list[tuple[int, int, int]],
+    instructions: list[Loops],
+    members: tuple[str, ...] = ("dst", "src", "wgt", "first"),
+) -> list[tuple]:
     """For each instruction: the steps with their cycle from ``start``, the cycle of ``done``, the fault's value."""
     m = Module()
     m.submodules.sequencer = sequencer = Sequencer(config)
@@ -87,7 +98,7 @@ def run(config: AcceleratorConfig, uops: list[tuple[int, int, int]], instruction
                 ctx.set(sequencer.start, 0)
                 if ctx.get(sequencer.valid):
                     access = sequencer.access
-                    steps.append((cycle, tuple(ctx.get(access[n]) for n in ("dst", "src", "wgt", "first"))))
+                    steps.append((cycle, tuple(ctx.get(access[n]) for n in members)))
                 if ctx.get(sequencer.done):
                     done = cycle
                     break
@@ -179,3 +190,21 @@ def test_micro_ops_of_64_bits():
     check(
         config, [(4095, 4095, 2047), (1, 2, 3)], [Loops(uop_end=2), Loops(uop_bgn=1, uop_end=2, iter_in=3, dst_in=2000)]
     )
+
+
+@pytest.mark.parametrize("mask", range(8))
+def test_which_steps_overwrite(mask):
+    """Those whose indices named by the mask are all at their first value; also when an instruction follows another."""
+    config = replace(TINY, gemm_overwrite=True)
+    loops = OverwritingLoops(uop_bgn=3, uop_end=6, iter_out=2, iter_in=3, mask=mask)
+    small = OverwritingLoops(uop_bgn=1, uop_end=2, iter_out=3, mask=mask)
+    plain = replace(small, overwrite=0)
+    results = run(config, [(0, 0, 0)] * config.uop_depth, [loops, small, plain, loops], ("overwrite",))
+    for instruction, (steps, _, _) in zip([loops, small, plain, loops], results, strict=True):
+        expected = [
+            instruction.overwrite and not (mask & 1 and out or mask & 2 and inner or mask & 4 and uop)
+            for out in range(instruction.iter_out)
+            for inner in range(instruction.iter_in)
+            for uop in range(instruction.uop_end - instruction.uop_bgn)
+        ]
+        assert [bool(overwrites) for _, (overwrites,) in steps] == [bool(e) for e in expected], instruction
