@@ -67,9 +67,9 @@ class Datapath(wiring.Component):
     copy of it. Any older result lies in the bank. A register-register ALU step is two beats: the first
     (``access.first``) takes acc[src] through the same path, and the next must be its second.
 
-    A GEMM with ``reset`` reads nothing, and one that overwrites takes 0 for the accumulator. The store module reads accumulators whenever their bank is not read here.
-    The write ports are for LOAD: ``write_acc`` only while ``busy`` is low, and nobody may rely on a tile's value in an
-    operation that runs while its LOAD writes it.
+    A GEMM with ``reset`` reads nothing, and a step that overwrites takes 0 for its accumulator. The store module reads
+    accumulators whenever their bank is not read here. The write ports are for LOAD: ``write_acc`` only while ``busy``
+    is low, and nobody may rely on a tile's value in an operation that runs while its LOAD writes it.
 
     Attributes
     ----------

@@ -126,6 +126,11 @@ def existing_registers(c: AcceleratorConfig) -> set[SetRegister]:
     return there
 
 
+def launch_registers() -> dict[SetRegister, int]:
+    """The registers as every launch finds them."""
+    return {register: START.get(register, 0) for register in R}
+
+
 class Machine:
     """The accelerator's state and what each instruction does to it; scratchpads live as long as the machine."""
 
@@ -137,7 +142,7 @@ class Machine:
         self.uop = np.zeros(config.uop_depth, np.uint64)
         self.param = np.zeros((config.param_depth, config.block_out, 2), np.int64)
         self.table = np.zeros((1, 256), np.int64)
-        self.registers: dict[SetRegister, int] = {}
+        self.registers = launch_registers()
         self.dram = bytearray()
         self.dram_base = 0
         self.bases: dict[Memory, int] = {}
@@ -155,7 +160,7 @@ class Machine:
         self.dram = bytearray(program.image.tobytes())
         self.dram_base = program.dram_base
         self.bases = program.bases
-        self.registers = {register: START.get(register, 0) for register in R}
+        self.registers = launch_registers()
         tokens: Counter[Channel] = Counter()
         last: dict[Queue, int] = {}
         for index in order:

@@ -7,14 +7,28 @@ from dataclasses import replace
 
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode, pack_uops
-from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Finish,
+    Gemm,
+    GemmOverwrite,
+    Instruction,
+    Load,
+    Memory,
+    Set,
+    SetRegister,
+    Store,
+    alu_operations,
+)
 from weft_hardware.registers import Cause, ModuleState
 from weft_hardware.rtl.compute import Compute
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
 from weft_simulator.lockstep.reference import Machine
 
-UOP_BASE, ACC_BASE = 0x400, 0x1000
+UOP_BASE, ACC_8BIT_BASE, ACC_BASE = 0x400, 0x800, 0x1000
 PATIENCE = 4000
 """Cycles after which something hangs."""
 
@@ -35,7 +49,7 @@ class Bench:
             [rng.randrange(4) for _ in range(64)],
         )
         self.machine.dram[UOP_BASE : UOP_BASE + uops.nbytes] = uops.tobytes()
-        self.machine.bases = {Memory.UOP: UOP_BASE, Memory.ACC: ACC_BASE}
+        self.machine.bases = {Memory.UOP: UOP_BASE, Memory.ACC: ACC_BASE, Memory.ACC_8BIT: ACC_8BIT_BASE}
         for tiles, bits in ((self.machine.inp, config.inp_bits), (self.machine.wgt, config.wgt_bits)):
             tiles.flat = [signed(rng.getrandbits(bits), bits) for _ in range(tiles.size)]
         self.pushes: list[str] = []
@@ -64,6 +78,7 @@ class Bench:
         dut, config = self.dut, self.config
         ctx.set(dut.base_uop, UOP_BASE)
         ctx.set(dut.base_acc, ACC_BASE)
+        ctx.set(dut.base_acc_8bit, ACC_8BIT_BASE)
         for port, tiles, bits in [
             (dut.write_inp, self.machine.inp, config.inp_bits),
             (dut.write_wgt, self.machine.wgt, config.wgt_bits),
@@ -119,7 +134,10 @@ class Bench:
             assert await self.read(ctx, index) == [int(e) for e in tile.flat], f"accumulator {index}"
 
 
-def random_instruction(rng: random.Random) -> Instruction:
+EXTENDED = replace(TINY, pad_value=True, widening_load=True, gemm_overwrite=True, alu_extensions=True)
+
+
+def random_instruction(rng: random.Random, config: AcceleratorConfig = TINY) -> Instruction:
     flags = {n: rng.random() < 0.2 for n in ("pop_prev", "pop_next", "push_prev", "push_next")}
     bgn = rng.randrange(TINY.uop_depth - 4)
     loops = {
@@ -132,15 +150,26 @@ def random_instruction(rng: random.Random) -> Instruction:
         "src_out": rng.randrange(3),
         "src_in": rng.randrange(2),
     }
-    kind = rng.choice(["gemm", "gemm", "reset", "imm", "reg", "uop", "acc"])
-    if kind in ("gemm", "reset"):
-        return Gemm(**flags, **loops, wgt_in=rng.randrange(2), reset=kind == "reset")
+    kinds = ["gemm", "gemm", "reset", "imm", "reg", "uop", "acc"]
+    if config.gemm_overwrite:
+        kinds += ["overwrite", "overwrite", "set", "set", "acc_8bit", "acc_8bit"]
+    kind = rng.choice(kinds)
+    if kind == "set":
+        register = rng.choice((SetRegister.COMPUTE_PAD, SetRegister.WIDEN, SetRegister.OVERWRITE))
+        return Set(**flags, register=register, value=rng.getrandbits(32))
+    if kind in ("gemm", "reset", "overwrite"):
+        gemm = GemmOverwrite if kind == "overwrite" else Gemm
+        reset = kind == "reset" or (kind == "overwrite" and rng.random() < 0.1)
+        return gemm(**flags, **loops, wgt_in=rng.randrange(2), reset=reset)
     if kind in ("imm", "reg"):
         imm = rng.choice([rng.randint(-35, 35), rng.randint(-(1 << 15), (1 << 15) - 1)])
-        return Alu(**flags, **loops, alu_op=rng.choice(sorted(BASE_ALU_OPS)), use_imm=kind == "imm", imm=imm)
-    memory = Memory.UOP if kind == "uop" else Memory.ACC
+        return Alu(**flags, **loops, alu_op=rng.choice(sorted(alu_operations(config))), use_imm=kind == "imm", imm=imm)
+    memory = Memory[kind.upper()]
     depth = TINY.uop_depth if kind == "uop" else TINY.acc_depth
     size = rng.choice([0, 1, 3, 5])
+    pads = {}
+    if config.pad_value and memory is not Memory.UOP and size < 4:
+        pads = {"y_pad0": rng.randrange(2) * (size < 2), "x_pad1": rng.randrange(2) if size else 0}
     return Load(
         **flags,
         memory=memory,
@@ -149,6 +178,7 @@ def random_instruction(rng: random.Random) -> Instruction:
         y_size=1,
         x_size=size,
         x_stride=size,
+        **pads,
     )
 
 
@@ -156,6 +186,9 @@ CONFIGS = {
     "tiny": TINY,
     "int4 by int16, batch 2, AXI 128": replace(TINY, batch=2, block_out=8, inp_bits=4, wgt_bits=16, axi_data_bits=128),
     "64-bit micro-ops": replace(TINY, acc_depth=2049, inp_depth=2100, wgt_depth=1025),
+    "extended": EXTENDED,
+    "extended, AXI 128": replace(EXTENDED, batch=2, block_out=8, axi_data_bits=128),
+    "extended, 64-bit micro-ops": replace(EXTENDED, acc_depth=2049, inp_depth=2100, wgt_depth=1025),
 }
 
 
@@ -164,9 +197,10 @@ CONFIGS = {
 )
 def test_random_queues(name, seed):
     rng = seeded(seed)
-    bench = Bench(rng, CONFIGS[name])
+    config = CONFIGS[name]
+    bench = Bench(rng, config)
     fill = Load(memory=Memory.UOP, y_size=1, x_size=TINY.uop_depth, x_stride=TINY.uop_depth)
-    queue = [fill, *(random_instruction(rng) for _ in range(40))]
+    queue = [fill, *(random_instruction(rng, config) for _ in range(40))]
     retired = len(queue)
 
     async def testbench(ctx):
@@ -187,20 +221,25 @@ def test_random_queues(name, seed):
     simulate(bench.dut, testbench, bench.dram, bench.tokens, background=True)
 
 
-@pytest.mark.parametrize("kind", ["gemm", "alu", "load"])
+@pytest.mark.parametrize("kind", ["gemm", "alu", "load", "widening load", "set"])
 def test_a_token_says_that_the_accumulators_can_be_read(kind):
     """A store that reads in the cycle after the push gets the new value, whichever tile was written last."""
-    bench = Bench(seeded(7))
+    bench = Bench(seeded(7), EXTENDED)
     fill = Load(memory=Memory.ACC, y_size=1, x_size=4, x_stride=4)
+    before = [fill]
+    if kind == "set":
+        before += [Gemm(uop_end=1, iter_out=4, iter_in=1, dst_out=1)]
     last = {
         "gemm": Gemm(uop_end=1, iter_out=4, iter_in=1, dst_out=1, push_next=True),
         "alu": Alu(uop_end=1, iter_out=4, iter_in=1, dst_out=1, alu_op=AluOp.ADD, use_imm=True, imm=5, push_next=True),
         "load": replace(fill, dram=4, push_next=True),
+        "widening load": replace(fill, memory=Memory.ACC_8BIT, dram=4, push_next=True),
+        "set": Set(register=SetRegister.COMPUTE_PAD, value=1, push_next=True),
     }[kind]
 
     async def testbench(ctx):
         await bench.prepare(ctx)
-        await bench.run(ctx, [fill])
+        await bench.run(ctx, before)
         bench.offer(ctx, encode([last], bench.config)[0])
         push = bench.dut.store_tokens.push
         ctx.set(push.ready, 1)
@@ -208,8 +247,8 @@ def test_a_token_says_that_the_accumulators_can_be_read(kind):
             assert ctx.get(bench.dut.busy)
             await ctx.tick()
         await ctx.tick()
-        bench.machine.execute(fill)
-        bench.machine.execute(last)
+        for insn in (*before, last):
+            bench.machine.execute(insn)
         assert await bench.read(ctx, 3) == [int(e) for e in bench.machine.acc[3].flat]
 
     simulate(bench.dut, testbench, bench.dram, background=True)
@@ -219,6 +258,7 @@ def test_a_token_says_that_the_accumulators_can_be_read(kind):
     "word",
     [
         *(opcode | 1 << 3 for opcode in (5, 6, 7)),
+        *(Set(register=register, pop_prev=True) for register in (0x10, 0x13, 0x30)),
         Store(memory=Memory.OUT, pop_prev=True),
         Load(memory=Memory.OUT, pop_prev=True),
         Load(memory=7, pop_prev=True),

@@ -202,7 +202,7 @@ def test_which_steps_overwrite(mask):
     results = run(config, [(0, 0, 0)] * config.uop_depth, [loops, small, plain, loops], ("overwrite",))
     for instruction, (steps, _, _) in zip([loops, small, plain, loops], results, strict=True):
         expected = [
-            instruction.overwrite and not (mask & 1 and out or mask & 2 and inner or mask & 4 and uop)
+            instruction.overwrite and not ((mask & 1 and out) or (mask & 2 and inner) or (mask & 4 and uop))
             for out in range(instruction.iter_out)
             for inner in range(instruction.iter_in)
             for uop in range(instruction.uop_end - instruction.uop_bgn)
