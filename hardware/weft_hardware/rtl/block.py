@@ -26,7 +26,7 @@ from ..isa import QUEUE_REGISTERS, Load, Memory, SetRegister
 from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
-from .rows import RowRequester, block_layout, load_target, select
+from .rows import RowRequester, Target, block_layout, load_target, select
 from .signatures import fault_port, read_port, scratchpad_write
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
@@ -184,7 +184,7 @@ class BlockLoader(wiring.Component):
                 m.d.sync += register.eq(successor)
         return Cat(registers)
 
-    def _pad(self, target: _Target) -> Value | int:
+    def _pad(self, target: Target) -> Value | int:
         """One beat of padding."""
         if not self._config.pad_value or target.memory not in PADDED:
             return 0
