@@ -3,6 +3,8 @@
 ``--first-seed`` and ``--programs`` choose others; a failure prints the program and the seeds before it.
 """
 
+from dataclasses import replace
+
 import pytest
 from support.configs import CONFIGS, EXTENDED
 from support.devices import KINDS, shared_device
@@ -12,6 +14,8 @@ from weft_simulator.lockstep.differential import Session, clearing_program
 from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, generate
 
 KNOWN = CONFIGS | EXTENDED
+BUILT = {name: replace(config, epilogue_lanes=0, residual=False, table=False) for name, config in EXTENDED.items()}
+"""The extensions that the RTL has: the epilogue is not among them yet."""
 ALL = pytest.mark.parametrize("name", CONFIGS)
 EVERY = pytest.mark.parametrize("name", KNOWN)
 TIMINGS = pytest.mark.parametrize(
@@ -29,12 +33,12 @@ def run_functional(config, seeds):
         session.run(generate(config, seed), order_seed=seed)
 
 
-def run_rtl(name, seeds, **timing):
-    session = Session(CONFIGS[name])
-    session.attach(f"tsim ({timing})", *shared_device("tsim", CONFIGS[name], **timing))
-    session.run(clearing_program(CONFIGS[name]))
+def run_rtl(config, seeds, **timing):
+    session = Session(config)
+    session.attach(f"tsim ({timing})", *shared_device("tsim", config, **timing))
+    session.run(clearing_program(config))
     for seed in seeds:
-        session.run(generate(CONFIGS[name], seed), order_seed=seed)
+        session.run(generate(config, seed), order_seed=seed)
 
 
 @EVERY
@@ -65,7 +69,14 @@ def test_functional_thousands(name, first_seed, program_count):
 @ALL
 def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
     first = first_seed + 100 * (read_latency + (stall_seed or 0))
-    run_rtl(name, range(first, first + program_count(40)), read_latency=read_latency, stall_seed=stall_seed)
+    run_rtl(CONFIGS[name], range(first, first + program_count(40)), read_latency=read_latency, stall_seed=stall_seed)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("timing", [{"read_latency": 50}, {"read_latency": 3, "stall_seed": 7}], ids=["50", "stalls"])
+@pytest.mark.parametrize("name", BUILT)
+def test_rtl_with_extensions(name, timing, first_seed, program_count):
+    run_rtl(BUILT[name], range(first_seed, first_seed + program_count(40)), **timing)
 
 
 @pytest.mark.rtl
@@ -80,7 +91,7 @@ def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
     ids=["late answers", "mostly stalled", "out of order"],
 )
 def test_rtl_with_an_awkward_memory(name, timing, first_seed, program_count):
-    run_rtl(name, range(first_seed + 50, first_seed + 50 + program_count(20)), **timing)
+    run_rtl(CONFIGS[name], range(first_seed + 50, first_seed + 50 + program_count(20)), **timing)
 
 
 @pytest.mark.slow
@@ -89,7 +100,7 @@ def test_rtl_with_an_awkward_memory(name, timing, first_seed, program_count):
 @ALL
 def test_rtl_thousands(name, read_latency, stall_seed, first_seed, program_count):
     first = first_seed + 100_000 + 10_000 * (read_latency + (stall_seed or 0))
-    run_rtl(name, range(first, first + program_count(500)), read_latency=read_latency, stall_seed=stall_seed)
+    run_rtl(CONFIGS[name], range(first, first + program_count(500)), read_latency=read_latency, stall_seed=stall_seed)
 
 
 class FlippedBit(FunctionalDevice):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
@@ -11,7 +11,6 @@ from ..isa import Alu, Finish, Gemm, Load, Memory, Opcode, Queue, Set, alu_opera
 from ..registers import Cause
 from .block import BlockLoader
 from .datapath import Datapath
-from .gemm import acc_tile_layout
 from .issue import Issue
 from .layouts import instruction_layout, uop_layout
 from .queue_registers import QueueRegisters, has_registers
@@ -129,15 +128,14 @@ class Compute(wiring.Component):
             return
         m.d.comb += loader.base_acc_8bit.eq(self.base_acc_8bit)
         whole, narrow, written = loader.write_acc, loader.write_acc_8bit, datapath.write_acc
-        widened = data.View(acc_tile_layout(self.config), Signal(len(written.tile), name="widened"))
-        for row in range(self.config.batch):
-            for column in range(self.config.block_out):
-                byte = narrow.tile.word_select(row * self.config.block_out + column, 8)
-                m.d.comb += widened[row][column].eq(Cat(byte, byte[-1] & ~registers.widen).as_signed())
+        unsigned_reading = registers.widen
+        elements = [narrow.tile[k : k + 8] for k in range(0, len(narrow.tile), 8)]
+        high = self.config.acc_bits - 8
+        widened = Cat(Cat(byte, (byte[-1] & ~unsigned_reading).replicate(high)) for byte in elements)
         m.d.comb += [
             written.enable.eq(whole.enable | narrow.enable),
             written.index.eq(whole.index),
-            written.tile.eq(Mux(narrow.enable, widened.as_value(), whole.tile)),
+            written.tile.eq(Mux(narrow.enable, widened, whole.tile)),
         ]
 
     def _loops(self, m: Module, word: Value, sequencer: Sequencer, datapath: Datapath) -> None:

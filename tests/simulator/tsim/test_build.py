@@ -69,6 +69,16 @@ def test_a_tool_that_fails_is_told_with_its_reason(tmp_path):
         build._run(("sh", "-c", "echo fine >&2; echo an error: no >&2; exit 3"), tmp_path)
 
 
+def test_combinational_loops_are_refused(tmp_path):
+    """The harness evaluates everything once a cycle; Verilator would iterate."""
+    looped = """module weft_accelerator(input [7:0] a, input s, output [7:0] x);
+    wire [7:0] y; assign x = s ? a : y + 1; assign y = x ^ a; endmodule"""
+    with pytest.raises(
+        DeviceError, match=r"exit code 1 \(%Error-UNOPTFLAT: .*: Circular combinational logic: '[xy]'\);"
+    ):
+        Builder(tmp_path).library("loop", lambda: looped)
+
+
 def test_the_key_covers_what_shapes_the_verilog():
     names = {path.name for path in rtl_sources()}
     assert {"config.py", "isa.py", "registers.py", "signatures.py", "layouts.py"} <= names
