@@ -16,7 +16,7 @@ def builder(tmp_path, monkeypatch):
     builder = Builder(tmp_path)
     builder.calls = 0
 
-    def fake(verilog, directory: Path) -> Path:
+    def fake(verilog, harness: Path, directory: Path) -> Path:
         builder.calls += 1
         (directory / "model.so").write_text(verilog())
         return directory / "model.so"
