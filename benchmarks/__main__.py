@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import compile_digits, demo_time, functional_gemm, machine, rtl_dma, rtl_speed
+from . import compile_digits, demo_time, functional_epilogue, functional_gemm, machine, rtl_dma, rtl_speed
 
 HERE = Path(__file__).parent
 SUBJECTS = {
     "functional_gemm": functional_gemm,
+    "functional_epilogue": functional_epilogue,
     "rtl_speed": rtl_speed,
     "rtl_dma": rtl_dma,
     "compile_digits": compile_digits,

@@ -13,7 +13,8 @@ from weft_hardware.encoding import encode, pack_uops
 from weft_hardware.isa import Finish, Gemm, Load, Memory
 from weft_runtime.device import Device, Launch
 from weft_simulator.functional import FunctionalDevice
-from weft_simulator.functional.kernels import kernels, packing_for
+from weft_simulator.functional.kernel import packing_for
+from weft_simulator.functional.kernels import kernels
 
 UOPS = 1024
 GEMMS = 128

@@ -24,10 +24,15 @@ def _binding() -> Any:
     return binding
 
 
+def host_has(*names: str) -> bool:
+    """Whether this CPU has all of some features, by LLVM's names."""
+    features = _binding().get_host_cpu_features()
+    return all(features.get(name, False) for name in names)
+
+
 def host_has_vnni() -> bool:
     """Whether this CPU has 8-bit dot products on 512-bit, 256-bit and 128-bit vectors."""
-    features = _binding().get_host_cpu_features()
-    return all(features.get(name, False) for name in ("avx512f", "avx512vl", "avx512vnni"))
+    return host_has("avx512f", "avx512vl", "avx512vnni")
 
 
 class _Kernels(dict[str, Callable[[int, int], int]]):

@@ -87,3 +87,15 @@ def add_residual(
     # Python's integers have no bounds, numpy's have.
     clamped = np.array([min(max(s, low), high) for s in sums], np.int64)
     return clamped[places.reshape(-1)].reshape(first.shape)
+
+
+def to_bits(value: Dyadic) -> int:
+    """The float32 that a number of at most 24 significant bits is; it must be normal or 0."""
+    return float_bits(float(value[0]) * 2.0 ** value[1])
+
+
+def residual_offset(first_scale: int, first_zero: int, second_scale: int, second_zero: int, zero_point: int) -> int:
+    """OFFSET as onnxruntime computes it: ``zero_point − fma(first_scale, first_zero, second_scale · second_zero)``."""
+    product = fma(second_zero, dyadic(second_scale), (0, 0))
+    mantissa, exponent = fma(first_zero, dyadic(first_scale), product)
+    return to_bits(fma(zero_point, (1, 0), (-mantissa, exponent)))
