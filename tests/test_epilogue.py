@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support.epilogue import add_residual, float_bits, requantise
 from support.epilogue_runner import Epilogue, send
-from support.extension_values import FLOAT_CORNERS, draw_offset, draw_scale
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import SetRegister, StoreMode
 from weft_simulator.functional import FunctionalDevice
+from weft_simulator.lockstep.epilogue import add_residual, float_bits, requantise
+from weft_simulator.lockstep.extension_values import FLOAT_CORNERS, draw_offset, draw_scale
 
 CONFIG = AcceleratorConfig(acc_depth=65536, param_depth=512, epilogue_lanes=4, residual=True, table=True)
 LIMITS = {SetRegister.CLAMP_LO: -128, SetRegister.CLAMP_HI: 127, SetRegister.SUM_LO: -128, SetRegister.SUM_HI: 127}

@@ -8,13 +8,13 @@ CPU has FMA (its kernels for older ones round twice and differ in about 10⁻⁶
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from support.epilogue import float_bits, requantise, residual_offset
 from support.epilogue_runner import Epilogue, send
 from support.ort import reference
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import SetRegister, StoreMode
 from weft_simulator.functional import FunctionalDevice
 from weft_simulator.functional.jit import host_has
+from weft_simulator.lockstep.epilogue import float_bits, requantise, residual_offset
 
 CONFIG = AcceleratorConfig(acc_depth=65536, param_depth=512, epilogue_lanes=4, residual=True)
 PIXELS = 256

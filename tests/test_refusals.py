@@ -4,9 +4,9 @@ import random
 import re
 
 import pytest
-from support.configs import CONFIGS
+from support.configs import CONFIGS, EXTENDED
 from support.devices import shared_device
-from weft_hardware.isa import Finish
+from weft_hardware.isa import Finish, Store
 from weft_hardware.registers import Cause
 from weft_runtime.errors import DeadlockError, FaultError, TokenError
 from weft_simulator.lockstep.differential import random_order
@@ -64,17 +64,26 @@ def test_a_missing_pop_leaves_a_token(kinds, name):
 @kinds
 @names
 def test_every_faulty_instruction_is_refused(kinds, name):
-    config = CONFIGS[name]
+    check_faulty_instructions(kinds, CONFIGS[name])
+
+
+@pytest.mark.parametrize("name", EXTENDED)
+def test_every_faulty_instruction_of_the_extensions_is_refused(name):
+    check_faulty_instructions(["functional"], EXTENDED[name])
+
+
+def check_faulty_instructions(kinds, config):
     for seed, (cause, faulty) in enumerate(faulty_instructions(config)):
-        program = with_a_fault(generate(config, seed), random.Random(seed), faulty)
-        if program is None:
-            continue
+        program = next(filter(None, (with_a_fault(generate(config, seed + 1000 * k), random.Random(seed), faulty)
+                                     for k in range(10))))  # fmt: skip
         with pytest.raises(ReferenceFaultError) as caught:
             Machine(config).run(program, random_order(program, seed))
         assert caught.value.cause is cause, faulty
         message = refusal(kinds, program, FaultError)
         (index,) = [k for k, insn in enumerate(program.instructions) if same_work(insn, faulty)]
         assert message.startswith(f"instruction {index}"), (message, faulty)
+        if cause is Cause.SCRATCHPAD_RANGE and isinstance(faulty, Store) and faulty.mode:
+            assert f": parameter tile {caught.value.value} is outside the PARAM scratchpad of " in message
 
 
 def same_work(insn, other):

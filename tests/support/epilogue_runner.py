@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from support.bits import instructions_to_bytes
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Finish, Instruction, Load, Memory, Set, SetRegister, Store, StoreMode
 from weft_runtime.device import Device, Launch, RunReport
+from weft_simulator.lockstep.bits import instructions_to_bytes
 
 
 @dataclass(frozen=True)

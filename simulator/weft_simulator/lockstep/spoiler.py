@@ -17,7 +17,9 @@ from weft_hardware.isa import (
     Memory,
     Queue,
     Set,
+    SetRegister,
     Store,
+    StoreMode,
     illegal_reason,
     loadable,
 )
@@ -77,22 +79,24 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         ranges += [Gemm(**{**outside, "uop_bgn": c.uop_depth - 1, "uop_end": c.uop_depth + 1})]
     illegal: list[Instruction] = [
         Load(memory=int(Memory.OUT)),
-        Load(memory=5, **row),
-        Load(memory=7),
         Store(memory=int(Memory.INP), **row),
         Store(memory=int(Memory.UOP)),
         Store(memory=int(Memory.OUT), x_pad0=1),
         Store(memory=int(Memory.OUT), y_pad1=15, **row),
         Store(memory=int(Memory.ACC), **row),
+        *[Store(memory=int(Memory.ACC_8BIT), mode=int(bit)) for bit in StoreMode],
         Store(memory=int(Memory.ACC_8BIT), mode=0x3F, **row),
+        Load(memory=int(Memory.ACC_8BIT), **row),
         Load(memory=int(Memory.PARAM), **row),
         Load(memory=int(Memory.TABLE)),
         Alu(alu_op=5, use_imm=True, **once),
         Alu(alu_op=7),
         GemmOverwrite(**once),
-        *(Set(register=number, value=1) for number in (0x00, 0x0F, 0x10, 0x12, 0x1F, 0x20, 0x24, 0x2F, 0x3F)),
+        *(Set(register=number, value=1) for number in (*SetRegister, 0x0F, 0x1F, 0x2F, 0x3F)),
     ]
     illegal = [insn for insn in illegal if illegal_reason(insn, c)]
+    requantise = {"memory": int(Memory.ACC_8BIT)}
+    ranges += _requantising_outside(c) if c.epilogue_lanes else []
     far = (1 << 32) - 1
     bus: list[Instruction] = [
         Load(memory=int(Memory.INP), dram=far, **row),
@@ -101,6 +105,10 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         Load(memory=int(Memory.UOP), dram=far, **row),
         Store(memory=int(Memory.OUT), dram=far, **row),
     ]
+    if c.epilogue_lanes:
+        bus += [Load(memory=int(Memory.PARAM), dram=far, **row), Store(**requantise, dram=far, **row)]
+    if c.residual:
+        bus.append(Store(**requantise, dram=_arena_tile(Memory.ACC_8BIT, c), mode=int(StoreMode.RESIDUAL), **row))
     # Addresses that the bus has and the memory has not: the answer is an error, in the last beat of the block too.
     absent = DRAM_BASE + DRAM_SIZE + (1 << 28)
     for cls, memory in [(Load, m) for m in sorted(loadable(c))] + [(Store, Memory.OUT)]:
@@ -114,10 +122,47 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
     return [(cause, insn) for cause, group in causes for insn in group]
 
 
+def _requantising_outside(c: AcceleratorConfig) -> list[Instruction]:
+    """Blocks and parameter tiles outside; `_prelude` sets PARAM to the last tile."""
+    requantise = {"memory": int(Memory.ACC_8BIT)}
+    ranges: list[Instruction] = [
+        Load(memory=int(Memory.PARAM), sram=c.param_depth, x_size=1, y_size=1),
+        Load(memory=int(Memory.PARAM), sram=c.param_depth - 1, x_size=1, y_size=1, x_pad0=1),
+        Store(**requantise, sram=c.acc_depth, x_size=1, y_size=1),
+        Store(**requantise, x_size=2, y_size=1, mode=int(StoreMode.PARAM_X)),
+        Store(**requantise, x_size=1, y_size=2, mode=int(StoreMode.PARAM_Y)),
+        Store(**requantise, x_size=2, y_size=2, mode=int(StoreMode.PARAM_X | StoreMode.PARAM_Y)),
+    ]
+    if c.widening_load:
+        ranges.append(Load(**requantise, sram=c.acc_depth - 1, x_size=1, y_size=2))
+    if c.table:
+        ranges += [Load(memory=int(Memory.TABLE), sram=1, x_size=1, y_size=1)]
+        ranges += [Load(memory=int(Memory.TABLE), x_size=2, y_size=1)]
+    return ranges
+
+
+def _arena_tile(memory: Memory, c: AcceleratorConfig) -> int:
+    """A tile that lies in the arena, unless base registers are 0: then it is outside memory itself."""
+    return (ARENA[1] - ARENA[0]) // 2 // isa_tile_bytes(memory, c)
+
+
+def _prelude(faulty: Instruction, c: AcceleratorConfig) -> list[Instruction]:
+    """What must run before a faulty instruction so that it faults for its own reason."""
+    if faulty.queue is Queue.COMPUTE:
+        return [Load(memory=int(Memory.UOP), x_size=2, y_pad0=1)]
+    registers: dict[SetRegister, int] = {}
+    if isinstance(faulty, Store) and faulty.memory == Memory.ACC_8BIT and c.epilogue_lanes:
+        registers[SetRegister.PARAM] = c.param_depth - 1
+        if c.residual:
+            registers[SetRegister.RESIDUAL] = (1 << 31) - 1
+    return [Set(register=int(register), value=value) for register, value in registers.items()]
+
+
 def with_a_fault(program: Program, rng: random.Random, faulty: Instruction) -> Program | None:
     """A faulty instruction in place of one of its queue, with that one's tokens; None if the queue is empty.
 
-    Ahead of one of the compute queue, micro-ops 0 and 1 are made zeros, so that it faults for its own reason.
+    Ahead of one of the compute queue, micro-ops 0 and 1 are made zeros, ahead of a requantising STORE its registers are
+    set, so that it faults for its own reason.
     """
     places = [k for k, insn in enumerate(program.instructions) if insn.queue is faulty.queue]
     if not places:
@@ -126,9 +171,8 @@ def with_a_fault(program: Program, rng: random.Random, faulty: Instruction) -> P
     old = program.instructions[index]
     flags = {name: getattr(old, name) for name in ("pop_prev", "pop_next", "push_prev", "push_next")}
     spoilt = _replaced(program, index, replace(faulty, **flags))
-    if faulty.queue is Queue.COMPUTE:
-        spoilt.instructions.insert(index, Load(memory=int(Memory.UOP), x_size=2, y_pad0=1))
-        spoilt.install()
+    spoilt.instructions[index:index] = _prelude(faulty, program.config)
+    spoilt.install()
     return spoilt
 
 
