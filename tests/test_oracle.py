@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.configs import CONFIGS
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Finish, Gemm, Load, Memory, Store
+from weft_hardware.isa import Finish, Gemm, Load, Memory, Set, SetRegister, Store, StoreMode
 from weft_simulator.lockstep.generator import Style, generate
 from weft_simulator.lockstep.oracle import Race, judge, linear_order, predecessors, unordered_fraction
 from weft_simulator.lockstep.program import Program
@@ -63,6 +63,33 @@ def test_unaligned_neighbours_do_not_conflict():
 def test_a_store_over_the_instructions_is_refused():
     program = Program(SMALL, [Store(memory=Memory.OUT, **BLOCK)], np.zeros(4096, np.uint8))
     assert judge(program).problems == ["instruction 0 stores over instructions or micro-ops"]
+
+
+FULL = replace(SMALL, epilogue_lanes=4, residual=True)
+REQUANTISE = {"memory": int(Memory.ACC_8BIT), "dram": 512, "x_size": 2, "y_size": 2, "x_stride": 5}
+
+
+@pytest.mark.parametrize(("away", "stride"), [(1, 5), (-4, 5), (6, 5), (0, 1)])
+def test_a_residual_operand_that_is_overwritten_is_refused(away, stride):
+    distance = Set(register=SetRegister.RESIDUAL, value=away & 0xFFFFFFFF)
+    store = Store(**REQUANTISE | {"x_stride": stride}, mode=int(StoreMode.RESIDUAL))
+    found = verdict(distance, store, config=FULL)
+    assert found.problems == ["instruction 1 stores over its own residual operand"]
+
+
+@pytest.mark.parametrize("away", [0, 2, 3, 7, -7])
+def test_a_residual_operand_in_place_or_elsewhere(away):
+    distance = Set(register=SetRegister.RESIDUAL, value=away & 0xFFFFFFFF)
+    assert verdict(distance, Store(**REQUANTISE, mode=int(StoreMode.RESIDUAL)), config=FULL).legal
+
+
+def test_a_residual_operand_is_a_read():
+    """A store's operand and what another queue loads do not conflict; its accumulators and a widening load do."""
+    config = replace(FULL, widening_load=True)
+    store = Store(**REQUANTISE, mode=int(StoreMode.RESIDUAL))
+    load = Load(memory=Memory.ACC_8BIT, dram=600, **BLOCK)
+    assert verdict(load, store, config=config).races == [Race(0, 1, ("acc",))]
+    assert verdict(replace(load, push_next=True), replace(store, pop_prev=True), config=config).legal
 
 
 def test_leftover_token():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from .config import AcceleratorConfig
 from .encoding import Words, decode, opcodes, unpack_uops
-from .isa import AluOp, Instruction, Memory, Opcode, Queue, SetRegister, illegal_reason
+from .isa import (
+    QUEUE_REGISTERS,
+    AluOp,
+    Instruction,
+    Memory,
+    Opcode,
+    OverwriteMask,
+    Queue,
+    Set,
+    SetRegister,
+    StoreMode,
+    illegal_reason,
+)
 
 FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
 
@@ -68,13 +80,37 @@ def _named_fields(instruction: Instruction) -> Iterator[str]:
 
 
 def _plain_fields(instruction: Instruction) -> Iterator[str]:
+    if isinstance(instruction, Set):
+        yield f"value={_held(instruction)}"
+        return
     for field in fields(instruction):
         value = getattr(instruction, field.name)
         if field.name in _NAMED or field.name in FLAGS or value == field.default:
             continue
-        if field.name == "mode" and getattr(instruction, "memory", None) != Memory.ACC_8BIT:
-            continue  # reserved bits there, which VTA's compilers do not clear
+        if field.name == "mode":
+            if getattr(instruction, "memory", None) == Memory.ACC_8BIT:
+                yield f"mode={_flag_names(StoreMode(value))}"
+            continue  # reserved bits elsewhere, which VTA's compilers do not clear
         yield field.name if value is True else f"{field.name}={value}"
+
+
+def _flag_names(flags: IntFlag) -> str:
+    return "|".join(str(member.name) for member in type(flags) if member & flags) or "0"
+
+
+def _held(instruction: Set) -> str:
+    """What the register holds after SET, in the way its number is meant."""
+    if instruction.register not in tuple(SetRegister):
+        return str(instruction.value)
+    register = SetRegister(instruction.register)
+    declared = QUEUE_REGISTERS[register]
+    value = declared.value(instruction.value)
+    if register == SetRegister.OVERWRITE:
+        return _flag_names(OverwriteMask(value))
+    exponent = value >> 23 & 0xFF
+    if declared.is_float and (exponent not in (0, 0xFF) or value == 0):
+        return str(np.uint32(value).view(np.float32))
+    return f"{value:#x}" if declared.is_float else str(value)
 
 
 def _neighbour(queue: Queue, flag: str) -> str:

@@ -109,6 +109,7 @@ class QueueRegister:
     """A register of a command queue, written by SET; later instructions of that queue use it.
 
     SET's value is 32 bits, of which the register keeps the low ``width``. Every launch starts with ``initial``.
+    ``is_float`` says that the bits are a float32.
     """
 
     queue: Queue
@@ -116,6 +117,7 @@ class QueueRegister:
     doc: str
     signed: bool = False
     initial: int = 0
+    is_float: bool = False
 
     def value(self, raw: int) -> int:
         """What the register holds after SET of ``raw``."""
@@ -161,9 +163,13 @@ QUEUE_REGISTERS: Mapping[SetRegister, QueueRegister] = MappingProxyType(
         SetRegister.RESIDUAL: QueueRegister(
             Queue.STORE, 32, "DRAM tiles of ACC_8BIT from the result to the residual operand", signed=True
         ),
-        SetRegister.SCALE: QueueRegister(Queue.STORE, 32, "float32: requantised value's scale over the sum's"),
-        SetRegister.RESIDUAL_SCALE: QueueRegister(Queue.STORE, 32, "float32: residual operand's scale over the sum's"),
-        SetRegister.OFFSET: QueueRegister(Queue.STORE, 32, "float32: added to the sum before rounding"),
+        SetRegister.SCALE: QueueRegister(
+            Queue.STORE, 32, "float32: requantised value's scale over the sum's", is_float=True
+        ),
+        SetRegister.RESIDUAL_SCALE: QueueRegister(
+            Queue.STORE, 32, "float32: residual operand's scale over the sum's", is_float=True
+        ),
+        SetRegister.OFFSET: QueueRegister(Queue.STORE, 32, "float32: added to the sum before rounding", is_float=True),
         SetRegister.SUM_LO: QueueRegister(Queue.STORE, 9, "least sum", signed=True, initial=-128),
         SetRegister.SUM_HI: QueueRegister(Queue.STORE, 9, "greatest sum", signed=True, initial=127),
     }

@@ -1,12 +1,28 @@
 """The disassembler: what a line says, and that nothing makes it fail."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.disasm import disassemble, disassemble_uops, token_words
 from weft_hardware.encoding import encode, encode_uops
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Load, Memory, MicroOp, Store
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Finish,
+    Gemm,
+    GemmOverwrite,
+    Load,
+    Memory,
+    MicroOp,
+    OverwriteMask,
+    Set,
+    SetRegister,
+    Store,
+    StoreMode,
+)
 from weft_hardware.presets import PRESETS
 
 VTA = PRESETS["vta"]
@@ -32,6 +48,57 @@ def test_a_program():
         "     4  STORE  OUT sram=2 y_size=1 x_size=1 x_stride=1 pop(compute) push(compute)",
         "     5  FINISH pop(store)",
     ]
+
+
+EXTENDED = replace(
+    VTA,
+    pad_value=True,
+    widening_load=True,
+    gemm_overwrite=True,
+    alu_extensions=True,
+    epilogue_lanes=4,
+    residual=True,
+    table=True,
+)
+
+
+def test_extensions():
+    assert lines(
+        Set(register=SetRegister.COMPUTE_PAD, value=-128 & 0xFFFFFFFF),
+        Set(register=SetRegister.OVERWRITE, value=OverwriteMask.INNER | OverwriteMask.UOP, pop_prev=True),
+        Set(register=SetRegister.OVERWRITE),
+        Set(register=SetRegister.SCALE, value=0x3F000000, push_prev=True),
+        Set(register=SetRegister.OFFSET, value=0xC0490FDB),
+        Set(register=SetRegister.OFFSET),
+        Set(register=SetRegister.RESIDUAL_SCALE, value=0x7F800000),
+        Set(register=SetRegister.CLAMP_LO, value=0xFFFFFF80),
+        Set(register=SetRegister.ZERO_POINT, value=0x0FF),
+        GemmOverwrite(uop_end=16, iter_out=2, iter_in=3, pop_prev=True),
+        Load(memory=Memory.PARAM, y_size=1, x_size=2),
+        Alu(alu_op=AluOp.COPY, uop_end=1, iter_out=1, iter_in=1),
+        Store(memory=Memory.ACC_8BIT, mode=StoreMode.RESIDUAL | StoreMode.PARAM_X, y_size=1, x_size=1),
+        config=EXTENDED,
+    ) == [
+        "     0  SET    COMPUTE_PAD value=-128",
+        "     1  SET    OVERWRITE value=INNER|UOP pop(load)",
+        "     2  SET    OVERWRITE value=0",
+        "     3  SET    SCALE value=0.5 push(compute)",
+        "     4  SET    OFFSET value=-3.1415927",
+        "     5  SET    OFFSET value=0.0",
+        "     6  SET    RESIDUAL_SCALE value=0x7f800000",
+        "     7  SET    CLAMP_LO value=-128",
+        "     8  SET    ZERO_POINT value=255",
+        "     9  GEMM_OVERWRITE uop_end=16 iter_out=2 iter_in=3 pop(load)",
+        "    10  LOAD   PARAM y_size=1 x_size=2",
+        "    11  ALU    COPY uop_end=1 iter_out=1 iter_in=1",
+        "    12  STORE  ACC_8BIT y_size=1 x_size=1 mode=RESIDUAL|PARAM_X",
+    ]
+
+
+def test_a_register_that_does_not_exist():
+    (line,) = lines(Set(register=0x3F, value=3))
+    reason = "SET.register = 63 names no register; this accelerator has none"
+    assert line == f"     0  SET    register=63 value=3  ; illegal: {reason}"
 
 
 def test_neighbours_that_do_not_exist():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode
-from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Queue, Store
+from weft_hardware.isa import Alu, Finish, Gemm, GemmOverwrite, Load, Memory, Queue, Set, SetRegister, Store, StoreMode
 from weft_hardware.registers import Cause, ModuleState, Unit
 from weft_runtime.diagnosis import (
     blocked_fetch,
@@ -182,3 +182,53 @@ def test_leftover_tokens():
         "from store to compute (last pushed by instruction 2 (STORE OUT)) that no instruction took; "
         "give every push a pop, or drop the push flag"
     )
+
+
+FULL = AcceleratorConfig(gemm_overwrite=True, epilogue_lanes=4, residual=True)
+
+
+def test_extensions_go_to_their_queues():
+    sets = [Set(register=number) for number in (SetRegister.LOAD_PAD, SetRegister.OVERWRITE, SetRegister.PARAM, 0x3F)]
+    loads = [Load(memory=memory) for memory in (Memory.ACC_8BIT, Memory.PARAM, Memory.TABLE)]
+    words = program(*sets, *loads, GemmOverwrite(), Finish())
+    assert command_queues(words, VTA).tolist() == [0, 1, 2, 1, 1, 2, 2, 1, 1]
+
+
+def test_deadlock_names_registers():
+    words = program(Set(register=SetRegister.OVERWRITE, pop_prev=True), GemmOverwrite(pop_next=True), Finish())
+    states = IDLE | {Queue.COMPUTE: ModuleState.WAIT_POP_PREV}
+    assert deadlock_message(words, FULL, NONE_RETIRED, states, {}) == (
+        "deadlock after 0 of 3 instructions: compute waits at instruction 0 (SET OVERWRITE) for a token from load, but "
+        "no load instruction left pushes one; give every pop a push that can come before it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("store", "cause", "value", "message"),
+    [
+        (
+            Store(memory=Memory.ACC_8BIT, x_size=2, y_size=1, mode=StoreMode.PARAM_X),
+            Cause.SCRATCHPAD_RANGE,
+            128,
+            "instruction 0 (STORE ACC_8BIT): parameter tile 128 is outside the PARAM scratchpad of 128 tiles (0..127); "
+            "lower register PARAM or store a smaller block",
+        ),
+        (
+            Store(memory=Memory.ACC_8BIT, sram=2047, x_size=2, y_size=1, mode=StoreMode.PARAM_X),
+            Cause.SCRATCHPAD_RANGE,
+            2048,
+            "instruction 0 (STORE ACC_8BIT): tiles 2047..2048 do not fit the ACC_8BIT scratchpad of 2048 tiles "
+            "(0..2047); move a smaller block or lower sram",
+        ),
+        (
+            Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1, mode=StoreMode.RESIDUAL),
+            Cause.BUS_ERROR,
+            0x1000,
+            "instruction 0 (STORE ACC_8BIT): DRAM access at 0x1000 is outside the memory or was refused; correct its "
+            "base register, dram, sizes, x_stride and register RESIDUAL",
+        ),
+    ],
+)
+def test_faults_of_a_requantising_store(store, cause, value, message):
+    words = program(store, Finish())
+    assert fault_message(words, FULL, Fault(cause, Unit.STORE, 0, value)) == message

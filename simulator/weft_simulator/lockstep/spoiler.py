@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
@@ -95,7 +96,7 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         *(Set(register=number, value=1) for number in (*SetRegister, 0x0F, 0x1F, 0x2F, 0x3F)),
     ]
     illegal = [insn for insn in illegal if illegal_reason(insn, c)]
-    requantise = {"memory": int(Memory.ACC_8BIT)}
+    requantise: dict[str, Any] = {"memory": int(Memory.ACC_8BIT)}
     ranges += _requantising_outside(c) if c.epilogue_lanes else []
     far = (1 << 32) - 1
     bus: list[Instruction] = [
@@ -124,7 +125,7 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
 
 def _requantising_outside(c: AcceleratorConfig) -> list[Instruction]:
     """Blocks and parameter tiles outside; `_prelude` sets PARAM to the last tile."""
-    requantise = {"memory": int(Memory.ACC_8BIT)}
+    requantise: dict[str, Any] = {"memory": int(Memory.ACC_8BIT)}
     ranges: list[Instruction] = [
         Load(memory=int(Memory.PARAM), sram=c.param_depth, x_size=1, y_size=1),
         Load(memory=int(Memory.PARAM), sram=c.param_depth - 1, x_size=1, y_size=1, x_pad0=1),
