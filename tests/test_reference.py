@@ -94,7 +94,7 @@ def test_padding_surrounds_the_block_with_zeros():
         (Store(memory=Memory.INP), Cause.ILLEGAL_INSTRUCTION),
         (Store(memory=Memory.OUT, x_pad0=1), Cause.ILLEGAL_INSTRUCTION),
         (Alu(alu_op=5), Cause.ILLEGAL_INSTRUCTION),
-        (Load(memory=Memory.INP, dram=255, x_size=2, y_size=1), Cause.BUS_ERROR),
+        (Load(memory=Memory.INP, dram=255, x_size=2, y_size=1), Cause.WINDOW),
     ],
 )
 def test_faults(instruction, cause):

@@ -124,4 +124,4 @@ def test_a_device_goes_on_after_a_refusal(kinds, name):
 
 def test_the_causes_are_all_covered():
     causes = {cause for cause, _ in faulty_instructions(CONFIGS["vta"])}
-    assert causes == {Cause.SCRATCHPAD_RANGE, Cause.ILLEGAL_INSTRUCTION, Cause.BUS_ERROR}
+    assert causes == {Cause.SCRATCHPAD_RANGE, Cause.ILLEGAL_INSTRUCTION, Cause.WINDOW}

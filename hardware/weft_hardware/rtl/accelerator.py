@@ -57,6 +57,8 @@ class Accelerator(wiring.Component):
         self._connect_memory(m, {"fetch": fetch, "load": load, "compute": compute}, store)
         self._connect_control(m, {"load": load, "compute": compute, "store": store, "fetch": fetch})
 
+        for name, unit in (("load", load), ("compute", compute), ("store", store), ("fetch", fetch)):
+            wiring.connect(m, unit.window, getattr(control, f"window_{name}"))
         wiring.connect(m, load.write_inp, compute.write_inp)
         wiring.connect(m, load.write_wgt, compute.write_wgt)
         wiring.connect(m, store.acc_read, compute.acc_read)

@@ -27,7 +27,7 @@ from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
 from .rows import RowRequester, Target, block_layout, load_target, select
-from .signatures import fault_port, read_port, scratchpad_write
+from .signatures import fault_port, read_port, scratchpad_write, window_port
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
 """Memories whose padding can be chosen; others are padded with zeros."""
@@ -53,6 +53,7 @@ class BlockLoader(wiring.Component):
         High if unconnected.
     base_<name> : In(axi_addr_bits)
         Byte address of the memory's tile 0, a multiple of 64.
+    window : Out(window_port)
     read : Out(read_port)
     write_<name> : Out(scratchpad_write)
         A tile as it lies in DRAM. The padding of ACC_8BIT is not: it goes to ``write_acc``.
@@ -74,6 +75,7 @@ class BlockLoader(wiring.Component):
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
             "oldest": In(1, init=1),
+            "window": Out(window_port(config)),
             "read": Out(read_port(config)),
             "done": Out(1),
             "fault": Out(fault_port()),
@@ -93,6 +95,7 @@ class BlockLoader(wiring.Component):
         m.submodules.reader = self._reader = reader = BufferedReader(config, buffer_beats=streaming_beats(config))
         wiring.connect(m, wiring.flipped(self.start), rows.start)
         wiring.connect(m, rows.ranges, reader.ranges)
+        wiring.connect(m, rows.window, wiring.flipped(self.window))
         wiring.connect(m, wiring.flipped(self.read), reader.read)
         for t in self._targets:
             base = f"base_{t.memory.name.lower()}"

@@ -16,7 +16,7 @@ from .layouts import instruction_layout, uop_layout
 from .queue_registers import QueueRegisters, has_registers
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
-from .signatures import acc_read_port, fault_port, read_port, scratchpad_write, status_port, token_port
+from .signatures import acc_read_port, fault_port, read_port, scratchpad_write, status_port, token_port, window_port
 
 
 class Compute(wiring.Component):
@@ -38,6 +38,8 @@ class Compute(wiring.Component):
         The previous and the next neighbour.
     read : read_port
         DRAM, for the LOADs.
+    window : window_port
+        For them too.
     clear : In(1)
         The queue's registers go back to their initial values.
     base_uop, base_acc, base_acc_8bit : In
@@ -62,6 +64,7 @@ class Compute(wiring.Component):
                 "load_tokens": Out(token_port()),
                 "store_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
+                "window": Out(window_port(config)),
                 "clear": In(1),
                 "base_uop": In(config.axi_addr_bits),
                 "base_acc": In(config.axi_addr_bits),
@@ -91,6 +94,7 @@ class Compute(wiring.Component):
         wiring.connect(m, wiring.flipped(self.store_tokens), issue.next)
         wiring.connect(m, wiring.flipped(self.status), issue.status)
         wiring.connect(m, wiring.flipped(self.read), loader.read)
+        wiring.connect(m, wiring.flipped(self.window), loader.window)
         wiring.connect(m, wiring.flipped(self.write_inp), datapath.write_inp)
         wiring.connect(m, wiring.flipped(self.write_wgt), datapath.write_wgt)
         wiring.connect(m, wiring.flipped(self.acc_read), datapath.store)

@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import LOAD_QUEUES, SET_QUEUE_SHIFT, Load, Opcode, Queue, Set, instruction_bits, instruction_bytes
-from ..registers import Cause
+from ..registers import WINDOW_ROWS, Cause
 from .bursts import longest_burst
 from .layouts import instruction_layout
 from .reader import BufferedReader
-from .signatures import fault_port, read_port
+from .signatures import fault_port, read_port, window_port
+from .windows import outside
 
 BURST_BYTES = 128
 BUFFER_BYTES = 512
@@ -33,6 +34,8 @@ class Fetch(wiring.Component):
     address : In(axi_addr_bits)
     count : In(32)
     read : Out(read_port)
+    window : Out(window_port)
+        The whole program lies in the instructions' window, or nothing of it is read.
     load, compute, store : Out streams of instructions
     left : Out(32)
         Instructions that have not arrived whole.
@@ -52,6 +55,7 @@ class Fetch(wiring.Component):
                 "address": In(config.axi_addr_bits),
                 "count": In(COUNT_BITS),
                 "read": Out(read_port(config)),
+                "window": Out(window_port(config)),
                 "load": Out(queue),
                 "compute": Out(queue),
                 "store": Out(queue),
@@ -77,17 +81,19 @@ class Fetch(wiring.Component):
         # Instructions not yet in ``word``; the one range is requested before the first of them.
         left = self.left
         address = Signal(config.axi_addr_bits)
-        requested, outside = Signal(init=1), Signal()
+        requested = Signal(init=1)
+        leaves, leaving = outside(self.window, address, address + (left << size_bits) - 1)
         m.d.comb += [
+            self.window.read.eq(self.start),
+            self.window.row.eq(WINDOW_ROWS["INSN"]),
             reader.ranges.payload.address.eq(address),
             reader.ranges.payload.nbytes.eq(left << size_bits),
-            outside.eq((address + (left << size_bits) - 1) >> config.axi_addr_bits != 0),
-            reader.ranges.valid.eq(~requested & (left != 0) & ~outside),
+            reader.ranges.valid.eq(~requested & (left != 0) & ~leaves),
         ]
         with m.If(reader.ranges.ready):
             m.d.sync += requested.eq(1)
-        with m.If(~requested & (left != 0) & outside):
-            self._raise(m, address[:32])
+        with m.If(~requested & (left != 0) & leaves):
+            self._raise(m, Cause.WINDOW, leaving)
 
         word, word_valid, word_taken = Signal(instruction_bits(config)), Signal(), Signal()
         room = ~word_valid | word_taken
@@ -104,9 +110,9 @@ class Fetch(wiring.Component):
         self._dispatch(m, word, word_valid, word_taken)
         return m
 
-    def _raise(self, m: Module, value: Value | int) -> None:
+    def _raise(self, m: Module, cause: Cause, value: Value | int) -> None:
         with m.If(~self.fault.raised):
-            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(Cause.BUS_ERROR), self.fault.value.eq(value)]
+            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
 
     def _collect(
         self, m: Module, beats: stream.Interface, left: Signal, word: Signal, word_valid: Signal, room: Value
@@ -138,7 +144,7 @@ class Fetch(wiring.Component):
             else:
                 m.d.sync += word.eq(data.word_select(slot, bits))
             with m.If(beats.payload.error):
-                self._raise(m, 0)
+                self._raise(m, Cause.BUS_ERROR, 0)
         with m.If(self.start):
             m.d.sync += [part.eq(0), slot.eq(first_slot)]
         return collected

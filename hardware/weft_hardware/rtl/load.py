@@ -13,7 +13,7 @@ from .block import BlockLoader
 from .issue import Issue
 from .layouts import instruction_layout
 from .queue_registers import QueueRegisters, has_registers
-from .signatures import fault_port, read_port, scratchpad_write, status_port, token_port
+from .signatures import fault_port, read_port, scratchpad_write, status_port, token_port, window_port
 
 
 class LoadModule(wiring.Component):
@@ -26,6 +26,7 @@ class LoadModule(wiring.Component):
     instruction : In stream, the queue's head
     compute_tokens : Out(token_port)
     read : Out(read_port)
+    window : Out(window_port)
     clear : In(1)
         The queue's registers go back to their initial values.
     base_inp, base_wgt : In(axi_addr_bits)
@@ -41,6 +42,7 @@ class LoadModule(wiring.Component):
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
                 "compute_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
+                "window": Out(window_port(config)),
                 "clear": In(1),
                 "base_inp": In(config.axi_addr_bits),
                 "base_wgt": In(config.axi_addr_bits),
@@ -60,6 +62,7 @@ class LoadModule(wiring.Component):
         connect(m, wiring.flipped(self.compute_tokens), issue.next)
         connect(m, wiring.flipped(self.status), issue.status)
         connect(m, wiring.flipped(self.read), loader.read)
+        connect(m, wiring.flipped(self.window), loader.window)
         connect(m, wiring.flipped(self.write_inp), loader.write_inp)
         connect(m, wiring.flipped(self.write_wgt), loader.write_wgt)
         load = instruction_layout(Load, self._config)(issue.execute.payload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,8 @@ from ..config import AcceleratorConfig
 from ..isa import Load, Memory, scratchpad_depth, tile_bytes, uop_bits
 from ..registers import Cause
 from .layouts import instruction_layout
-from .signatures import RANGE_BYTES_BITS, fault_port, range_layout
+from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, window_port
+from .windows import extent
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class RowRequester(wiring.Component):
     oldest, stop : In(1)
         Nothing but LOADs is left of what came before; a fault elsewhere.
     base_<name> : In(axi_addr_bits)
+    window : Out(window_port)
+        A block is requested only if all of it, from its first byte in DRAM to its last, lies in its memory's window.
     ranges : Out stream of range_layout
         None for a block without data.
     blocks : Out stream of block_layout
@@ -117,6 +120,7 @@ class RowRequester(wiring.Component):
             "stop": In(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
+            "window": Out(window_port(config)),
             "fault": Out(fault_port()),
         }
         members |= {f"base_{t.memory.name.lower()}": In(config.axi_addr_bits) for t in targets}
@@ -137,10 +141,13 @@ class RowRequester(wiring.Component):
             # Rows that follow each other in DRAM and in the scratchpad are one range.
             merged.eq((insn.x_stride == insn.x_size) & (pads == 0)),
             outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
+            self.window.read.eq(self.start.valid & self.start.ready),
+            self.window.row.eq(self.start.payload.memory),
             self.blocks.valid.eq(checked & ~passed),
             alone.eq(passed | self.blocks.ready),
         ]
-        requested = self._request_rows(m, checked, merged, tiles, alone & self.oldest)
+        requested = self._request_rows(m, checked, merged, tiles)
+        leaves, address = self._check_window()
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.start.ready.eq(~self.fault.raised & ~self.stop)
@@ -152,11 +159,14 @@ class RowRequester(wiring.Component):
                 self._first_row(m, merged)
                 m.next = "CHECK"
             with m.State("CHECK"):
-                with m.If(~outside):
+                with m.If(~outside & ~leaves):
                     m.d.comb += checked.eq(1)
                     m.next = "REQUEST"
                 with m.Elif(alone & self.oldest):
-                    self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
+                    with m.If(outside):
+                        self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
+                    with m.Else():
+                        self._raise(m, Cause.WINDOW, address)
                     m.next = "IDLE"
             with m.State("REQUEST"):
                 m.d.comb += checked.eq(1)
@@ -188,24 +198,22 @@ class RowRequester(wiring.Component):
         with m.If(~self.fault.raised):
             m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
 
-    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value, may_fault: Value) -> Value:
+    def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value) -> Value:
         """Ask for the block's DRAM rows, in order; returns whether all are requested."""
-        insn, bits = self._insn, self._config.axi_addr_bits
+        insn = self._insn
         # Wide enough for the highest address that an instruction can name, so that nothing wraps.
-        self._address = address = Signal(max(bits, 34 + 13) + 2)
+        self._address = address = Signal(max(self._config.axi_addr_bits, 34 + 13) + 2)
         self._rows_left = rows_left = Signal(16)
+        # For `_check_window`: the block's tiles in DRAM, and how far the window's last byte is from its first.
+        self._extent = Signal(33)
+        self._behind = Signal(signed(len(address) + 1))
         nbytes = Signal(RANGE_BYTES_BITS)
-        outside, left = Signal(), Signal()
         m.d.comb += [
             nbytes.eq(self._select([Mux(merged, tiles[:17], insn.x_size) * t.tile_bytes for t in self._targets])),
-            outside.eq((address + nbytes - 1) >> bits != 0),
-            left.eq(checked & (rows_left != 0) & ~self.fault.raised & ~self.stop),
             self.ranges.payload.address.eq(address),
             self.ranges.payload.nbytes.eq(nbytes),
-            self.ranges.valid.eq(left & ~outside),
+            self.ranges.valid.eq(checked & (rows_left != 0) & ~self.fault.raised & ~self.stop),
         ]
-        with m.If(left & outside & may_fault):
-            self._raise(m, Cause.BUS_ERROR, address[:32])
         with m.If(self.ranges.valid & self.ranges.ready):
             step = self._select([insn.x_stride * t.tile_bytes for t in self._targets])
             m.d.sync += [address.eq(address + step), rows_left.eq(rows_left - 1)]
@@ -217,3 +225,15 @@ class RowRequester(wiring.Component):
         starts = [base + insn.dram * t.tile_bytes for base, t in zip(bases, self._targets, strict=True)]
         rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(merged, 1, insn.y_size))
         m.d.sync += [self._address.eq(self._select(starts)), self._rows_left.eq(rows)]
+        behind = [self.window.last - start for start in starts]
+        m.d.sync += [self._extent.eq(extent(insn)), self._behind.eq(self._select(behind))]
+
+    def _check_window(self) -> tuple[Value, Value]:
+        """Whether the block is not all in the window, and the address of its first byte, if that is not, or its last.
+
+        One comparison deep, since it holds back the first request.
+        """
+        length = self._select([self._extent * t.tile_bytes for t in self._targets])
+        first_outside = (self._address < self.window.first) | (self._behind < 0)
+        leaves = (self._rows_left != 0) & (first_outside | (length > self._behind + 1))
+        return leaves, Mux(first_outside, self._address, self._address + length - 1)

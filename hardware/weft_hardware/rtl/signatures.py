@@ -109,10 +109,10 @@ def window_port(config: AcceleratorConfig) -> Signature:
     """How a unit looks a window up: the bytes where tiles of a memory may lie, both ends included.
 
     ``read`` asks for row ``row`` of the table (`registers.WINDOW_ROWS`); ``first`` and ``last`` hold it from the next
-    cycle on, until the next ``read``.
+    cycle on, until the next ``read``. Unconnected, everything is allowed.
     """
     bits = config.axi_addr_bits
-    return Signature({"read": Out(1), "row": Out(4), "first": In(bits), "last": In(bits)})
+    return Signature({"read": Out(1), "row": Out(4), "first": In(bits), "last": In(bits, init=(1 << bits) - 1)})
 
 
 def token_port() -> Signature:

@@ -23,8 +23,10 @@ from .signatures import (
     fault_port,
     status_port,
     token_port,
+    window_port,
     write_port,
 )
+from .windows import extent, outside
 
 TILES_AHEAD = 8
 """Tiles read but not yet packed: covers the read latency and the buffer's own at one tile a cycle."""
@@ -39,6 +41,7 @@ class StoreModule(wiring.Component):
     compute_tokens : Out(token_port)
     acc_read : Out(acc_read_port)
     write : Out(write_port)
+    window : Out(window_port)
     base_out, base_acc : In(axi_addr_bits)
         Byte addresses of tile 0, multiples of 64.
     fault : Out(fault_port)
@@ -57,6 +60,7 @@ class StoreModule(wiring.Component):
                 "compute_tokens": Out(token_port()),
                 "acc_read": Out(acc_read_port(config)),
                 "write": Out(write_port(config)),
+                "window": Out(window_port(config)),
                 "base_out": In(config.axi_addr_bits),
                 "base_acc": In(config.axi_addr_bits),
                 "fault": Out(fault_port()),
@@ -86,6 +90,13 @@ class StoreModule(wiring.Component):
             ),
         ]
         written = Signal()
+        # Wide enough for the highest address that an instruction can name, so that nothing wraps.
+        first, tiles_between = Signal(max(config.axi_addr_bits, 34 + 13) + 2), Signal(33)
+        leaves, leaving = outside(self.window, first, first + self._scaled(tiles_between) - 1)
+        m.d.comb += [
+            self.window.read.eq(issue.execute.valid & issue.execute.ready),
+            self.window.row.eq(self._layout(issue.execute.payload).memory),
+        ]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += issue.execute.ready.eq(~self.fault.raised)
@@ -93,7 +104,12 @@ class StoreModule(wiring.Component):
                     m.d.sync += insn.eq(issue.execute.payload)
                     m.next = "SIZE"
             with m.State("SIZE"):
-                m.d.sync += tiles.eq(insn.x_size * insn.y_size)
+                base = Mux(self._raw, self.base_acc, self.base_out)
+                m.d.sync += [
+                    tiles.eq(insn.x_size * insn.y_size),
+                    first.eq(base + self._scaled(insn.dram)),
+                    tiles_between.eq(extent(insn)),
+                ]
                 m.next = "CHECK"
             with m.State("CHECK"):
                 with m.If(~legal):
@@ -104,6 +120,9 @@ class StoreModule(wiring.Component):
                 with m.Elif(insn.sram + tiles > config.acc_depth):
                     first_outside = Mux(insn.sram > config.acc_depth, insn.sram, config.acc_depth)
                     self._raise(m, Cause.SCRATCHPAD_RANGE, first_outside)
+                    m.next = "FAULT"
+                with m.Elif(leaves):
+                    self._raise(m, Cause.WINDOW, leaving)
                     m.next = "FAULT"
                 with m.Else():
                     m.d.comb += self._checked.eq(1)
@@ -116,7 +135,7 @@ class StoreModule(wiring.Component):
             with m.State("FAULT"):
                 pass
 
-        rows_done = self._request_rows(m, merged, tiles)
+        rows_done = self._request_rows(m, merged, tiles, first)
         m.d.comb += written.eq(rows_done)
         self._send_tiles(m, merged, tiles)
         return m
@@ -130,28 +149,23 @@ class StoreModule(wiring.Component):
         acc, out = (tile_bytes(memory, self._config) for memory in (Memory.ACC, Memory.OUT))
         return Mux(self._raw, tiles * acc, tiles * out)
 
-    def _request_rows(self, m: Module, merged: Value, tiles: Value) -> Value:
+    def _request_rows(self, m: Module, merged: Value, tiles: Value, first: Value) -> Value:
         """Announce the block's DRAM rows; returns whether all of them are written and acknowledged."""
-        insn, bits, request = self._insn, self._config.axi_addr_bits, self.write.request
-        # Wide enough for the highest address that an instruction can name, so that nothing wraps.
-        address = Signal(max(bits, 34 + 13) + 2)
+        insn, request = self._insn, self.write.request
+        address = Signal.like(first)
         rows_left, unacknowledged = Signal(16), Signal(17)
         nbytes = Signal(RANGE_BYTES_BITS)
-        outside, announced = Signal(), Signal()
+        announced = Signal()
         m.d.comb += [
             nbytes.eq(self._scaled(Mux(merged, tiles[:17], insn.x_size))),
-            outside.eq((address + nbytes - 1) >> bits != 0),
             request.payload.address.eq(address),
             request.payload.nbytes.eq(nbytes),
-            request.valid.eq((rows_left != 0) & ~outside & ~self.fault.raised),
+            request.valid.eq((rows_left != 0) & ~self.fault.raised),
             announced.eq(request.valid & request.ready),
         ]
         m.d.sync += unacknowledged.eq(unacknowledged + announced - self.write.acknowledged)
         with m.If(self._checked):
-            base = Mux(self._raw, self.base_acc, self.base_out)
-            m.d.sync += [address.eq(base + self._scaled(insn.dram)), rows_left.eq(Mux(merged, 1, insn.y_size))]
-        with m.Elif((rows_left != 0) & outside):
-            self._raise(m, Cause.BUS_ERROR, address[:32])
+            m.d.sync += [address.eq(first), rows_left.eq(Mux(merged, 1, insn.y_size))]
         with m.Elif(announced):
             m.d.sync += [address.eq(address + self._scaled(insn.x_stride)), rows_left.eq(rows_left - 1)]
         with m.If(self.write.acknowledged & self.write.error):

@@ -212,7 +212,7 @@ class Machine:
         address = self.bases.get(Memory(insn.memory), 0) + (insn.dram + y * insn.x_stride) * size
         start, end = address - self.dram_base, address - self.dram_base + insn.x_size * size
         if start < 0 or end > len(self.dram) or address + insn.x_size * size > 1 << self.config.axi_addr_bits:
-            raise ReferenceFaultError(Cause.BUS_ERROR, address)
+            raise ReferenceFaultError(Cause.WINDOW, address)
         return slice(start, end)
 
     def _scratchpads(self) -> dict[Memory, NDArray]:

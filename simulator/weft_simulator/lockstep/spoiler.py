@@ -119,7 +119,7 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
     for cls, memory in ((Load, Memory.INP), (Load, Memory.WGT), (Load, Memory.ACC), (Store, Memory.OUT)):
         if beyond // isa_tile_bytes(memory, c) <= far:
             bus.append(cls(memory=int(memory), dram=beyond // isa_tile_bytes(memory, c), **row))
-    causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.BUS_ERROR, bus))
+    causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.WINDOW, bus))
     return [(cause, insn) for cause, group in causes for insn in group]
 
 

@@ -345,6 +345,6 @@ def test_address_beyond_the_address_space():
         reader = RangeReader(WIDE, bytes(DRAM_BYTES), rng)
         await run(ctx, dut, BEYOND, PAIRS[0], reader)
         assert reader.requests == []
-        assert ctx.get(dut.fault.cause) == Cause.BUS_ERROR
+        assert ctx.get(dut.fault.cause) == Cause.WINDOW
 
     simulate(dut, testbench)

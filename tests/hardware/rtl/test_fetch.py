@@ -106,6 +106,6 @@ def test_program_beyond_the_address_space():
         reader = RangeReader(TINY, bytes(DRAM_BYTES), rng)
         await run(ctx, dut, reader, rng, (1 << 32) - 32, 3, 1.0, 50)
         assert reader.requests == []
-        assert (ctx.get(dut.fault.raised), ctx.get(dut.fault.cause)) == (1, Cause.BUS_ERROR)
+        assert (ctx.get(dut.fault.raised), ctx.get(dut.fault.cause)) == (1, Cause.WINDOW)
 
     simulate(dut, testbench)

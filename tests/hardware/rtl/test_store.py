@@ -102,7 +102,7 @@ def test_random_blocks(name):
         (Store(memory=Memory.INP), True, Cause.ILLEGAL_INSTRUCTION, 0),
         (Store(memory=Memory.ACC, x_size=1, y_size=1), False, Cause.ILLEGAL_INSTRUCTION, 0),
         (Store(memory=Memory.OUT, x_pad1=1), True, Cause.ILLEGAL_INSTRUCTION, 0),
-        (Store(memory=Memory.OUT, dram=0xFFFFFFFF, x_size=1, y_size=1), True, Cause.BUS_ERROR, 0xFFFFFFFC),
+        (Store(memory=Memory.OUT, dram=0xFFFFFFFF, x_size=1, y_size=1), True, Cause.WINDOW, 0xFFFFFFFF * 4),
     ],
 )
 def test_faults(store, raw_store, cause, value):
