@@ -99,7 +99,7 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
     requantise: dict[str, Any] = {"memory": int(Memory.ACC_8BIT)}
     ranges += _requantising_outside(c) if c.epilogue_lanes else []
     far = (1 << 32) - 1
-    bus: list[Instruction] = [
+    windows: list[Instruction] = [
         Load(memory=int(Memory.INP), dram=far, **row),
         Load(memory=int(Memory.WGT), dram=far, **row),
         Load(memory=int(Memory.ACC), dram=far, **row),
@@ -107,19 +107,19 @@ def faulty_instructions(config: AcceleratorConfig) -> list[tuple[Cause, Instruct
         Store(memory=int(Memory.OUT), dram=far, **row),
     ]
     if c.epilogue_lanes:
-        bus += [Load(memory=int(Memory.PARAM), dram=far, **row), Store(**requantise, dram=far, **row)]
+        windows += [Load(memory=int(Memory.PARAM), dram=far, **row), Store(**requantise, dram=far, **row)]
     if c.residual:
-        bus.append(Store(**requantise, dram=_arena_tile(Memory.ACC_8BIT, c), mode=int(StoreMode.RESIDUAL), **row))
-    # Addresses that the bus has and the memory has not: the answer is an error, in the last beat of the block too.
+        windows.append(Store(**requantise, dram=_arena_tile(Memory.ACC_8BIT, c), mode=int(StoreMode.RESIDUAL), **row))
+    # Addresses that the bus has and the memory has not.
     absent = DRAM_BASE + DRAM_SIZE + (1 << 28)
     for cls, memory in [(Load, m) for m in sorted(loadable(c))] + [(Store, Memory.OUT)]:
-        bus.append(cls(memory=int(memory), dram=absent // isa_tile_bytes(memory, c), **row))
+        windows.append(cls(memory=int(memory), dram=absent // isa_tile_bytes(memory, c), **row))
     # Beyond the last address that the bus has; its low bits alone would name a tile of the arena.
     beyond = (1 << c.axi_addr_bits) + DRAM_BASE + ARENA[0]
     for cls, memory in ((Load, Memory.INP), (Load, Memory.WGT), (Load, Memory.ACC), (Store, Memory.OUT)):
         if beyond // isa_tile_bytes(memory, c) <= far:
-            bus.append(cls(memory=int(memory), dram=beyond // isa_tile_bytes(memory, c), **row))
-    causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.WINDOW, bus))
+            windows.append(cls(memory=int(memory), dram=beyond // isa_tile_bytes(memory, c), **row))
+    causes = ((Cause.SCRATCHPAD_RANGE, ranges), (Cause.ILLEGAL_INSTRUCTION, illegal), (Cause.WINDOW, windows))
     return [(cause, insn) for cause, group in causes for insn in group]
 
 
