@@ -3,23 +3,31 @@
 The epilogue's operands and results are small integers, so its sums and products are kept as integers times a known
 power of two. What float32 adds to them is *where it rounds*: to 24 significant bits, after each operation. Neither a
 normalising shift nor an exponent is needed for that, and two roundings in a row are decided at once
-(`round_twice`). ``docs/decisions/0008`` tells why each step is exact.
+(`TwiceRounded`). ``docs/decisions/0008`` tells why each step is exact.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Mux, Value
+
+from .stages import Stages
 
 MANTISSA_BITS = 24
 """Significant bits of a float32, the hidden one included."""
 
 FRACTION_BITS = 26
-"""Binary places that `round_twice` looks at; below them it only matters whether anything is left."""
+"""Binary places that `TwiceRounded` looks at; below them it only matters whether anything is left."""
 
 INTEGER_BITS = 10
-"""Bits of the integer part, sign included, that `round_twice` takes: results beyond are clamped anyway."""
+"""Bits of the integer part, sign included, that `TwiceRounded` takes: results beyond are clamped anyway."""
 
 WINDOW_BITS = INTEGER_BITS + FRACTION_BITS
+
+_LEAST_D = FRACTION_BITS - INTEGER_BITS
+"""Binary places that all numbers near a tie have in common with it."""
+
+_GROUP = 6
+"""Bits that one look-up table combines: chains over many bits go by groups."""
 
 
 def mantissa(number: Value) -> Value:
@@ -34,7 +42,10 @@ def rounding_mask(number: Value) -> Value:
     too few, which is harmless: the bits below are zeros.
     """
     top = number[MANTISSA_BITS:-1] ^ number[-1].replicate(len(number) - 1 - MANTISSA_BITS)
-    return Cat(top[k:].any() for k in range(len(top)))
+    groups = [top[k : k + _GROUP].any() for k in range(0, len(top), _GROUP)]
+    return Cat(
+        top[k : (k // _GROUP + 1) * _GROUP].any() | Cat(groups[k // _GROUP + 1 :]).any() for k in range(len(top))
+    )
 
 
 def rounding_sum(number: Value, mask: Value) -> Value:
@@ -75,65 +86,70 @@ def narrowed(
         The bits; whether one dropped above differs from ``negative``; whether one dropped below is set.
     """
     extended = Cat(number, negative.replicate(max(0, kept + (choices - 1) * step - len(number))))
-    window = _picked([extended[choice * step : choice * step + kept] for choice in range(choices)], digit)
+    # A chain of comparisons, not a tree: of the same depth once mapped to LUTs, and a seventh smaller.
+    window = extended[:kept]
+    for choice in range(1, choices):
+        window = Mux(digit == choice, extended[choice * step : choice * step + kept], window)
     above = extended[kept:] ^ negative.replicate(len(extended) - kept)
-    overflow, sticky = Const(0, 1), Const(0, 1)
+    overflow, sticky = [], []
     for choice in range(choices):
         end = len(above) if choice == choices - 1 else (choice + 1) * step
         group = above[choice * step : end]
-        overflow |= (group.any() if len(group) else Const(0, 1)) & (digit <= choice)
-        sticky |= number[choice * step : (choice + 1) * step].any() & (digit > choice)
-    return window, overflow, sticky
+        overflow.append(group.any() & (digit <= choice))
+        sticky.append(number[choice * step : (choice + 1) * step].any() & (digit > choice))
+    return window, Cat(overflow).any(), Cat(sticky).any()
 
 
-def _picked(options: list[Value], digit: Value) -> Value:
-    """``options[digit]``, as a tree of two-way choices."""
-    if len(options) == 1:
-        return options[0]
-    return Mux(digit[0], _picked(options[1::2], digit[1:]), _picked(options[::2], digit[1:]))
+class TwiceRounded:
+    """A fixed-point number rounded to 24 significant bits, then to an integer, each to nearest with ties to even.
 
-
-def round_twice(m: Module, window: Value, sticky: Value, name: str) -> tuple[Value, Value]:
-    """Round to 24 significant bits, then to an integer, each to nearest with ties to even.
+    Two pipeline stages, both made here.
 
     Parameters
     ----------
+    at : Stages
+    stage : int
+        The first of the two.
     window : Value
         `WINDOW_BITS` bits, two's complement, `FRACTION_BITS` of them behind the point.
     sticky : Value
         Whether the exact number has a bit below.
+    name : str
+        For the registers.
 
-    Returns
-    -------
+    Attributes
+    ----------
     floor, increment : Value
-        The result is their sum.
+        The result is their sum; `INTEGER_BITS` bits and one.
     """
-    floor, negative = window[FRACTION_BITS:], window[-1]
-    half = window[FRACTION_BITS - 1]
 
-    def place(i: int) -> Value:
-        """The bit of weight 2⁻ⁱ."""
-        return window[FRACTION_BITS - i]
+    def __init__(self, at: Stages, stage: int, window: Value, sticky: Value, name: str) -> None:
+        # The tie in reach is t = floor + ½. Float32 rounds to t what is at most 2⁻ᵈ away, half a unit of its last
+        # place; no other number changes sides. d is 24 less the exponent of |t|; below ½ the unit is half as large.
+        floor, negative, half = window[FRACTION_BITS:], window[-1], window[FRACTION_BITS - 1]
+        places = range(_LEAST_D, FRACTION_BITS + 1)
+        magnitude = floor[:-1] ^ negative.replicate(INTEGER_BITS - 1)
+        farther = [~magnitude[MANTISSA_BITS - i :].any() for i in range(_LEAST_D, MANTISSA_BITS + 1)]
+        farther.append(~magnitude.any() & (half == negative))
+        # 1 where a place of weight 2⁻ⁱ is not what it is at t: zeros above t, ones just below.
+        differs = Cat(window[FRACTION_BITS - i] ^ ~half for i in range(FRACTION_BITS + 1))
 
-    # The tie in reach is t = floor + ½. Float32 rounds to t what is at most 2⁻ᵈ away, half a unit of its last place; no
-    # other number changes sides. d is 24 less the exponent of |t|; below |t| = ½ the unit is half as large.
-    magnitude = floor[:-1] ^ negative.replicate(INTEGER_BITS - 1)
-    beyond = Signal(FRACTION_BITS + 1, name=f"{name}_beyond")  # bit i: d > i
-    near = Signal(name=f"{name}_near")
-    first = FRACTION_BITS - INTEGER_BITS
-    m.d.comb += beyond[first - 1].eq(1)
-    for i in range(first, FRACTION_BITS - 1):
-        m.d.comb += beyond[i].eq(~magnitude[MANTISSA_BITS - i :].any())
-    m.d.comb += beyond[FRACTION_BITS - 1].eq(~magnitude.any() & (half == negative))
-    # Away from t: the bits below ½ differ from what they are at t (zeros above it, ones just below) …
-    differs = [place(i) ^ ~half for i in range(FRACTION_BITS + 1)]
-    always = Cat(differs[2:first]).any()
-    sometimes = Cat(differs[i] & beyond[i] for i in range(first, FRACTION_BITS)).any()
-    # … or reach 2⁻ᵈ, which from above is near if nothing follows.
-    at = Cat(differs[i] & beyond[i - 1] & ~beyond[i] for i in range(first, FRACTION_BITS + 1)).any()
-    below = Cat(place(i) & ~beyond[i - 1] for i in range(first + 1, FRACTION_BITS + 1)).any() | sticky
-    m.d.comb += near.eq(~always & ~sometimes & ~(at & (~half | below)))
-    return floor, Mux(near, floor[0], half)
+        far = at(stage, differs[2:_LEAST_D].any(), f"{name}_far")
+        low = at(stage, differs[_LEAST_D:], f"{name}_low")
+        sticky = at(stage, sticky, f"{name}_sticky")
+        farther = at(stage, Cat(farther), f"{name}_farther")
+        half = at(stage, half, f"{name}_half")
+        floor = at(stage, floor, f"{name}_floor_{stage}")
+
+        # d > i, for each place from one before the first to the last.
+        beyond = dict(zip((_LEAST_D - 1, *places), (Const(1, 1), *farther, Const(0, 1)), strict=True))
+        above = Cat(low[k] & beyond[i] for k, i in enumerate(places)).any()
+        # The place of weight 2⁻ᵈ may differ: exactly half a unit above t is near, if nothing follows.
+        at_d = Cat(low[k] & beyond[i - 1] & ~beyond[i] for k, i in enumerate(places)).any()
+        below = Cat((low[k] ^ ~half) & ~beyond[i - 1] for k, i in enumerate(places)).any() | sticky
+        near = ~far & ~above & ~(at_d & (~half | below))
+        self.floor = at(stage + 1, floor, f"{name}_floor_{stage + 1}")
+        self.increment = at(stage + 1, Mux(near, floor[0], half), f"{name}_increment")
 
 
 def clamped(value: Value, low: Value, high: Value, beyond: Value, negative: Value) -> Value:

@@ -9,17 +9,17 @@ from amaranth.lib.wiring import In, Out
 from .floats import (
     FRACTION_BITS,
     WINDOW_BITS,
+    TwiceRounded,
     clamped,
     mantissa,
     narrowed,
     plus,
-    round_twice,
     rounding_mask,
     rounding_sum,
 )
 from .stages import Stages
 
-REQUANTISE_LATENCY = 10
+REQUANTISE_LATENCY = 11
 """Cycles from accumulator, bias and scale to the result: one a stage."""
 
 MAX_SHIFT = 42
@@ -111,18 +111,15 @@ class RequantiseLane(wiring.Component):
         sticky = at(6, sticky | lost | lost_lower, "sticky_6")
         negative = at(6, negative, "negative_6")
 
-        # 7: rounded to float32 and to an integer.
-        floor_now, increment_now = round_twice(m, window, sticky, "product")
-        floor = at(7, floor_now, "floor")
-        increment = at(7, increment_now, "increment")
-        overflow, negative = at(7, overflow, "overflow_7"), at(7, negative, "negative_7")
-        flip = at.delayed(1, 7, flip, "flip")
+        # 7, 8: rounded to float32 and to an integer.
+        rounded = TwiceRounded(at, 7, window, sticky, "product")
+        overflow, negative = at.delayed(7, 8, overflow, "overflow"), at.delayed(7, 8, negative, "negative")
+        flip = at.delayed(1, 8, flip, "flip")
 
-        # 8, 9: the scale's sign, -(f + i) = ~f + (1 - i), and the zero point; the bounds.
-        signed_floor = (floor ^ flip.replicate(len(floor))).as_signed()
-        sum_now = plus(signed_floor, self.zero_point, increment ^ flip)
-        value = at(8, sum_now.as_signed(), "value")
-        overflow, negative = at(8, overflow, "overflow_8"), at(8, negative ^ flip, "negative_8")
-        result = clamped(value, self.clamp_lo, self.clamp_hi, overflow, negative)
-        m.d.comb += self.result.eq(at(9, result, "clamped"))
+        # 9, 10: the scale's sign, -(f + i) = ~f + (1 - i), and the zero point; the bounds.
+        signed_floor = (rounded.floor ^ flip.replicate(len(rounded.floor))).as_signed()
+        value = at(9, plus(signed_floor, self.zero_point, rounded.increment ^ flip).as_signed(), "value")
+        overflow, negative = at(9, overflow, "overflow_9"), at(9, negative ^ flip, "negative_9")
+        result = at(10, clamped(value, self.clamp_lo, self.clamp_hi, overflow, negative), "clamped")
+        m.d.comb += self.result.eq(result)
         return m

@@ -9,17 +9,17 @@ from amaranth.lib.wiring import In, Out
 from .floats import (
     FRACTION_BITS,
     WINDOW_BITS,
+    TwiceRounded,
     clamped,
     mantissa,
     narrowed,
     plus,
-    round_twice,
     rounding_mask,
     rounding_sum,
 )
 from .stages import Stages
 
-RESIDUAL_LATENCY = 13
+RESIDUAL_LATENCY = 14
 """Cycles from the operands to the result: one a stage."""
 
 EXPONENT_BIAS = 150
@@ -206,12 +206,13 @@ class ResidualLane(wiring.Component):
         beyond = at(9, overflow | (top.any() & ~top.all()), "beyond_9")
         negative = at(9, Mux(overflow, negative, total[-1]), "negative_9")
 
-        # 10, 11, 12: rounded to float32 and to an integer; the bounds.
-        floor_now, increment_now = round_twice(m, window, sticky, "sum")
-        floor, increment = at(10, floor_now, "floor"), at(10, increment_now, "increment")
-        value = at(11, plus(floor.as_signed(), Const(0, 1), increment).as_signed(), "value")
-        beyond, negative = at.delayed(10, 11, beyond, "beyond"), at.delayed(10, 11, negative, "negative")
-        m.d.comb += self.result.eq(at(12, clamped(value, self.sum_lo, self.sum_hi, beyond, negative), "clamped"))
+        # 10, 11: rounded to float32 and to an integer.
+        rounded = TwiceRounded(at, 10, window, sticky, "sum")
+        beyond, negative = at.delayed(10, 12, beyond, "beyond"), at.delayed(10, 12, negative, "negative")
+
+        # 12, 13: the increment; the bounds.
+        value = at(12, plus(rounded.floor.as_signed(), Const(0, 1), rounded.increment).as_signed(), "value")
+        m.d.comb += self.result.eq(at(13, clamped(value, self.sum_lo, self.sum_hi, beyond, negative), "clamped"))
         return m
 
 
