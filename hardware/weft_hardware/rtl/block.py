@@ -2,8 +2,8 @@
 
 The front (`rows`) checks a block and requests its rows, one a cycle; a block without padding whose rows follow each
 other is one request. The back walks the block in scratchpad order and writes a tile a cycle at most: padding tiles
-while beats are still under way, data tiles as their beats arrive. Meanwhile the front is at the next LOAD, so that the
-latency of the second of two passes while the first one's beats arrive.
+while beats are still under way, data tiles as their beats arrive. Meanwhile the front goes on to the next LOADs, so
+that their latency passes while the first one's beats arrive.
 
 A tile as wide as the bus, or wider, takes a beat every cycle; a narrower one takes a cycle a tile. A padding tile takes
 a cycle in which no beat leaves the buffer. No beat is asked for twice, except one that two rows share.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
@@ -26,7 +26,7 @@ from ..isa import QUEUE_REGISTERS, Load, Memory, SetRegister
 from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
-from .rows import RowRequester, Target, block_layout, load_target, select
+from .rows import BLOCKS_AHEAD, RowRequester, Target, block_layout, load_target, select
 from .signatures import fault_port, read_port, scratchpad_write, window_port
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
@@ -36,8 +36,9 @@ PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
 class BlockLoader(wiring.Component):
     """Executes LOADs of some memories, in order.
 
-    The first burst is requested 3 cycles after ``start``. ``start`` is ready again when the last row is requested and
-    the LOAD before has ended. ``done`` follows the last beat on the bus by one cycle, if nothing else is to be written.
+    The first burst is requested 3 cycles after ``start``. ``start`` is ready again when the last row is requested,
+    until `rows.BLOCKS_AHEAD` blocks wait for the one that is being written. ``done`` follows the last beat on the bus
+    by one cycle, if nothing else is to be written.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ class BlockLoader(wiring.Component):
     oldest : In(1)
         No instruction but LOADs of this loader is left of those before the last one started: what its fault waits for.
         High if unconnected.
+    hold : In(1)
+        Nothing is written and no LOAD ends, though rows are requested and their beats kept: what came before the LOAD
+        may still use what it overwrites. Low if unconnected.
     base_<name> : In(axi_addr_bits)
         Byte address of the memory's tile 0, a multiple of 64.
     window : Out(window_port)
@@ -75,6 +79,7 @@ class BlockLoader(wiring.Component):
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
             "oldest": In(1, init=1),
+            "hold": In(1),
             "window": Out(window_port(config)),
             "read": Out(read_port(config)),
             "done": Out(1),
@@ -110,7 +115,18 @@ class BlockLoader(wiring.Component):
             self.fault.cause.eq(Mux(failed, Cause.BUS_ERROR, rows.fault.cause)),
             self.fault.value.eq(Mux(failed, 0, rows.fault.value)),
         ]
-        self._walk(m, rows.blocks, failed)
+        m.submodules.ahead = ahead = fifo.SyncFIFO(width=len(rows.blocks.payload.as_value()), depth=BLOCKS_AHEAD)
+        blocks = stream.Signature(block_layout(self._targets)).create(path=("blocks",))
+        m.d.comb += [
+            ahead.w_data.eq(rows.blocks.payload),
+            ahead.w_en.eq(rows.blocks.valid),
+            rows.blocks.ready.eq(ahead.w_rdy),
+            blocks.payload.eq(ahead.r_data),
+            blocks.valid.eq(ahead.r_rdy),
+            ahead.r_en.eq(blocks.ready),
+            rows.ended.eq(self.done),
+        ]
+        self._walk(m, blocks, failed)
         return m
 
     def _select(self, values: Sequence[Value | int]) -> Value:
@@ -120,12 +136,13 @@ class BlockLoader(wiring.Component):
         """Walk block after block in scratchpad order, one tile a cycle at most, until a beat fails."""
         self._block = block = Signal(block_layout(self._targets))
         beats = self._reader.beats
-        walking, running = Signal(), Signal()
+        walking, active, running = Signal(), Signal(), Signal()
         x, y = Signal(17), Signal(17)
         padding, last_data, last_tile = Signal(), Signal(), Signal()
         in_block = (y >= block.y_begin) & (y < block.y_end) & (x >= block.x_begin) & (x < block.x_end)
         m.d.comb += [
-            running.eq(walking & ~self.fault.raised & (block.tiles != 0)),
+            active.eq(walking & ~self.fault.raised & ~self.hold),
+            running.eq(active & (block.tiles != 0)),
             padding.eq(~block.merged & ~in_block),
             last_tile.eq(block.tiles == 1),
             last_data.eq(Mux(block.merged, last_tile, x == block.x_end - 1)),
@@ -145,7 +162,7 @@ class BlockLoader(wiring.Component):
             written.eq(running & (padding | (taken & tile_ends))),
             error.eq(taken & beats.payload.error),
             # A block with an error never ends, not even when it comes with the last tile.
-            self.done.eq(walking & ~self.fault.raised & Mux(written, last_tile & ~error, block.tiles == 0)),
+            self.done.eq(active & Mux(written, last_tile & ~error, block.tiles == 0)),
             blocks.ready.eq(~walking | self.done),
         ]
         with m.If(error):

@@ -16,6 +16,9 @@ from .layouts import instruction_layout
 from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, window_port
 from .windows import extent
 
+BLOCKS_AHEAD = 2
+"""Blocks that are checked and wait for the one that is being written; two more LOADs are here and there."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -92,12 +95,14 @@ class RowRequester(wiring.Component):
     """Checks LOADs, requests their rows, and passes their blocks on.
 
     The first row is requested 2 cycles after ``start``, then one a cycle; ``start`` is ready again when all rows are
-    requested and the block is taken. A fault waits until the LOAD before has ended, so that nobody takes it for that
-    one's; then it stops everything.
+    requested and the block is taken. A fault waits until the LOADs before have ended, so that nobody takes it for one
+    of theirs; then it stops everything.
 
     Attributes
     ----------
     start : In stream of the LOAD
+    ended : In(1)
+        The oldest block that was taken is written.
     oldest, stop : In(1)
         Nothing but LOADs is left of what came before; a fault elsewhere.
     base_<name> : In(axi_addr_bits)
@@ -106,7 +111,7 @@ class RowRequester(wiring.Component):
     ranges : Out stream of range_layout
         None for a block without data.
     blocks : Out stream of block_layout
-        One a LOAD, at the earliest with the first row's range; taken when the block before has ended.
+        One a LOAD, at the earliest with the first row's range.
     fault : Out(fault_port)
     """
 
@@ -116,6 +121,7 @@ class RowRequester(wiring.Component):
         self._layout = instruction_layout(Load, config)
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(self._layout)),
+            "ended": In(1),
             "oldest": In(1),
             "stop": In(1),
             "ranges": Out(stream.Signature(range_layout(config))),
@@ -131,6 +137,7 @@ class RowRequester(wiring.Component):
         self._insn = insn = Signal(self._layout)
         width, rows, tiles = Signal(17), Signal(17), Signal(34)
         merged, outside, passed, alone = Signal(), Signal(), Signal(), Signal()
+        unended = Signal(range(BLOCKS_AHEAD + 2))
         # Rows are requested and the block is offered while this is high.
         checked = Signal()
         pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
@@ -144,7 +151,7 @@ class RowRequester(wiring.Component):
             self.window.read.eq(self.start.valid & self.start.ready),
             self.window.row.eq(self.start.payload.memory),
             self.blocks.valid.eq(checked & ~passed),
-            alone.eq(passed | self.blocks.ready),
+            alone.eq(unended == passed),
         ]
         requested = self._request_rows(m, checked, merged, tiles)
         leaves, address = self._check_window()
@@ -170,10 +177,13 @@ class RowRequester(wiring.Component):
                     m.next = "IDLE"
             with m.State("REQUEST"):
                 m.d.comb += checked.eq(1)
-                with m.If(requested & alone):
+                with m.If(requested & (passed | self.blocks.ready)):
                     m.next = "IDLE"
-        with m.If(self.blocks.valid & self.blocks.ready):
+        passes = self.blocks.valid & self.blocks.ready
+        with m.If(passes):
             m.d.sync += passed.eq(1)
+        with m.If(passes != self.ended):
+            m.d.sync += unended.eq(Mux(passes, unended + 1, unended - 1))
 
         block = self.blocks.payload
         m.d.comb += [
