@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import compile_digits, demo_time, functional_epilogue, functional_gemm, machine, rtl_dma, rtl_speed
+from . import compile_digits, demo_time, functional_epilogue, functional_gemm, layers, machine, rtl_dma, rtl_speed
 
 HERE = Path(__file__).parent
 SUBJECTS = {
@@ -15,6 +15,7 @@ SUBJECTS = {
     "functional_epilogue": functional_epilogue,
     "rtl_speed": rtl_speed,
     "rtl_dma": rtl_dma,
+    "layers": layers,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
 }
