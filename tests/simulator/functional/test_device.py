@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode, pack_uops
-from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Store
+from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Set, SetRegister, Store, StoreMode
 from weft_runtime.device import Launch
 from weft_runtime.errors import DeadlockError, DeviceError, FaultError, TokenError
 from weft_simulator.functional import FunctionalDevice, jit
@@ -138,6 +138,55 @@ def test_shift_amounts(device):
     ]
     wrapped = np.array([e & 0xFFFFFFFF for e in expected], np.uint32).view(np.int32)
     assert device.read(out, 64).view(np.int32).tolist() == wrapped.tolist()
+
+
+FULL = AcceleratorConfig(pad_value=True, epilogue_lanes=4, residual=True)
+
+
+def test_registers_start_every_launch_at_their_initial_values():
+    device = FunctionalDevice(FULL, dram_size=1 << 20)
+    acc = device.allocate(64)
+    padded = Load(memory=Memory.ACC, x_size=1, y_pad0=1, push_next=True)
+    store = Store(memory=Memory.ACC, x_size=1, y_size=1, pop_prev=True)
+    pad = Set(register=SetRegister.COMPUTE_PAD, value=9)
+    for instructions, value in (([pad, padded, store], 9), ([padded, store], 0)):
+        launch(device, *instructions, Finish(), bases={Memory.ACC: acc})
+        assert device.read(acc, 64).view(np.int32).tolist() == [value] * 16
+
+
+@pytest.mark.parametrize(
+    ("instructions", "message"),
+    [
+        (
+            [Set(register=SetRegister.PARAM, value=200), Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1)],
+            "instruction 1 (STORE ACC_8BIT): parameter tile 200 is outside the PARAM scratchpad of 128 tiles (0..127); "
+            "lower register PARAM or store a smaller block",
+        ),
+        (
+            [Store(memory=Memory.ACC_8BIT, mode=StoreMode.TABLE)],
+            "instruction 0: STORE.mode = 0x8 asks for what this accelerator lacks; use bits of 0x37",
+        ),
+        (
+            [
+                Set(register=SetRegister.RESIDUAL, value=(1 << 32) - 1),
+                Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1, mode=StoreMode.RESIDUAL),
+            ],
+            "instruction 1 (STORE ACC_8BIT): DRAM access at 0xfffffff0 is outside the memory or was refused; correct "
+            "its base register, dram, sizes, x_stride and register RESIDUAL",
+        ),
+        (
+            [Set(register=SetRegister.WIDEN)],
+            "instruction 0: SET.register = 17 names no register; use one of LOAD_PAD (0), COMPUTE_PAD (16), "
+            "PARAM (32), ZERO_POINT (33), CLAMP_LO (34), CLAMP_HI (35), RESIDUAL (36), SCALE (37), "
+            "RESIDUAL_SCALE (38), OFFSET (39), SUM_LO (40), SUM_HI (41)",
+        ),
+    ],
+)
+def test_faults_of_the_extensions(instructions, message):
+    device = FunctionalDevice(FULL, dram_size=1 << 20)
+    with pytest.raises(FaultError) as caught:
+        launch(device, *instructions, Finish())
+    assert str(caught.value) == message
 
 
 def test_missing_llvmlite(monkeypatch):
