@@ -149,8 +149,8 @@ class Epilogue(wiring.Component):
 
     @property
     def _buffer_depth(self) -> int:
-        """Places enough for the steps under way at full rate; each has its own from its start."""
-        return 1 << (self.latency + 1).bit_length()
+        """Places enough for the steps under way at full rate, each of which has its own; 32 cost as much as fewer."""
+        return max(32, 1 << self.latency.bit_length())
 
     def _ordered(self, low: Value, high: Value, name: str) -> Value:
         """The lower bound, at most the upper: ``min(max(v, lo), hi)`` is ``hi`` if they are the wrong way round."""

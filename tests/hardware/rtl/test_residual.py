@@ -29,7 +29,8 @@ class Bench:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self.dut = Verilated(Epilogue(config))
+        epilogue = Epilogue(config)
+        self.steps, self.latency, self.dut = epilogue.steps, epilogue.latency, Verilated(epilogue)
         self.dut.set(
             "write_param__tile", pack([half for _ in range(config.block_out) for half in (0, float_bits(1.0))], 32)
         )
@@ -59,7 +60,7 @@ class Bench:
         tiles = np.zeros((len(values), storage_bytes(elements * 40 + 16)), np.uint8)
         tiles[:, : 4 * elements] = values.astype("<i4").view(np.uint8)
         tiles[:, 4 * elements : 5 * elements] = np.resize(residuals, values.shape).astype(np.int8).view(np.uint8)
-        results, _ = self.dut.stream("tiles", tiles, "results", len(tiles), 40 * len(tiles) + 1000, **how)
+        results, self.cycles = self.dut.stream("tiles", tiles, "results", len(tiles), 40 * len(tiles) + 1000, **how)
         assert len(results) == len(tiles), f"{len(tiles) - len(results)} of {len(tiles)} tiles did not come out"
         return results[:, :elements].reshape(-1)
 
@@ -243,6 +244,15 @@ def test_operands_of_every_kind(bench):
 
 def test_sums_next_to_a_tie(bench):
     check_aimed(bench, seed=6, count=1500)
+
+
+@pytest.mark.parametrize("mode", [0, StoreMode.RESIDUAL, StoreMode.RESIDUAL | StoreMode.SWAP | StoreMode.TABLE])
+def test_tiles_follow_each_other_without_a_gap(bench, mode):
+    registers = {"scale": float_bits(1.5), "residual_scale": float_bits(-0.5), "offset": 0, "sum_lo": 0, "sum_hi": 9}
+    values = np.arange(4000) % 512 - 256
+    bench.run(values, values >> 1, mode, registers)
+    elements = CONFIG.batch * CONFIG.block_out
+    assert bench.cycles == len(values) // elements * bench.steps + bench.latency
 
 
 @pytest.mark.parametrize("mode", range(StoreMode.PARAM_X))
