@@ -123,13 +123,14 @@ def _others(config: AcceleratorConfig) -> dict[str, str]:
         "64 loads of 32 beats": ("load", [Load(memory=Memory.WGT, sram=k, x_size=1, y_size=1) for k in range(64)]),
         "14 rows of 14 tiles, padding around": ("load", [padded(14)]),
         "8 times 14 rows of 14 tiles, padding around": ("load", [padded(14)] * 8),
-        "1,024 micro-ops": ("compute", [Load(memory=Memory.UOP, x_size=1024, y_size=1)]),
     }
     for name, (client, program) in programs.items():
         traffic = run(config, [*program, Finish()], latency).reads[client]
         figures[f"{name}, latency {latency}"] = (
             f"bus {share(traffic)} % ({traffic.beats} beats, {traffic.cycles} cycles)"
         )
+    uops = run(config, [Load(memory=Memory.UOP, x_size=1024, y_size=1), Finish()], latency)
+    figures[f"1,024 micro-ops, latency {latency}"] = f"{uops.cycles} cycles, {uops.reads['compute'].beats} beats"
     micro_ops = fetches(config, latency).reads["compute"]
     figures[f"{UOP_LOADS} loads of micro-ops beside {STREAMS} of 4096 beats"] = (
         f"{micro_ops.cycles} cycles, {round(micro_ops.cycles / UOP_LOADS)} each"
