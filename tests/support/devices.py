@@ -21,11 +21,13 @@ def shared_device(
     read_latency: int = 0,
     stall_seed: int | None = None,
     dram_base: int = DRAM_BASE,
+    packed_multipliers: bool = False,
     **timing: int | bool,
 ) -> tuple[Device, Dram]:
     """A device and its memory of `DRAM_SIZE` bytes; whatever ran before left its scratchpads as they are.
 
-    The timing is that of the RTL's memory, see `weft_simulator.tsim.model.MemoryTiming`.
+    The timing is that of the RTL's memory, see `weft_simulator.tsim.model.MemoryTiming`; ``packed_multipliers`` is a
+    build of the RTL.
     """
     dram = Dram.zeros(DRAM_SIZE, dram_base)
     if kind == "functional":
@@ -38,4 +40,5 @@ def shared_device(
     from weft_simulator.tsim.model import MemoryTiming
 
     memory = MemoryTiming(read_latency=read_latency, stall_seed=stall_seed, **timing)
-    return TsimDevice(config, dram=dram, memory=memory, max_cycles=5_000_000), dram
+    options = {"max_cycles": 5_000_000, "packed_multipliers": packed_multipliers}
+    return TsimDevice(config, dram=dram, memory=memory, **options), dram

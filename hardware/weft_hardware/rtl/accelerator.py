@@ -25,6 +25,12 @@ READ_CLIENTS = ("fetch", "load", "compute")
 class Accelerator(wiring.Component):
     """One accelerator.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    packed_multipliers : bool
+        How it is built, which no program sees: two products a multiplier, at the same latency.
+
     Attributes
     ----------
     host : In(axi4_lite)
@@ -35,8 +41,9 @@ class Accelerator(wiring.Component):
         Level; see `registers.Interrupt`.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, packed_multipliers: bool = False) -> None:
         self._config = config
+        self._packed_multipliers = packed_multipliers
         super().__init__({"host": In(axi4_lite(ADDRESS_BITS)), "mem": Out(axi4(config)), "irq": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -45,7 +52,8 @@ class Accelerator(wiring.Component):
         m.submodules.control = self._control = control = ControlUnit(config)
         # A soft reset is a reset of everything but the host's registers.
         self._resettable = resettable = ResetInserter(control.clear)
-        fetch, load, compute, store = Fetch(config), LoadModule(config), Compute(config), StoreModule(config)
+        fetch, load, store = Fetch(config), LoadModule(config), StoreModule(config)
+        compute = Compute(config, self._packed_multipliers)
         m.submodules.fetch = resettable(fetch)
         m.submodules.load = resettable(load)
         m.submodules.compute = resettable(compute)

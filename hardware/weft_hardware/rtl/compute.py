@@ -30,6 +30,12 @@ class Compute(wiring.Component):
 
     An illegal instruction or an index outside raises ``fault``; the instruction never retires, so nothing follows it.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    packed_multipliers : bool
+        See `gemm.MacArray`.
+
     Attributes
     ----------
     instruction : In stream
@@ -56,8 +62,9 @@ class Compute(wiring.Component):
         An instruction runs, waits for a token, or has results on their way.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, packed_multipliers: bool = False) -> None:
         self.config = config
+        self.packed_multipliers = packed_multipliers
         super().__init__(
             {
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
@@ -87,7 +94,7 @@ class Compute(wiring.Component):
         m.submodules.loader = loader = BlockLoader(config, memories)
         m.submodules.uops = uops = Scratchpad(config.uop_depth, config.uop_index_bits, uop_layout(config).size)
         m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.datapath = datapath = Datapath(config)
+        m.submodules.datapath = datapath = Datapath(config, self.packed_multipliers)
 
         wiring.connect(m, wiring.flipped(self.instruction), issue.instruction)
         wiring.connect(m, wiring.flipped(self.load_tokens), issue.prev)

@@ -12,13 +12,13 @@ from ..config import AcceleratorConfig
 from .accumulators import Accumulators
 from .alu import VectorAlu
 from .gemm import MAC_LATENCY, MacArray, acc_tile_layout
-from .scratchpad import READ_LATENCY, Scratchpad
+from .scratchpad import MEMORY_LATENCY, Scratchpad
 from .sequencer import access_layout
 from .signatures import acc_read_port, scratchpad_write
 
 IMMEDIATE_BITS = 16
 
-_OPERAND_STAGE = READ_LATENCY
+_OPERAND_STAGE = MEMORY_LATENCY
 _SUM_STAGE = _OPERAND_STAGE + MAC_LATENCY
 
 DATAPATH_LATENCY = _SUM_STAGE + 2
@@ -56,6 +56,7 @@ class Datapath(wiring.Component):
     stage   what happens
     ======  ==================================================================================
     0       ``valid``: the indices reach the inp and wgt scratchpads
+    1       the scratchpads answer
     2       operands registered; the accumulator is read, as late as possible
     3       products registered; the accumulator's bank answers
     4       sums and accumulator registered; the result is computed
@@ -71,6 +72,12 @@ class Datapath(wiring.Component):
     accumulators whenever their bank is not read here. The write ports are for LOAD: ``write_acc`` only while ``busy``
     is low, and nobody may rely on a tile's value in an operation that runs while its LOAD writes it.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    packed_multipliers : bool
+        See `gemm.MacArray`.
+
     Attributes
     ----------
     valid, access, operation : In
@@ -81,8 +88,9 @@ class Datapath(wiring.Component):
         A step issued before this cycle has not reached the accumulators yet.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, packed_multipliers: bool = False) -> None:
         self.config = config
+        self.packed_multipliers = packed_multipliers
         super().__init__(
             {
                 "valid": In(1),
@@ -125,9 +133,10 @@ class Datapath(wiring.Component):
 
     def _multiply(self, m: Module, stages: list[_Stage]) -> data.View:
         config = self.config
-        m.submodules.inp = inp = Scratchpad(config.inp_depth, config.inp_index_bits, config.inp_tile_bits)
-        m.submodules.wgt = wgt = Scratchpad(config.wgt_depth, config.wgt_index_bits, config.wgt_tile_bits)
-        m.submodules.macs = macs = MacArray(config)
+        # The array registers its operands itself: a DSP block has registers for that.
+        m.submodules.inp = inp = Scratchpad(config.inp_depth, config.inp_index_bits, config.inp_tile_bits, False)
+        m.submodules.wgt = wgt = Scratchpad(config.wgt_depth, config.wgt_index_bits, config.wgt_tile_bits, False)
+        m.submodules.macs = macs = MacArray(config, self.packed_multipliers)
         wiring.connect(m, wiring.flipped(self.write_inp), inp.write)
         wiring.connect(m, wiring.flipped(self.write_wgt), wgt.write)
         m.d.comb += [

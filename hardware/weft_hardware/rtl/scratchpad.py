@@ -8,8 +8,11 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from .signatures import scratchpad_write
 
-READ_LATENCY = 2
-"""Cycles from a read's enable to its tile: one to read the memory, one to register its output."""
+MEMORY_LATENCY = 1
+"""Cycles from a read's enable to its tile, as the memory puts it out: for who registers it at once."""
+
+READ_LATENCY = MEMORY_LATENCY + 1
+"""Cycles from a read's enable to its tile where the scratchpad registers its output."""
 
 
 def scratchpad_read(index_bits: int, tile_bits: int) -> Signature:
@@ -20,8 +23,8 @@ def scratchpad_read(index_bits: int, tile_bits: int) -> Signature:
 class Scratchpad(wiring.Component):
     """A memory of ``depth`` tiles, zero at power-up, that reads and writes one tile a cycle each.
 
-    A read returns what the memory held before a write of the same cycle. The registered output is what a block RAM
-    needs to reach its clock rate, and what the multipliers behind it take as their input register.
+    A read returns what the memory held before a write of the same cycle. A block RAM needs a register right behind it
+    to reach its clock rate: this one's, or one of the reader's.
     Indices are not checked: who drives the ports has compared them with the depth.
 
     Parameters
@@ -30,11 +33,14 @@ class Scratchpad(wiring.Component):
         Tiles, any number.
     index_bits, tile_bits : int
         Widths of the ports; an index may be wider than the depth needs.
+    registered : bool
+        Whether the output is registered here: `READ_LATENCY`, else `MEMORY_LATENCY`.
     """
 
-    def __init__(self, depth: int, index_bits: int, tile_bits: int) -> None:
+    def __init__(self, depth: int, index_bits: int, tile_bits: int, registered: bool = True) -> None:
         self.depth = depth
         self.tile_bits = tile_bits
+        self.registered = registered
         super().__init__(
             {
                 "write": In(scratchpad_write(index_bits, tile_bits)),
@@ -54,6 +60,9 @@ class Scratchpad(wiring.Component):
             read.en.eq(self.read.enable),
             read.addr.eq(self.read.index),
         ]
+        if not self.registered:
+            m.d.comb += self.read.tile.eq(read.data)
+            return m
         arrived = Signal()
         tile = Signal(self.tile_bits, reset_less=True)
         m.d.sync += arrived.eq(self.read.enable)

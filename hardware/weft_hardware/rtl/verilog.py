@@ -55,17 +55,42 @@ def _zero_in_a_loop(verilog: str) -> str:
     return _MEMORY.sub(loop, verilog)
 
 
-def emit(config: AcceleratorConfig) -> str:
-    """Verilog of the accelerator, top module `TOP`, hierarchy kept; equal text for equal configurations.
+def rtlil_text(config: AcceleratorConfig, packed_multipliers: bool = False) -> str:
+    """RTLIL of the accelerator, top module `TOP`; equal text for equal arguments.
 
-    Zeroed memories are loops: written word by word they would be most of the text, and of the time of all that read it.
+    Memories are without contents: their zeros, spelled out, would be most of the text, and of the time of all that
+    read it.
+    """
+    return _ZEROS.sub("", rtlil.convert(Accelerator(config, packed_multipliers), name=TOP, emit_src=False))
+
+
+def emit(config: AcceleratorConfig, packed_multipliers: bool = False) -> str:
+    """Verilog of the accelerator, top module `TOP`, hierarchy kept; equal text for equal arguments.
+
+    Memories are zeroed by loops.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    packed_multipliers : bool
+        See `accelerator.Accelerator`.
 
     Raises
     ------
     RtlError
         If yosys is missing or fails.
     """
-    text = _ZEROS.sub("", rtlil.convert(Accelerator(config), name=TOP, emit_src=False))
+    return to_verilog(rtlil_text(config, packed_multipliers))
+
+
+def to_verilog(text: str) -> str:
+    """RTLIL cleaned up and written as Verilog.
+
+    Raises
+    ------
+    RtlError
+        If yosys is missing or fails.
+    """
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "design.il").write_text(text)

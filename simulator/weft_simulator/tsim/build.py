@@ -172,8 +172,8 @@ def rtl_sources() -> list[Path]:
     return [root / "config.py", root / "isa.py", root / "registers.py", *(root / "rtl").rglob("*.py")]
 
 
-def accelerator_library(config: AcceleratorConfig, builder: Builder) -> Path:
-    """The shared library of our accelerator in one configuration.
+def accelerator_library(config: AcceleratorConfig, builder: Builder, packed_multipliers: bool = False) -> Path:
+    """The shared library of our accelerator in one configuration, with the build options of `rtl.verilog.emit`.
 
     Raises
     ------
@@ -185,6 +185,6 @@ def accelerator_library(config: AcceleratorConfig, builder: Builder) -> Path:
     def verilog() -> str:
         from weft_hardware.rtl.verilog import emit
 
-        return emit(config)
+        return emit(config, packed_multipliers)
 
-    return builder.library(f"{config.digest} {source_key(rtl_sources())} {versions}", verilog)
+    return builder.library(f"{config.digest} {packed_multipliers} {source_key(rtl_sources())} {versions}", verilog)

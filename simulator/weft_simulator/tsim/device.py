@@ -61,6 +61,8 @@ class TsimDevice(SimulatedDevice):
         Cycles a launch may take.
     watchdog : int
         Cycles without progress of any unit after which the hardware stops a program; 0 for never.
+    packed_multipliers : bool
+        Simulate the build with two products a multiplier: same cycles, same bytes, slower to simulate.
     cache_dir, compiler, progress
         See `build.Builder`.
 
@@ -79,6 +81,7 @@ class TsimDevice(SimulatedDevice):
         memory: MemoryTiming | None = None,
         max_cycles: int = MAX_CYCLES,
         watchdog: int = WATCHDOG,
+        packed_multipliers: bool = False,
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
         progress: Progress | None = None,
@@ -87,7 +90,7 @@ class TsimDevice(SimulatedDevice):
             raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
         super().__init__(config, dram_size, dram)
         self.max_cycles = max_cycles
-        library = accelerator_library(config, Builder(cache_dir, compiler, progress))
+        library = accelerator_library(config, Builder(cache_dir, compiler, progress), packed_multipliers)
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
         self._check_identity()
         self._watchdog = watchdog

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
+from weft_hardware.errors import ConfigError
 from weft_hardware.rtl.gemm import MAC_LATENCY, MacArray
 
 
 @pytest.mark.parametrize(
-    ("batch", "block_in", "block_out", "inp_bits", "wgt_bits"),
-    [(1, 4, 4, 8, 8), (2, 4, 8, 8, 4), (2, 8, 4, 4, 16), (1, 16, 4, 16, 16)],
+    ("packed", "batch", "block_in", "block_out", "inp_bits", "wgt_bits"),
+    [
+        (False, 1, 4, 4, 8, 8),
+        (False, 2, 4, 8, 8, 4),
+        (False, 2, 8, 4, 4, 16),
+        (False, 1, 16, 4, 16, 16),
+        (True, 1, 4, 4, 8, 8),
+        (True, 2, 4, 8, 8, 4),
+        (True, 1, 8, 4, 16, 4),
+        (True, 2, 16, 4, 4, 8),
+    ],
 )
-def test_sums(batch, block_in, block_out, inp_bits, wgt_bits):
+def test_sums(packed, batch, block_in, block_out, inp_bits, wgt_bits):
     config = replace(TINY, batch=batch, block_in=block_in, block_out=block_out, inp_bits=inp_bits, wgt_bits=wgt_bits)
-    dut = MacArray(config)
+    dut = MacArray(config, packed)
     rng = seeded(batch * 1000 + block_in * 10 + inp_bits)
 
     def draw(count: int, bits: int) -> list[int]:
@@ -39,3 +50,13 @@ def test_sums(batch, block_in, block_out, inp_bits, wgt_bits):
             await ctx.tick()
 
     simulate(dut, testbench)
+
+
+def test_wide_elements_are_not_packed():
+    config = replace(TINY, inp_bits=8, wgt_bits=16)
+    message = (
+        "packed multipliers take operands of inp_bits + 2 × wgt_bits + 1 ≤ 25 bits, not 41; "
+        "choose narrower elements, or build without packing"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        MacArray(config, packed=True)

@@ -30,4 +30,7 @@ ReadLatency = Annotated[
     int, typer.Option("--read-latency", metavar="N", min=0, help="tsim: cycles until the memory answers.")
 ]
 MaxCycles = Annotated[int | None, typer.Option("--max-cycles", metavar="N", help="tsim: give up after so many cycles.")]
+Packed = Annotated[
+    bool, typer.Option("--packed", help="Two products a multiplier: half the DSP blocks; programs do not see it.")
+]
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]

@@ -15,6 +15,7 @@ def verilog_command(
         Path, typer.Option("-o", "--output", metavar="FILE.v", help="The file to write.", show_default=False)
     ],
     config: options.Config = "vta",
+    packed: options.Packed = False,
 ) -> None:
     """Write the accelerator as Verilog; the top module is weft_accelerator."""
     import weft
@@ -26,5 +27,5 @@ def verilog_command(
     with needs_extra("rtl", "writing Verilog"):
         from weft_hardware.rtl.verilog import emit
 
-        text = emit(accelerator)
+        text = emit(accelerator, packed)
     write_atomically(output, lambda file: file.write(text.encode()))
