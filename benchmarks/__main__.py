@@ -7,7 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import compile_digits, demo_time, functional_epilogue, functional_gemm, layers, machine, rtl_dma, rtl_speed
+from . import (
+    compile_digits,
+    demo_time,
+    functional_epilogue,
+    functional_gemm,
+    layers,
+    machine,
+    rtl_dma,
+    rtl_speed,
+    synthesis,
+)
 
 HERE = Path(__file__).parent
 SUBJECTS = {
@@ -16,6 +26,7 @@ SUBJECTS = {
     "rtl_speed": rtl_speed,
     "rtl_dma": rtl_dma,
     "layers": layers,
+    "synthesis": synthesis,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
 }

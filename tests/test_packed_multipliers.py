@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.configs import CONFIGS
 from support.devices import shared_device
-from support.differential import Session, clearing_program
-from support.generator import generate
+from weft_simulator.lockstep.differential import Session, clearing_program
+from weft_simulator.lockstep.generator import generate
 
 pytestmark = pytest.mark.rtl
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from .families import Family, Usage
@@ -182,7 +183,7 @@ def logic_depth(cells: Mapping[str, Mapping[str, Any]]) -> Depth:
 def _label(name: str, cell: Mapping[str, Any]) -> str:
     """A cell's kind and module: its own name says nothing after technology mapping."""
     parts = name.replace("$flatten", "").replace("\\", "").split(".")
-    place = ".".join(part for part in parts[:-1] if part and not part.startswith("$"))
+    place = ".".join(takewhile(lambda part: not part.startswith("$"), parts[:-1]))
     return f"{place or 'top'} {cell['type']}"
 
 

@@ -109,5 +109,5 @@ class Limits:
             if limit is not None and used > limit
         ]
         if self.min_fmax is not None and report.timing is not None and report.timing.fmax_mhz < self.min_fmax:
-            sentences.append(f"{report.timing.fmax_mhz:.1f} MHz fall short of --min-fmax {self.min_fmax:g}")
+            sentences.append(f"{report.timing.fmax_mhz:.2f} MHz fall short of --min-fmax {self.min_fmax:g}")
         return sentences

