@@ -129,7 +129,7 @@ class _StepReader:
         return next((line for line in lines if line.startswith("ERROR")), lines[-1])
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the tool and what it started; there is nothing for it to save."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
