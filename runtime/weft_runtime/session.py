@@ -174,7 +174,9 @@ class Session:
         for buffer in step.reads:
             self._device.write(self._base + buffer.offset, self._view(buffer))
         bases = {memory: self._base for memory in Memory}
-        report = self._device.launch(Launch(self._base + step.instructions.offset, step.count, bases))
+        window = (self._base, self._base + max(1, self._content.region_bytes["device"]))
+        launch = Launch(self._base + step.instructions.offset, step.count, bases, dict.fromkeys(Memory, window))
+        report = self._device.launch(launch)
         for buffer in step.writes:
             self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
         if report.cycles is not None:

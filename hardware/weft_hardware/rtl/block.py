@@ -27,7 +27,7 @@ from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
 from .rows import BLOCKS_AHEAD, RowRequester, Target, block_layout, load_target, select
-from .signatures import fault_port, read_port, scratchpad_write, window_port
+from .signatures import effort_port, fault_port, read_port, scratchpad_write, window_port
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
 """Memories whose padding can be chosen; others are padded with zeros."""
@@ -70,6 +70,8 @@ class BlockLoader(wiring.Component):
         SCRATCHPAD_RANGE with the first index outside, before anything is written; BUS_ERROR with the low 32 bits
         of the row's address when it lies outside the address space, with 0 when the memory answered an error. It is
         raised after ``done`` of every LOAD before, never with or after its own.
+    effort : Out(effort_port)
+        It waits for the memory when the next tile wants a beat that is not there.
     """
 
     def __init__(self, config: AcceleratorConfig, memories: tuple[Memory, ...]) -> None:
@@ -84,6 +86,7 @@ class BlockLoader(wiring.Component):
             "read": Out(read_port(config)),
             "done": Out(1),
             "fault": Out(fault_port()),
+            "effort": Out(effort_port()),
         }
         if config.pad_value and PADDED & set(memories):
             members["pad"] = In(QUEUE_REGISTERS[SetRegister.COMPUTE_PAD].width)
@@ -164,6 +167,8 @@ class BlockLoader(wiring.Component):
             # A block with an error never ends, not even when it comes with the last tile.
             self.done.eq(active & Mux(written, last_tile & ~error, block.tiles == 0)),
             blocks.ready.eq(~walking | self.done),
+            self.effort.waits_memory.eq(running & ~padding & ~beats.valid),
+            self.effort.moves.eq(written),
         ]
         with m.If(error):
             m.d.sync += failed.eq(1)

@@ -16,7 +16,16 @@ from .layouts import instruction_layout, uop_layout
 from .queue_registers import QueueRegisters, has_registers
 from .scratchpad import Scratchpad
 from .sequencer import Sequencer
-from .signatures import acc_read_port, fault_port, read_port, scratchpad_write, status_port, token_port, window_port
+from .signatures import (
+    acc_read_port,
+    effort_port,
+    fault_port,
+    read_port,
+    scratchpad_write,
+    status_port,
+    token_port,
+    window_port,
+)
 
 
 class Compute(wiring.Component):
@@ -56,6 +65,7 @@ class Compute(wiring.Component):
         For the store module.
     fault : fault_port
     status : status_port
+    effort : effort_port
     finished : Out(1)
         Pulses when FINISH executes.
     busy : Out(1)
@@ -81,6 +91,7 @@ class Compute(wiring.Component):
                 "acc_read": In(acc_read_port(config)),
                 "fault": Out(fault_port()),
                 "status": Out(status_port()),
+                "effort": Out(effort_port()),
                 "finished": Out(1),
                 "busy": Out(1),
             }
@@ -107,7 +118,12 @@ class Compute(wiring.Component):
         wiring.connect(m, wiring.flipped(self.acc_read), datapath.store)
         wiring.connect(m, loader.write_uop, uops.write)
         wiring.connect(m, sequencer.uop, uops.read)
-        m.d.comb += [loader.base_uop.eq(self.base_uop), loader.base_acc.eq(self.base_acc)]
+        m.d.comb += [
+            loader.base_uop.eq(self.base_uop),
+            loader.base_acc.eq(self.base_acc),
+            self.effort.waits_memory.eq(loader.effort.waits_memory & ~datapath.busy),
+            self.effort.moves.eq(loader.effort.moves | datapath.valid | datapath.busy),
+        ]
 
         word = issue.execute.payload
         self._registers = self._build_registers(m, word)

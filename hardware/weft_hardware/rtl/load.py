@@ -13,7 +13,7 @@ from .block import BlockLoader
 from .issue import Issue
 from .layouts import instruction_layout
 from .queue_registers import QueueRegisters, has_registers
-from .signatures import fault_port, read_port, scratchpad_write, status_port, token_port, window_port
+from .signatures import effort_port, fault_port, read_port, scratchpad_write, status_port, token_port, window_port
 
 
 class LoadModule(wiring.Component):
@@ -33,6 +33,7 @@ class LoadModule(wiring.Component):
     write_inp, write_wgt : Out(scratchpad_write)
     fault : Out(fault_port)
     status : Out(status_port)
+    effort : Out(effort_port)
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -50,6 +51,7 @@ class LoadModule(wiring.Component):
                 "write_wgt": Out(scratchpad_write(config.wgt_index_bits, config.wgt_tile_bits)),
                 "fault": Out(fault_port()),
                 "status": Out(status_port()),
+                "effort": Out(effort_port()),
             }
         )
 
@@ -63,6 +65,7 @@ class LoadModule(wiring.Component):
         connect(m, wiring.flipped(self.status), issue.status)
         connect(m, wiring.flipped(self.read), loader.read)
         connect(m, wiring.flipped(self.window), loader.window)
+        connect(m, wiring.flipped(self.effort), loader.effort)
         connect(m, wiring.flipped(self.write_inp), loader.write_inp)
         connect(m, wiring.flipped(self.write_wgt), loader.write_wgt)
         load = instruction_layout(Load, self._config)(issue.execute.payload)

@@ -63,6 +63,8 @@ class TsimDevice(SimulatedDevice):
         Cycles without progress of any unit after which the hardware stops a program; 0 for never.
     packed_multipliers : bool
         Simulate the build with two products a multiplier: same cycles, same bytes, slower to simulate.
+    drain_limit : int
+        Cycles that a soft reset, which follows every fault, waits for the memory before it counts as hung.
     cache_dir, compiler, progress
         See `build.Builder`.
 
@@ -82,6 +84,7 @@ class TsimDevice(SimulatedDevice):
         max_cycles: int = MAX_CYCLES,
         watchdog: int = WATCHDOG,
         packed_multipliers: bool = False,
+        drain_limit: int = DRAIN_LIMIT,
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
         progress: Progress | None = None,
@@ -93,7 +96,7 @@ class TsimDevice(SimulatedDevice):
         library = accelerator_library(config, Builder(cache_dir, compiler, progress), packed_multipliers)
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
         self._check_identity()
-        self._watchdog = watchdog
+        self._watchdog, self._drain_limit = watchdog, drain_limit
         self._windows: dict[str, tuple[int, int]] = {}
         self._set_up()
 
@@ -148,7 +151,7 @@ class TsimDevice(SimulatedDevice):
         """What a hardware reset undoes."""
         self._windows = {}
         self._write("WATCHDOG", self._watchdog)
-        self._write("DRAIN_LIMIT", DRAIN_LIMIT)
+        self._write("DRAIN_LIMIT", self._drain_limit)
         self._write("IRQ_ENABLE", Interrupt.DONE | Interrupt.FAULT)
 
     def _start(self, launch: Launch) -> None:

@@ -80,4 +80,9 @@ def exec_command(
         "instructions": report.instructions,
         "cycles": report.cycles,
     }
+    if report.activity is not None and json:
+        values["activity"] = {
+            queue.name.lower(): {activity.name.lower(): cycles for activity, cycles in counts.items()}
+            for queue, counts in report.activity.items()
+        }
     print_values(values, json)
