@@ -75,7 +75,13 @@ def test_tsim_prints_cycles(image):
     slow = execute(image, "--device", "tsim", "--read-latency", "50", "--json", "--dump", slow_dump)
     result = execute(image, "--device", "tsim", "--json")
     assert result.code == 0, result.err
-    assert 0 < json.loads(result.out)["cycles"] < json.loads(slow.out)["cycles"]
+    fast, late = json.loads(result.out), json.loads(slow.out)
+    assert 0 < fast["cycles"] < late["cycles"]
+    for values in (fast, late):
+        assert set(values["activity"]) == {"load", "compute", "store"}
+        for counts in values["activity"].values():
+            assert sum(counts.values()) == values["cycles"]
+    assert late["activity"]["compute"]["memory"] > fast["activity"]["compute"]["memory"]
     assert image.read_bytes() == IMAGE.expected
 
 

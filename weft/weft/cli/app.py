@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import compile, config, demo, disasm, exec, fuzz, run, synth, verilog
+from . import compile, config, demo, disasm, exec, fuzz, registers, run, synth, verilog
 
 app = typer.Typer(
     name="weft",
@@ -44,6 +44,7 @@ app.command("exec")(exec.exec_command)
 app.command("disasm")(disasm.disasm_command)
 app.add_typer(config.app, name="config")
 app.command("verilog")(verilog.verilog_command)
+app.command("registers")(registers.registers_command)
 app.command("fuzz")(fuzz.fuzz_command)
 app.command("synth")(synth.synth_command)
 app.command("demo")(demo.demo_command)
