@@ -15,6 +15,7 @@ from . import (
     layers,
     machine,
     rtl_dma,
+    rtl_rate,
     rtl_speed,
     synthesis,
 )
@@ -27,6 +28,7 @@ SUBJECTS = {
     "rtl_dma": rtl_dma,
     "layers": layers,
     "synthesis": synthesis,
+    "rtl_rate": rtl_rate,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
 }

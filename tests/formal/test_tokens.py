@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from support.formal import Properties, run
+from weft_hardware.rtl.signatures import MOST_ROOM
 from weft_hardware.rtl.tokens import TokenQueue
 
 pytestmark = pytest.mark.formal
@@ -43,6 +44,8 @@ class TokenProperties(Properties):
             Assert(queue.level <= self._depth),
             Assert(queue.pop.valid == (queue.level != 0)),
             Assert(queue.push.ready == (queue.level != self._depth)),
+            Assert(queue.room <= self._depth - queue.level),
+            Assert((queue.room == MOST_ROOM) | (queue.room == self._depth - queue.level)),
             Cover(filled & (popped == self._depth + 1)),
         ]
         return m

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from amaranth import Module, Mux, ResetInserter
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import instruction_bits
 from ..registers import ADDRESS_BITS
 from .axi import axi4, axi4_lite
+from .commands import CommandQueue
 from .compute import Compute
 from .control import ControlUnit
 from .dma import ReadEngine, WriteEngine
@@ -82,18 +82,11 @@ class Accelerator(wiring.Component):
     def _connect_queues(self, m: Module, fetch: Fetch, modules: dict[str, wiring.Component]) -> None:
         """Fetch to the command queues, and those to their modules, which get nothing more after a fault."""
         for name, module in modules.items():
-            queue = fifo.SyncFIFOBuffered(width=instruction_bits(self._config), depth=self._config.command_queue_depth)
+            queue = CommandQueue(self._config)
             m.submodules[f"queue_{name}"] = self._resettable(queue)
-            dispatched: stream.Interface = getattr(fetch, name)
-            head: stream.Interface = module.instruction
-            m.d.comb += [
-                queue.w_data.eq(dispatched.payload),
-                queue.w_en.eq(dispatched.valid),
-                dispatched.ready.eq(queue.w_rdy),
-                head.payload.eq(queue.r_data),
-                head.valid.eq(queue.r_rdy & ~self._control.stop),
-                queue.r_en.eq(head.ready),
-            ]
+            wiring.connect(m, getattr(fetch, name), queue.dispatch)
+            wiring.connect(m, queue.instruction, module.instruction)
+            m.d.comb += [queue.retire.eq(module.retire), queue.stop.eq(self._control.stop)]
 
     def _connect_tokens(self, m: Module, load: LoadModule, compute: Compute, store: StoreModule) -> None:
         ends = {
@@ -108,6 +101,7 @@ class Accelerator(wiring.Component):
             wiring.connect(m, giver.push, queue.push)
             wiring.connect(m, queue.pop, taker.pop)
             m.d.comb += [
+                giver.room.eq(queue.room),
                 queue.clear.eq(self._control.start),
                 getattr(self._control, f"tokens_{name}").eq(queue.level),
             ]

@@ -7,16 +7,17 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Alu, Finish, Gemm, Load, Memory, Opcode, Queue, Set, alu_operations, instruction_bits, loadable
+from ..isa import Alu, Load, Memory, Opcode, Queue, Set, alu_operations, instruction_bits, loadable
 from ..registers import Cause
 from .block import BlockLoader
-from .datapath import Datapath
-from .issue import Issue
+from .datapath import DATAPATH_LATENCY, Datapath
+from .issue import IN_FLIGHT, Issue
 from .layouts import instruction_layout, uop_layout
 from .queue_registers import QueueRegisters, has_registers
 from .scratchpad import Scratchpad
-from .sequencer import Sequencer
+from .sequencer import STEP_LATENCY, Sequencer
 from .signatures import (
+    TOKEN_TO_READ,
     acc_read_port,
     effort_port,
     fault_port,
@@ -26,16 +27,22 @@ from .signatures import (
     token_port,
     window_port,
 )
+from .steps import decode_loops
+
+_COMPLETION = DATAPATH_LATENCY - TOKEN_TO_READ
+"""Cycles from a step to the push that announces it."""
+
+RETIRE_LATENCY = STEP_LATENCY - 1 + _COMPLETION
+"""Cycles that a GEMM or ALU instruction takes from being accepted to its retirement, besides one for each beat."""
 
 
 class Compute(wiring.Component):
     """Executes the compute queue, one instruction after another as far as anybody can see.
 
-    GEMM and ALU take `sequencer.Sequencer`'s cycles, then `datapath.DATAPATH_LATENCY` to drain. One that pushes no
-    token retires when its last step is issued, since nothing can go wrong with it any more: the next GEMM or ALU
-    follows it through the pipeline, whose forwarding keeps the order. One that pushes, every LOAD and FINISH wait until
-    the pipeline is empty. So a token always says that what came before it can be read. A GEMM of n steps without tokens
-    holds the queue's head for n + 6 cycles.
+    GEMM and ALU follow each other through `sequencer.Sequencer` and `datapath.Datapath` without a gap; forwarding keeps
+    their order. Of n steps, or beats, such an instruction retires n + `RETIRE_LATENCY` cycles after it was accepted: so
+    early that whoever pops its token can read what it wrote by the time it can read at all. LOAD of micro-ops and
+    FINISH wait until all before retired, LOAD of accumulators until the pipeline is empty; GEMM and ALU wait for LOADs.
 
     An illegal instruction or an index outside raises ``fault``; the instruction never retires, so nothing follows it.
 
@@ -49,6 +56,8 @@ class Compute(wiring.Component):
     ----------
     instruction : In stream
         The compute queue's head.
+    retire : Out(1)
+        The oldest instruction taken from it is over.
     load_tokens, store_tokens : token_port
         The previous and the next neighbour.
     read : read_port
@@ -78,6 +87,7 @@ class Compute(wiring.Component):
         super().__init__(
             {
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
+                "retire": Out(1),
                 "load_tokens": Out(token_port()),
                 "store_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
@@ -118,18 +128,37 @@ class Compute(wiring.Component):
         wiring.connect(m, wiring.flipped(self.acc_read), datapath.store)
         wiring.connect(m, loader.write_uop, uops.write)
         wiring.connect(m, sequencer.uop, uops.read)
+        self._registers = registers = self._build_registers(m, issue.execute.payload)
+        self._connect_accumulators(m, loader, datapath)
         m.d.comb += [
             loader.base_uop.eq(self.base_uop),
             loader.base_acc.eq(self.base_acc),
+            loader.start.payload.as_value().eq(issue.execute.payload),
+            loader.oldest.eq(issue.alone),
+            datapath.valid.eq(sequencer.valid),
+            datapath.access.eq(sequencer.access),
+            datapath.operation.eq(sequencer.operation),
+            self.retire.eq(issue.retire),
+            self.busy.eq(issue.instruction.valid | issue.running | datapath.busy),
             self.effort.waits_memory.eq(loader.effort.waits_memory & ~datapath.busy),
             self.effort.moves.eq(loader.effort.moves | datapath.valid | datapath.busy),
         ]
+        loops, operation = decode_loops(issue.execute.payload, config)
+        if registers is not None and config.gemm_overwrite:
+            loops["mask"] = registers.overwrite
+        m.d.comb += [sequencer.start.payload[name].eq(value) for name, value in loops.items()]
+        m.d.comb += [sequencer.start.payload.operation[name].eq(value) for name, value in operation.items()]
 
-        word = issue.execute.payload
-        self._registers = self._build_registers(m, word)
-        self._connect_accumulators(m, loader, datapath)
-        self._loops(m, word, sequencer, datapath)
-        self._control(m, issue, loader, sequencer, datapath)
+        # Instructions whose last step was issued, on their way to the moment at which they count as complete.
+        ending = Signal(_COMPLETION)
+        m.d.sync += ending.eq(Cat(sequencer.done, ending))
+        at_once = self._begin(m, issue, loader, sequencer, ~ending.any(), datapath.busy)
+        m.d.comb += issue.completed.eq(ending[-1] | loader.done | at_once)
+
+        # A faulting step comes after the last one of every instruction before; those are still to retire.
+        for part, after in ((sequencer.fault, ~ending.any()), (loader.fault, 1)):
+            with m.If(part.raised & after & ~self.fault.raised):
+                m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(part.cause), self.fault.value.eq(part.value)]
         return m
 
     def _build_registers(self, m: Module, word: Value) -> QueueRegisters | None:
@@ -165,89 +194,52 @@ class Compute(wiring.Component):
             written.tile.eq(Mux(narrow.enable, widened, whole.tile)),
         ]
 
-    def _loops(self, m: Module, word: Value, sequencer: Sequencer, datapath: Datapath) -> None:
-        """Decode what GEMM and ALU have in common and what they do not; the word is stable while it runs."""
-        gemm, alu = (instruction_layout(cls, self.config)(word) for cls in (Gemm, Alu))
-        is_gemm = gemm.opcode == Opcode.GEMM
-        if self.config.gemm_overwrite:
-            overwrites = gemm.opcode == Opcode.GEMM_OVERWRITE
-            is_gemm |= overwrites
-            m.d.comb += [
-                sequencer.loops.overwrite.eq(overwrites & ~gemm.reset),
-                sequencer.loops.mask.eq(self._registers.overwrite),
-            ]
-        loops, operation = sequencer.loops, datapath.operation
-        for name in ("uop_bgn", "uop_end", "iter_out", "iter_in", "wgt_out", "wgt_in"):
-            m.d.comb += loops[name].eq(gemm[name])
-        for name in ("dst_out", "dst_in", "src_out", "src_in"):
-            m.d.comb += loops[name].eq(Mux(is_gemm, gemm[name], alu[name]))
-        m.d.comb += [
-            loops.gemm.eq(is_gemm),
-            loops.use_src.eq(Mux(is_gemm, ~gemm.reset, ~alu.use_imm)),
-            operation.gemm.eq(is_gemm),
-            operation.reset.eq(gemm.reset),
-            operation.alu_op.eq(alu.alu_op),
-            operation.use_imm.eq(alu.use_imm),
-            operation.immediate.eq(alu.imm),
-            datapath.valid.eq(sequencer.valid),
-            datapath.access.eq(sequencer.access),
-        ]
+    def _begin(
+        self, m: Module, issue: Issue, loader: BlockLoader, sequencer: Sequencer, retired: Value, writing: Value
+    ) -> Signal:
+        """Accept an instruction when it may begin; returns the completion of one that is over in the next cycle."""
+        word, valid, ready = issue.execute.payload, issue.execute.valid, issue.execute.ready
+        load, alu = (instruction_layout(cls, self.config)(word) for cls in (Load, Alu))
+        loads = Signal(range(IN_FLIGHT + 1))
+        started, at_once, illegal = Signal(), Signal(), Signal()
+        # A LOAD is done in the cycle before its last tile is written, and the first step reads its micro-op at once.
+        written = Signal()
+        m.d.comb += started.eq(loader.start.valid & loader.start.ready)
+        m.d.sync += [written.eq(loader.done), loads.eq(loads + started - written), at_once.eq(0)]
 
-    def _control(self, m: Module, issue: Issue, loader: BlockLoader, sequencer: Sequencer, datapath: Datapath) -> None:
-        word = issue.execute.payload
-        common, load, alu = (instruction_layout(cls, self.config)(word) for cls in (Finish, Load, Alu))
-        m.d.comb += [loader.start.payload.as_value().eq(word), self.busy.eq(issue.instruction.valid | datapath.busy)]
-
-        illegal = Signal()
-        with m.If(illegal):
-            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(Cause.ILLEGAL_INSTRUCTION)]
-        for part in (sequencer.fault, loader.fault):
-            with m.If(part.raised & ~self.fault.raised):
-                m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(part.cause), self.fault.value.eq(part.value)]
-
-        drained = ~datapath.busy & ~datapath.valid
-        pushes = common.push_prev | common.push_next
-        with m.FSM():
-            with m.State("START"), m.If(issue.execute.valid & ~self.fault.raised), m.Switch(common.opcode):
-                with m.Case(Opcode.GEMM, *([Opcode.GEMM_OVERWRITE] if self.config.gemm_overwrite else [])):
-                    m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]
-                    m.next = "STEPS"
-                with m.Case(Opcode.ALU):
-                    with m.If(~Cat(alu.alu_op == op for op in alu_operations(self.config)).any()):
+        stepped, loaded = ~sequencer.busy & retired & ~sequencer.fault.raised, loads == 0
+        settled = stepped & loaded
+        with m.If(valid & ~self.fault.raised), m.Switch(load.opcode):
+            with m.Case(Opcode.GEMM, *([Opcode.GEMM_OVERWRITE] if self.config.gemm_overwrite else [])):
+                m.d.comb += [sequencer.start.valid.eq(loaded), ready.eq(loaded & sequencer.start.ready)]
+            with m.Case(Opcode.ALU):
+                with m.If(~Cat(alu.alu_op == op for op in alu_operations(self.config)).any()):
+                    m.d.comb += illegal.eq(1)
+                with m.Else():
+                    m.d.comb += [sequencer.start.valid.eq(loaded), ready.eq(loaded & sequencer.start.ready)]
+            with m.Case(Opcode.LOAD):
+                with m.If(~Cat(load.memory == memory for memory in loader.memories).any()):
+                    m.d.comb += illegal.eq(1)
+                with m.Elif(load.x_size == 0):
+                    m.d.comb += ready.eq(settled)
+                    m.d.sync += at_once.eq(settled)
+                with m.Else():
+                    begin = stepped & ((load.memory == Memory.UOP) | ~writing)
+                    m.d.comb += [loader.start.valid.eq(begin), ready.eq(begin & loader.start.ready)]
+            if self._registers is not None:
+                with m.Case(Opcode.SET):
+                    # Without steps, in its place among GEMMs; a LOAD uses registers as long as it runs.
+                    with m.If(~self._registers.legal):
                         m.d.comb += illegal.eq(1)
                     with m.Else():
-                        m.d.comb += [sequencer.start.eq(1), issue.execute.ready.eq(1)]
-                        m.next = "STEPS"
-                with m.Case(Opcode.LOAD):
-                    with m.If(~Cat(load.memory == memory for memory in loader.memories).any()):
-                        m.d.comb += illegal.eq(1)
-                    with m.Elif(drained):
-                        m.d.comb += [loader.start.valid.eq(1), issue.execute.ready.eq(loader.start.ready)]
-                        with m.If(loader.start.ready):
-                            m.next = "LOAD"
-                if self._registers is not None:
-                    with m.Case(Opcode.SET):
-                        with m.If(~self._registers.legal):
-                            m.d.comb += illegal.eq(1)
-                        with m.Else():
-                            m.d.comb += [self._registers.write.eq(1), issue.execute.ready.eq(1)]
-                            m.next = "SET"
-                with m.Case(Opcode.FINISH), m.If(drained):
-                    m.d.comb += [self.finished.eq(1), issue.execute.ready.eq(1)]
-                    m.next = "DRAIN"
-                with m.Default():
-                    m.d.comb += illegal.eq(1)
-            with m.State("STEPS"), m.If(sequencer.done):
-                m.d.comb += issue.completed.eq(~pushes)
-                m.next = "START"
-                with m.If(pushes):
-                    m.next = "DRAIN"
-            with m.State("SET"), m.If(drained | ~pushes):
-                m.d.comb += issue.completed.eq(1)
-                m.next = "START"
-            with m.State("LOAD"), m.If(loader.done):
-                m.d.comb += issue.completed.eq(1)
-                m.next = "START"
-            with m.State("DRAIN"), m.If(drained):
-                m.d.comb += issue.completed.eq(1)
-                m.next = "START"
+                        m.d.comb += [sequencer.start.valid.eq(loaded), ready.eq(loaded & sequencer.start.ready)]
+                    m.d.comb += self._registers.write.eq(ready)
+            with m.Case(Opcode.FINISH):
+                # What is still being written needs no waiting for: the engine is not done before it is.
+                m.d.comb += [ready.eq(settled), self.finished.eq(ready)]
+                m.d.sync += at_once.eq(ready)
+            with m.Default():
+                m.d.comb += illegal.eq(1)
+        with m.If(illegal & settled):
+            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(Cause.ILLEGAL_INSTRUCTION)]
+        return at_once

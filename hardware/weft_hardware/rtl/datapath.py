@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,23 +13,14 @@ from .accumulators import Accumulators
 from .alu import VectorAlu
 from .gemm import MAC_LATENCY, MacArray, acc_tile_layout
 from .scratchpad import MEMORY_LATENCY, Scratchpad
-from .sequencer import access_layout
 from .signatures import acc_read_port, scratchpad_write
-
-IMMEDIATE_BITS = 16
+from .steps import access_layout, operation_layout
 
 _OPERAND_STAGE = MEMORY_LATENCY
 _SUM_STAGE = _OPERAND_STAGE + MAC_LATENCY
 
 DATAPATH_LATENCY = _SUM_STAGE + 2
 """Cycles from a step to the first in which a read of the accumulators sees what it wrote."""
-
-
-def operation_layout() -> data.StructLayout:
-    """What is done at every step; ``immediate`` is the ALU's second operand with ``use_imm``."""
-    return data.StructLayout(
-        {"gemm": 1, "reset": 1, "alu_op": 3, "use_imm": 1, "immediate": Shape(IMMEDIATE_BITS, signed=True)}
-    )
 
 
 class _Stage:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
@@ -12,13 +12,21 @@ from ..registers import ModuleState
 from .layouts import instruction_layout
 from .signatures import status_port, token_port
 
+IN_FLIGHT = 4
+"""Instructions of a module that may run at once: enough for GEMMs of two micro-ops to follow each other closely."""
+
 
 class Issue(wiring.Component):
-    """Takes a module's instructions through their life, one after another.
+    """Takes a module's instructions through their life, in order; several may run at once.
 
-    The instruction stays at the head of its command queue until it retires. One that pops and pushes nothing is
-    offered on ``execute`` in the cycle after it reached the head, and retires in the cycle after ``completed``.
-    Tokens are popped prev first, then next, and pushed likewise; both may go in one cycle.
+    An instruction is offered on ``execute`` in the first cycle in which its tokens are there, and leaves the command
+    queue when it is accepted. Tokens are popped then, prev and next in one cycle; one that has only prev's takes it and
+    waits for next's. When the oldest instruction that runs is ``completed`` it pushes its tokens and retires, in the
+    same cycle where both queues take them, prev before next.
+
+    As far as a neighbour or the host can tell, one instruction ran after another: none is begun, nor any of its
+    tokens popped, unless every push still owed by those that run is certain to be taken. So an instruction that waits
+    for ever to push is the last one that ran.
 
     Parameters
     ----------
@@ -32,9 +40,13 @@ class Issue(wiring.Component):
         The command queue's head.
     prev, next : token ports, tied off for a neighbour that does not exist
     execute : Out stream
-        The instruction, once its tokens are popped.
+        The instruction, once its tokens are there.
     completed : In(1)
-        Pulses when the instruction on which ``execute`` was accepted has done all its work, in a later cycle.
+        Pulses when the oldest instruction that runs has done all its work, in a cycle after it was accepted.
+    retire : Out(1)
+        It pushed its tokens.
+    running, alone : Out(1)
+        An accepted instruction has not retired; no more than one has not.
     status : Out(status_port)
         ``retired`` counts since reset.
     """
@@ -51,6 +63,9 @@ class Issue(wiring.Component):
                 "next": Out(token_port()),
                 "execute": Out(stream.Signature(unsigned(bits))),
                 "completed": In(1),
+                "retire": Out(1),
+                "running": Out(1),
+                "alone": Out(1),
                 "status": Out(status_port()),
             }
         )
@@ -58,57 +73,86 @@ class Issue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         flags = self._common(self.instruction.payload)
+        # Whether each running instruction pushes to prev and to next, the oldest first.
+        m.submodules.owing = owing = fifo.SyncFIFO(width=2, depth=IN_FLIGHT)
+        owed = [self._owed(m, side, n, owing) for n, side in enumerate(("prev", "next"))]
+
+        issued = Signal()
+        prev_missing, next_missing = self._begin(m, flags, owing.w_rdy & owed[0] & owed[1], issued)
+        m.d.comb += [
+            owing.w_data[0].eq(flags.push_prev & self._has_prev),
+            owing.w_data[1].eq(flags.push_next & self._has_next),
+            owing.w_en.eq(issued),
+            self.running.eq(owing.r_rdy),
+            self.alone.eq(owing.level <= 1),
+        ]
+        prev_full, next_full = self._end(m, owing)
+
         state = self.status.state
-        # The present instruction's token of prev was popped or pushed, that of next was not yet.
-        prev_popped, prev_pushed = Signal(), Signal()
-        pop_prev, pop_next, push_prev, push_next = Signal(), Signal(), Signal(), Signal()
+        with m.If(prev_full):
+            m.d.comb += state.eq(ModuleState.WAIT_PUSH_PREV)
+        with m.Elif(next_full):
+            m.d.comb += state.eq(ModuleState.WAIT_PUSH_NEXT)
+        with m.Elif(self.running | ~self.instruction.valid):
+            m.d.comb += state.eq(Mux(self.running, ModuleState.BUSY, ModuleState.IDLE))
+        with m.Elif(prev_missing):
+            m.d.comb += state.eq(ModuleState.WAIT_POP_PREV)
+        with m.Elif(next_missing):
+            m.d.comb += state.eq(ModuleState.WAIT_POP_NEXT)
+        with m.Else():
+            m.d.comb += state.eq(ModuleState.BUSY)
+        return m
+
+    def _owed(self, m: Module, side: str, bit: int, owing: fifo.SyncFIFO) -> Value:
+        """Count the pushes to one side that running instructions owe; returns whether all will be taken."""
+        port = getattr(self, side)
+        count = Signal(range(IN_FLIGHT + 1), name=f"owed_{side}")
+        m.d.sync += count.eq(count + (owing.w_en & owing.w_data[bit]) - (port.push.valid & port.push.ready))
+        return count <= port.room
+
+    def _begin(self, m: Module, flags: Value, may_begin: Value, issued: Signal) -> tuple[Value, Value]:
+        """Pop the head's tokens and offer it; returns which token it lacks."""
+        # The head's token of prev was popped, that of next was not yet.
+        prev_popped = Signal()
+        pop_prev, pop_next, offered = Signal(), Signal(), Signal()
+        prev_missing, next_missing = pop_prev & ~self.prev.pop.valid, pop_next & ~self.next.pop.valid
         m.d.comb += [
             pop_prev.eq(flags.pop_prev & self._has_prev & ~prev_popped),
             pop_next.eq(flags.pop_next & self._has_next),
-            push_prev.eq(flags.push_prev & self._has_prev & ~prev_pushed),
-            push_next.eq(flags.push_next & self._has_next),
+            offered.eq(self.instruction.valid & may_begin),
             self.execute.payload.eq(self.instruction.payload),
+            self.execute.valid.eq(offered & ~prev_missing & ~next_missing),
+            issued.eq(self.execute.valid & self.execute.ready),
+            self.instruction.ready.eq(issued),
+            self.prev.pop.ready.eq(pop_prev & (issued | (offered & next_missing))),
+            self.next.pop.ready.eq(pop_next & issued),
         ]
+        with m.If(issued):
+            m.d.sync += prev_popped.eq(0)
+        with m.Elif(self.prev.pop.valid & self.prev.pop.ready):
+            m.d.sync += prev_popped.eq(1)
+        return prev_missing, next_missing
 
-        with m.FSM():
-            with m.State("POP"), m.If(self.instruction.valid):
-                m.d.comb += [
-                    state.eq(ModuleState.BUSY),
-                    self.prev.pop.ready.eq(pop_prev),
-                    self.next.pop.ready.eq(pop_next & (~pop_prev | self.prev.pop.valid)),
-                ]
-                with m.If(pop_prev & ~self.prev.pop.valid):
-                    m.d.comb += state.eq(ModuleState.WAIT_POP_PREV)
-                with m.Elif(pop_next & ~self.next.pop.valid):
-                    m.d.comb += state.eq(ModuleState.WAIT_POP_NEXT)
-                    m.d.sync += prev_popped.eq(1)
-                with m.Else():
-                    m.d.sync += prev_popped.eq(0)
-                    m.next = "START"
-            with m.State("START"):
-                m.d.comb += [state.eq(ModuleState.BUSY), self.execute.valid.eq(1)]
-                with m.If(self.execute.ready):
-                    m.next = "RUN"
-            with m.State("RUN"):
-                m.d.comb += state.eq(ModuleState.BUSY)
-                with m.If(self.completed):
-                    m.next = "PUSH"
-            with m.State("PUSH"):
-                m.d.comb += [
-                    state.eq(ModuleState.BUSY),
-                    self.prev.push.valid.eq(push_prev),
-                    self.next.push.valid.eq(push_next & (~push_prev | self.prev.push.ready)),
-                ]
-                with m.If(push_prev & ~self.prev.push.ready):
-                    m.d.comb += state.eq(ModuleState.WAIT_PUSH_PREV)
-                with m.Elif(push_next & ~self.next.push.ready):
-                    m.d.comb += state.eq(ModuleState.WAIT_PUSH_NEXT)
-                    m.d.sync += prev_pushed.eq(1)
-                with m.Else():
-                    m.d.comb += self.instruction.ready.eq(1)
-                    m.d.sync += [
-                        prev_pushed.eq(0),
-                        self.status.retired.eq(self.status.retired + 1),
-                    ]
-                    m.next = "POP"
-        return m
+    def _end(self, m: Module, owing: fifo.SyncFIFO) -> tuple[Value, Value]:
+        """Push the tokens of the oldest instruction that runs; returns which of its neighbours does not take one."""
+        # Instructions that are completed and did not retire; the oldest one's token of prev was pushed.
+        waiting, prev_pushed = Signal(range(IN_FLIGHT + 1)), Signal()
+        over, push_prev, push_next = Signal(), Signal(), Signal()
+        prev_full, next_full = Signal(), Signal()
+        m.d.comb += [
+            over.eq(self.completed | (waiting != 0)),
+            push_prev.eq(over & owing.r_data[0] & ~prev_pushed),
+            push_next.eq(over & owing.r_data[1]),
+            prev_full.eq(push_prev & ~self.prev.push.ready),
+            next_full.eq(push_next & ~self.next.push.ready & ~prev_full),
+            self.prev.push.valid.eq(push_prev),
+            self.next.push.valid.eq(push_next & ~prev_full),
+            self.retire.eq(over & ~prev_full & ~next_full),
+            owing.r_en.eq(self.retire),
+        ]
+        m.d.sync += waiting.eq(waiting + self.completed - self.retire)
+        with m.If(self.retire):
+            m.d.sync += [self.status.retired.eq(self.status.retired + 1), prev_pushed.eq(0)]
+        with m.Elif(next_full):
+            m.d.sync += prev_pushed.eq(1)
+        return prev_full, next_full

@@ -24,6 +24,7 @@ class LoadModule(wiring.Component):
     Attributes
     ----------
     instruction : In stream, the queue's head
+    retire : Out(1)
     compute_tokens : Out(token_port)
     read : Out(read_port)
     window : Out(window_port)
@@ -41,6 +42,7 @@ class LoadModule(wiring.Component):
         super().__init__(
             {
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
+                "retire": Out(1),
                 "compute_tokens": Out(token_port()),
                 "read": Out(read_port(config)),
                 "window": Out(window_port(config)),
@@ -79,11 +81,11 @@ class LoadModule(wiring.Component):
                 registers.number.eq(set_.register),
                 registers.value.eq(set_.value),
                 is_set.eq((set_.opcode == Opcode.SET) & registers.legal),
-                registers.write.eq(is_set & issue.execute.valid),
+                registers.write.eq(is_set & issue.execute.valid & issue.execute.ready),
                 loader.pad.eq(registers.load_pad),
             ]
             m.d.sync += was_set.eq(registers.write)
-        with m.If(issue.execute.valid & ~is_load & ~is_set):
+        with m.If(issue.execute.valid & ~is_load & ~is_set & ~issue.running):
             m.d.sync += illegal.eq(1)
         m.d.comb += [
             self.fault.raised.eq(illegal | loader.fault.raised),
@@ -93,7 +95,10 @@ class LoadModule(wiring.Component):
             loader.base_wgt.eq(self.base_wgt),
             loader.start.payload.eq(load),
             loader.start.valid.eq(issue.execute.valid & is_load),
-            issue.execute.ready.eq((loader.start.ready & is_load) | is_set),
+            loader.oldest.eq(issue.alone),
+            # What pads a LOAD may not change while one runs.
+            issue.execute.ready.eq((loader.start.ready & is_load) | (is_set & ~issue.running)),
             issue.completed.eq(loader.done | was_set),
+            self.retire.eq(issue.retire),
         ]
         return m

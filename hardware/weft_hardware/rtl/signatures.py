@@ -115,11 +115,23 @@ def window_port(config: AcceleratorConfig) -> Signature:
     return Signature({"read": Out(1), "row": Out(4), "first": In(bits), "last": In(bits, init=(1 << bits) - 1)})
 
 
+MOST_ROOM = 4
+"""The most that a token queue's ``room`` says."""
+
+
 def token_port() -> Signature:
-    """A module's view of one neighbour: one token popped or pushed per cycle of valid and ready."""
+    """A module's view of one neighbour: one token popped or pushed per cycle of valid and ready.
+
+    ``room`` tokens will be taken for certain, `MOST_ROOM` at most.
+    """
     return Signature(
         {
             "pop": In(stream.Signature(0)),
             "push": Out(stream.Signature(0)),
+            "room": In(range(MOST_ROOM + 1)),
         }
     )
+
+
+TOKEN_TO_READ = 3
+"""Cycles from a token's push to the first in which the module that pops it may read or write a scratchpad."""

@@ -38,6 +38,7 @@ class StoreModule(wiring.Component):
     Attributes
     ----------
     instruction : In stream, the queue's head
+    retire : Out(1)
     compute_tokens : Out(token_port)
     acc_read : Out(acc_read_port)
     write : Out(write_port)
@@ -57,6 +58,7 @@ class StoreModule(wiring.Component):
         super().__init__(
             {
                 "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
+                "retire": Out(1),
                 "compute_tokens": Out(token_port()),
                 "acc_read": Out(acc_read_port(config)),
                 "write": Out(write_port(config)),
@@ -76,6 +78,7 @@ class StoreModule(wiring.Component):
         wiring.connect(m, wiring.flipped(self.instruction), issue.instruction)
         wiring.connect(m, wiring.flipped(self.compute_tokens), issue.prev)
         wiring.connect(m, wiring.flipped(self.status), issue.status)
+        m.d.comb += self.retire.eq(issue.retire)
 
         self._raw, self._checked = Signal(), Signal()
         tiles, merged, legal = Signal(32), Signal(), Signal()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from .signatures import MOST_ROOM
 
 
 class TokenQueue(wiring.Component):
@@ -23,6 +25,8 @@ class TokenQueue(wiring.Component):
     push, pop : streams without payload
     level : Out(32)
         Tokens waiting.
+    room : Out
+        Tokens that it will take for certain, `signatures.MOST_ROOM` at most: only a push makes them fewer.
     clear : In(1)
         Empties the queue; nobody may push or pop in that cycle.
     """
@@ -34,6 +38,7 @@ class TokenQueue(wiring.Component):
                 "push": In(stream.Signature(0)),
                 "pop": Out(stream.Signature(0)),
                 "level": Out(32),
+                "room": Out(range(MOST_ROOM + 1)),
                 "clear": In(1),
             }
         )
@@ -43,10 +48,12 @@ class TokenQueue(wiring.Component):
         level = Signal(range(self._depth + 1))
         pushed = self.push.valid & self.push.ready
         popped = self.pop.valid & self.pop.ready
+        free = (self._depth - level)[: len(level)]
         m.d.comb += [
             self.push.ready.eq(level != self._depth),
             self.pop.valid.eq(level != 0),
             self.level.eq(level),
+            self.room.eq(Mux(free < MOST_ROOM, free, MOST_ROOM)),
         ]
         with m.If(self.clear):
             m.d.sync += level.eq(0)

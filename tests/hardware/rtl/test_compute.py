@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
@@ -24,8 +26,8 @@ from weft_hardware.isa import (
     alu_operations,
 )
 from weft_hardware.registers import Cause, ModuleState
-from weft_hardware.rtl.compute import Compute
-from weft_hardware.rtl.signatures import ACC_READ_LATENCY
+from weft_hardware.rtl.compute import RETIRE_LATENCY, Compute
+from weft_hardware.rtl.signatures import ACC_READ_LATENCY, MOST_ROOM, TOKEN_TO_READ
 from weft_simulator.lockstep.reference import Machine
 
 UOP_BASE, ACC_8BIT_BASE, ACC_BASE = 0x400, 0x800, 0x1000
@@ -97,6 +99,7 @@ class Bench:
             for port in ports:
                 ctx.set(port.pop.valid, self.rng.random() < 0.3)
                 ctx.set(port.push.ready, self.rng.random() < 0.3)
+                ctx.set(port.room, 0)  # no promise, since a push may wait
             *_, prev, after = await ctx.tick().sample(*(p.push.valid & p.push.ready for p in ports))
             self.pushes += ["prev"] * prev + ["next"] * after
 
@@ -106,17 +109,20 @@ class Bench:
 
     async def run(self, ctx, instructions: list[Instruction]) -> None:
         """Feed a queue until its last instruction retires or a fault is raised."""
-        for word in encode(instructions, self.config):
-            self.offer(ctx, word)
-            for _ in range(PATIENCE):
-                *_, taken = await ctx.tick().sample(self.dut.instruction.ready)
-                if taken or ctx.get(self.dut.fault.raised):
-                    break
-            else:
-                pytest.fail("an instruction never retires")
-            ctx.set(self.dut.instruction.valid, 0)
-            if ctx.get(self.dut.fault.raised):
-                return
+        dut, left = self.dut, deque(encode(instructions, self.config))
+        goal = ctx.get(dut.status.retired) + len(instructions)
+        for _ in range(PATIENCE):
+            ctx.set(dut.instruction.valid, bool(left))
+            if left:
+                self.offer(ctx, left[0])
+            *_, taken = await ctx.tick().sample(dut.instruction.ready)
+            if taken and left:
+                left.popleft()
+            if ctx.get(dut.fault.raised) or ctx.get(dut.status.retired) == goal:
+                break
+        else:
+            pytest.fail("an instruction never retires")
+        ctx.set(dut.instruction.valid, 0)
 
     async def read(self, ctx, index: int) -> list[int]:
         port = self.dut.acc_read
@@ -223,7 +229,7 @@ def test_random_queues(name, seed):
 
 @pytest.mark.parametrize("kind", ["gemm", "alu", "load", "widening load", "set"])
 def test_a_token_says_that_the_accumulators_can_be_read(kind):
-    """A store that reads in the cycle after the push gets the new value, whichever tile was written last."""
+    """A store that reads as soon as a token may let it gets the new value, whichever tile was written last."""
     bench = Bench(seeded(7), EXTENDED)
     fill = Load(memory=Memory.ACC, y_size=1, x_size=4, x_stride=4)
     before = [fill]
@@ -245,8 +251,10 @@ def test_a_token_says_that_the_accumulators_can_be_read(kind):
         ctx.set(push.ready, 1)
         while not ctx.get(push.valid):
             assert ctx.get(bench.dut.busy)
-            await ctx.tick()
-        await ctx.tick()
+            *_, taken = await ctx.tick().sample(bench.dut.instruction.ready)
+            if taken:
+                ctx.set(bench.dut.instruction.valid, 0)
+        await ctx.tick().repeat(TOKEN_TO_READ)
         for insn in (*before, last):
             bench.machine.execute(insn)
         assert await bench.read(ctx, 3) == [int(e) for e in bench.machine.acc[3].flat]
@@ -297,7 +305,7 @@ def test_an_index_outside_faults_and_nothing_follows():
         await bench.run(ctx, [good, good, bad])
         assert ctx.get(dut.fault.cause) == Cause.SCRATCHPAD_RANGE
         assert ctx.get(dut.fault.value) == TINY.acc_depth + 3
-        ctx.set(dut.instruction.valid, 1)
+        bench.offer(ctx, encode([good], bench.config)[0])
         for _ in range(30):
             await ctx.tick()
             assert not ctx.get(dut.instruction.ready)
@@ -336,19 +344,68 @@ def test_finish_comes_once_and_after_everything_before():
     simulate(dut, testbench, watch, background=True)
 
 
-def test_an_instruction_of_n_steps_takes_n_cycles_and_a_constant():
+@pytest.mark.parametrize("tokens", [{}, {"pop_prev": True, "pop_next": True, "push_prev": True, "push_next": True}])
+@pytest.mark.parametrize("kind", ["gemm", "immediate", "two accumulators"])
+def test_instructions_follow_each_other_without_a_gap(kind, tokens):
+    """One of n beats retires n + 5 cycles after it was taken, and the next one n cycles after it."""
     bench = Bench(seeded(5))
-    cycles = {}
+    dut = bench.dut
+    assert RETIRE_LATENCY == 5
+
+    def instruction(n):
+        loops = {"uop_end": 1, "iter_out": n, "iter_in": 1, **tokens}
+        if kind == "gemm":
+            return Gemm(**loops)
+        return Alu(**loops, alu_op=AluOp.ADD, use_imm=kind == "immediate", imm=1)
 
     async def testbench(ctx):
-        for n in (1, 10, 100):
-            bench.offer(ctx, encode([Gemm(uop_end=1, iter_out=n, iter_in=1)], TINY)[0])
-            cycles[n] = 0
-            while not ctx.get(bench.dut.instruction.ready):
+        for port in (dut.load_tokens, dut.store_tokens):
+            ctx.set(port.pop.valid, 1)
+            ctx.set(port.push.ready, 1)
+            ctx.set(port.room, MOST_ROOM)
+        for n in (1, 2, 9, 16, 100):
+            beats = 2 * n if kind == "two accumulators" else n
+            bench.offer(ctx, encode([instruction(n)], TINY)[0])
+            taken, retired = [], []
+            for cycle in range(5 * (beats + RETIRE_LATENCY)):
+                if ctx.get(dut.instruction.ready):
+                    taken.append(cycle)
+                if ctx.get(dut.retire):
+                    retired.append(cycle)
                 await ctx.tick()
-                cycles[n] += 1
-            await ctx.tick()
-            ctx.set(bench.dut.instruction.valid, 0)
-        assert {cycles[n] - n for n in cycles} == {5}
+            ctx.set(dut.instruction.valid, 0)
+            while ctx.get(dut.busy):
+                await ctx.tick()
+            assert retired[0] == taken[0] + beats + RETIRE_LATENCY
+            if beats > 1:  # of single steps, the pipeline holds no more than `IN_FLIGHT`
+                assert {b - a for a, b in pairwise(taken)} == {beats}
+                assert {b - a for a, b in pairwise(retired)} == {beats}
 
-    simulate(bench.dut, testbench)
+    simulate(dut, testbench)
+
+
+GOOD = Gemm(uop_end=1, iter_out=2, iter_in=1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [replace(GOOD, dst_out=TINY.acc_depth), replace(GOOD, uop_end=99), Alu(alu_op=7)],
+    ids=["step", "range", "op"],
+)
+def test_a_fault_waits_for_what_came_before(bad):
+    """The host that sees the fault finds every instruction before it retired."""
+    bench = Bench(seeded(6))
+    dut = bench.dut
+    queue = deque(encode([GOOD, GOOD, bad], TINY))
+
+    async def testbench(ctx):
+        while not ctx.get(dut.fault.raised):
+            ctx.set(dut.instruction.valid, bool(queue))
+            if queue:
+                bench.offer(ctx, queue[0])
+            *_, taken = await ctx.tick().sample(dut.instruction.ready)
+            if taken and queue:
+                queue.popleft()
+        assert ctx.get(dut.status.retired) == 2
+
+    simulate(dut, testbench)

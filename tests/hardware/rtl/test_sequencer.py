@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from amaranth.hdl import Module
@@ -14,9 +14,7 @@ from weft_hardware.encoding import pack_uops
 from weft_hardware.registers import Cause
 from weft_hardware.rtl.layouts import uop_layout
 from weft_hardware.rtl.scratchpad import Scratchpad
-from weft_hardware.rtl.sequencer import Sequencer
-
-LATENCY = 4
+from weft_hardware.rtl.sequencer import STEP_LATENCY, Sequencer
 
 Step = tuple[int, int, int, int]
 
@@ -68,18 +66,35 @@ def expect(loops: Loops, uops: list[tuple[int, int, int]], config: AcceleratorCo
     return steps, None
 
 
+def payload(loops: Loops) -> dict:
+    fields = {name: value for name, value in vars(loops).items() if name not in ("gemm", "use_src")}
+    operation = {"gemm": loops.gemm, "reset": int(not loops.use_src), "use_imm": int(not loops.use_src)}
+    return fields | {"operation": operation | {"alu_op": 0, "immediate": 0}}
+
+
+@dataclass
+class Run:
+    """What a sequencer does with instructions that are offered as soon as it takes them, or after a pause."""
+
+    accepted: list[int] = field(default_factory=list)
+    """The cycle in which each instruction was accepted."""
+    steps: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    fault: int | None = None
+
+
 def run(
     config: AcceleratorConfig,
     uops: list[tuple[int, int, int]],
     instructions: list[Loops],
+    pause: int = 0,
     members: tuple[str, ...] = ("dst", "src", "wgt", "first"),
-) -> list[tuple]:
-    """For each instruction: the steps with their cycle from ``start``, the cycle of ``done``, the fault's value."""
+) -> Run:
     m = Module()
     m.submodules.sequencer = sequencer = Sequencer(config)
     m.submodules.memory = memory = Scratchpad(config.uop_depth, config.uop_index_bits, uop_layout(config).size)
     wiring.connect(m, sequencer.uop, memory.read)
-    results = []
+    result = Run()
 
     async def testbench(ctx):
         for index, word in enumerate(pack_uops(config, *zip(*uops, strict=True))):
@@ -88,53 +103,67 @@ def run(
             ctx.set(memory.write.tile, int(word))
             await ctx.tick()
         ctx.set(memory.write.enable, 0)
-        for loops in instructions:
-            for name, value in vars(loops).items():
-                ctx.set(sequencer.loops[name], value)
-            ctx.set(sequencer.start, 1)
-            steps, done = [], None
-            for cycle in range(1, 400):
-                await ctx.tick()
-                ctx.set(sequencer.start, 0)
-                if ctx.get(sequencer.valid):
-                    access = sequencer.access
-                    steps.append((cycle, tuple(ctx.get(access[n]) for n in members)))
-                if ctx.get(sequencer.done):
-                    done = cycle
-                    break
-                if ctx.get(sequencer.fault.raised):
-                    assert ctx.get(sequencer.fault.cause) == Cause.SCRATCHPAD_RANGE
-                    break
-            fault = ctx.get(sequencer.fault.value) if ctx.get(sequencer.fault.raised) else None
-            results.append((steps, done, fault))
-            if fault is not None:
-                for _ in range(8):
-                    await ctx.tick()
-                    assert not ctx.get(sequencer.valid)
-                break
+        cycle = pausing = quiet = 0
+        while quiet < 12:
+            offered = len(result.accepted) < len(instructions) and not pausing
+            ctx.set(sequencer.start.valid, offered)
+            if offered:
+                ctx.set(sequencer.start.payload, payload(instructions[len(result.accepted)]))
+            quiet += 1
+            pausing = max(0, pausing - 1)
+            if offered and ctx.get(sequencer.start.ready):
+                result.accepted.append(cycle)
+                pausing, quiet = pause, 0
+            if ctx.get(sequencer.valid):
+                access = sequencer.access
+                gemm = ctx.get(sequencer.operation.gemm)
+                result.steps.append((cycle, (gemm, *(ctx.get(access[n]) for n in members))))
+            if ctx.get(sequencer.done):
+                result.done.append(cycle)
+            assert ctx.get(sequencer.busy) or not ctx.get(sequencer.valid | sequencer.done)
+            if ctx.get(sequencer.valid | sequencer.done):
+                quiet = 0
+            await ctx.tick()
+            cycle += 1
+        if ctx.get(sequencer.fault.raised):
+            assert ctx.get(sequencer.fault.cause) == Cause.SCRATCHPAD_RANGE
+            result.fault = ctx.get(sequencer.fault.value)
+        else:
+            assert not ctx.get(sequencer.busy)
 
     simulate(m, testbench)
-    return results
+    return result
 
 
-def check(config: AcceleratorConfig, uops: list[tuple[int, int, int]], instructions: list[Loops]) -> None:
-    results = run(config, uops, instructions)
-    for loops, (steps, done, fault) in zip(instructions, results, strict=False):
-        expected, expected_fault = expect(loops, uops, config)
-        assert fault == expected_fault, loops
-        assert [step for _, step in steps] == expected, loops
-        assert [cycle for cycle, _ in steps] == list(range(LATENCY, LATENCY + len(expected))), loops
-        if fault is None:
-            assert done == (LATENCY + len(expected) - 1 if expected else 1), loops
-    assert len(results) == len(instructions) or results[-1][2] is not None
+def check(
+    config: AcceleratorConfig, uops: list[tuple[int, int, int]], instructions: list[Loops], pause: int = 0
+) -> None:
+    """Steps and their cycles: no gap inside an instruction, nor between two that follow each other at once."""
+    result = run(config, uops, instructions, pause)
+    steps, done, begin, faults = [], [], None, None
+    for accepted, loops in zip(result.accepted, instructions, strict=False):
+        expected, faults = expect(loops, uops, config)
+        assert begin is None or pause or accepted == begin, loops
+        first = accepted + STEP_LATENCY
+        steps += [(first + k, (loops.gemm, *step)) for k, step in enumerate(expected)]
+        begin = accepted + max(1, len(expected))
+        if faults is not None:
+            break
+        done.append(first + max(1, len(expected)) - 1)
+    assert result.steps == steps
+    assert result.done == done
+    if len(result.accepted) < len(instructions) and faults is None:
+        _, faults = expect(instructions[len(result.accepted)], uops, config)
+    assert result.fault == faults
 
 
 def small_uops(rng: random.Random, config: AcceleratorConfig) -> list[tuple[int, int, int]]:
     return [(rng.randrange(4), rng.randrange(4), rng.randrange(3)) for _ in range(config.uop_depth)]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_steps_and_their_cycles_are_those_of_three_loops(seed):
+@pytest.mark.parametrize("pause", [0, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_and_their_cycles_are_those_of_three_loops(seed, pause):
     rng = seeded(seed)
     instructions = []
     for _ in range(30):
@@ -150,7 +179,7 @@ def test_steps_and_their_cycles_are_those_of_three_loops(seed):
                 use_src=rng.randrange(2),
             )
         )
-    check(TINY, small_uops(rng, TINY), instructions)
+    check(TINY, small_uops(rng, TINY), instructions, pause)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -163,25 +192,31 @@ def test_the_first_used_index_outside_faults(seed):
 
 @pytest.mark.parametrize("loops", [Loops(), Loops(iter_in=2, dst_in=1), Loops(use_src=0), Loops(gemm=0)])
 def test_a_micro_op_index_beyond_the_depth_faults(loops):
-    assert run(TINY, [(2047, 2047, 1023)], [loops])[0][2] == 2047
+    assert run(TINY, [(2047, 2047, 1023)], [loops]).fault == 2047
 
 
 def test_sums_do_not_wrap():
     deep = replace(TINY, acc_depth=1 << 16)
     top = (1 << 16) - 1
-    steps, done, fault = run(deep, [(0, 0, 0)], [Loops(iter_out=3, iter_in=2, dst_out=top, dst_in=top, use_src=0)])[0]
-    assert [dst for _, (dst, *_) in steps] == [0, top, top]
-    assert (done, fault) == (None, 2 * top)
-    assert run(deep, [(70, 0, 0)], [Loops(iter_out=2, dst_out=top, use_src=0)])[0][2] == 70 + top
+    result = run(deep, [(0, 0, 0)], [Loops(iter_out=3, iter_in=2, dst_out=top, dst_in=top, use_src=0)])
+    assert [dst for _, (_, dst, *_) in result.steps] == [0, top, top]
+    assert (result.done, result.fault) == ([], 2 * top)
+    assert run(deep, [(70, 0, 0)], [Loops(iter_out=2, dst_out=top, use_src=0)]).fault == 70 + top
 
 
-def test_a_range_beyond_the_micro_op_buffer_faults_before_any_step():
+def test_a_range_beyond_the_micro_op_buffer_faults_before_any_step_of_it():
+    before = Loops(iter_in=3)
     for bgn, value in [(0, 21), (20, 21), (30, 30)]:
-        loops = Loops(uop_bgn=bgn, uop_end=40)
-        steps, done, fault = run(TINY, [(0, 0, 0)], [loops])[0]
-        assert (steps, done, fault) == ([], None, value)
+        result = run(TINY, [(0, 0, 0)], [before, Loops(uop_bgn=bgn, uop_end=40), before])
+        assert (len(result.accepted), len(result.steps), len(result.done), result.fault) == (1, 3, 1, value)
     for nothing in (Loops(uop_end=40, iter_in=0), Loops(uop_end=40, iter_out=0), Loops(uop_bgn=40, uop_end=40)):
-        assert run(TINY, [(0, 0, 0)], [nothing])[0] == ([], 1, None)
+        assert run(TINY, [(0, 0, 0)], [nothing]) == Run([0], [], [STEP_LATENCY])
+
+
+def test_the_fault_of_a_last_step_comes_before_that_of_the_next_range():
+    outside = Loops(iter_in=2, dst_in=TINY.acc_depth)
+    result = run(TINY, [(0, 0, 0)], [outside, Loops(uop_end=40)])
+    assert (result.accepted, result.fault) == ([0], TINY.acc_depth)
 
 
 def test_micro_ops_of_64_bits():
@@ -199,12 +234,13 @@ def test_which_steps_overwrite(mask):
     loops = OverwritingLoops(uop_bgn=3, uop_end=6, iter_out=2, iter_in=3, mask=mask)
     small = OverwritingLoops(uop_bgn=1, uop_end=2, iter_out=3, mask=mask)
     plain = replace(small, overwrite=0)
-    results = run(config, [(0, 0, 0)] * config.uop_depth, [loops, small, plain, loops], ("overwrite",))
-    for instruction, (steps, _, _) in zip([loops, small, plain, loops], results, strict=True):
-        expected = [
-            instruction.overwrite and not ((mask & 1 and out) or (mask & 2 and inner) or (mask & 4 and uop))
-            for out in range(instruction.iter_out)
-            for inner in range(instruction.iter_in)
-            for uop in range(instruction.uop_end - instruction.uop_bgn)
-        ]
-        assert [bool(overwrites) for _, (overwrites,) in steps] == [bool(e) for e in expected], instruction
+    instructions = [loops, small, plain, loops]
+    result = run(config, [(0, 0, 0)] * config.uop_depth, instructions, 0, ("overwrite",))
+    expected = [
+        bool(insn.overwrite and not ((mask & 1 and out) or (mask & 2 and inner) or (mask & 4 and uop)))
+        for insn in instructions
+        for out in range(insn.iter_out)
+        for inner in range(insn.iter_in)
+        for uop in range(insn.uop_end - insn.uop_bgn)
+    ]
+    assert [bool(overwrites) for _, (_, overwrites) in result.steps] == expected

@@ -154,7 +154,8 @@ def test_token_follows_the_last_acknowledgement():
                 break
         assert len(writer.written) == 16
         assert ctx.get(dut.status.state) == ModuleState.WAIT_PUSH_PREV
+        assert not ctx.get(dut.retire)
         ctx.set(dut.compute_tokens.push.ready, 1)
-        assert ctx.get(dut.instruction.ready)
+        assert ctx.get(dut.retire)
 
     simulate(dut, testbench)

@@ -2,10 +2,11 @@
 
 import pytest
 from support.bench import seeded, simulate
+from weft_hardware.rtl.signatures import MOST_ROOM
 from weft_hardware.rtl.tokens import TokenQueue
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("depth", [1, 2, 5, 9])
 def test_counts_like_a_queue(depth):
     rng, dut = seeded(depth), TokenQueue(depth)
 
@@ -18,6 +19,7 @@ def test_counts_like_a_queue(depth):
             assert ctx.get(dut.level) == level
             assert ctx.get(dut.push.ready) == (level < depth)
             assert ctx.get(dut.pop.valid) == (level > 0)
+            assert ctx.get(dut.room) == min(depth - level, MOST_ROOM)
             level += (push and level < depth) - (pop and level > 0)
             await ctx.tick()
 
@@ -34,5 +36,6 @@ def test_clear():
         ctx.set(dut.clear, 1)
         await ctx.tick()
         assert ctx.get(dut.level) == 0
+        assert ctx.get(dut.room) == 3
 
     simulate(dut, testbench)
