@@ -60,7 +60,9 @@ class BlockLoader(wiring.Component):
     window : Out(window_port)
     read : Out(read_port)
     write_<name> : Out(scratchpad_write)
-        A tile as it lies in DRAM. The padding of ACC_8BIT is not: it goes to ``write_acc``.
+        What ACC_8BIT names is written to ``write_acc``.
+    widen : In(1)
+        Bytes of ACC_8BIT are unsigned; only where it is served. Stable while one of its LOADs runs.
     pad : In(32)
         The element with which blocks of INP, ACC and ACC_8BIT are padded, its low bits; only with ``pad_value``.
         Stable while one of them runs.
@@ -93,7 +95,11 @@ class BlockLoader(wiring.Component):
         for t in self._targets:
             name = t.memory.name.lower()
             members[f"base_{name}"] = In(config.axi_addr_bits)
-            members[f"write_{name}"] = Out(scratchpad_write(t.index_bits, t.tile_bits))
+            if t.memory is Memory.ACC_8BIT:
+                assert Memory.ACC in memories
+                members["widen"] = In(QUEUE_REGISTERS[SetRegister.WIDEN].width)
+            else:
+                members[f"write_{name}"] = Out(scratchpad_write(t.index_bits, t.tile_bits))
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -188,7 +194,7 @@ class BlockLoader(wiring.Component):
             tiles_per_beat = select(self._targets, blocks.payload.memory, [t.tiles_per_beat for t in self._targets])
             m.d.sync += [block.eq(blocks.payload), x.eq(0), y.eq(0), part.eq(0)]
             m.d.sync += slot.eq(blocks.payload.row_slot & (tiles_per_beat - 1))
-        self._drive_writes(m, written, padding, self._assemble(m, running & padding, taken, slot))
+        self._drive_writes(m, written, self._assemble(m, running & padding, taken, slot))
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
         """The registers through which beats shift, from the top down; a tile that is complete ends at the top.
@@ -201,13 +207,33 @@ class BlockLoader(wiring.Component):
         first = self._select(
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
         )
-        above = [*registers[1:], Cat(first, Const(0, len(word)))[: len(word)]]
+        above: list[Value] = [*registers[1:], Cat(first, Const(0, len(word)))[: len(word)]]
+        if Memory.ACC_8BIT in self.memories:
+            widened = self._widen(word, slot)
+            narrow = self._block.memory == Memory.ACC_8BIT
+            above = [
+                Mux(narrow, of_narrow, of_others)
+                for of_narrow, of_others in zip([*registers[len(widened) :], *widened], above, strict=True)
+            ]
         for register, successor in zip(registers, above, strict=True):
             with m.If(padding):
                 m.d.sync += register.eq(self._select([self._pad(t) for t in self._targets]))
             with m.Elif(taken):
                 m.d.sync += register.eq(successor)
         return Cat(registers)
+
+    def _widen(self, word: Value, slot: Value) -> list[Value]:
+        """A beat's bytes, or those of its tile in ``slot``, as accumulators: words of the beat's width."""
+        target = next(t for t in self._targets if t.memory is Memory.ACC_8BIT)
+        taken = word.word_select(slot, target.tile_bits) if target.tiles_per_beat > 1 else word
+        high = self._config.acc_bits - 8
+        elements = [
+            Cat(byte, (byte[-1] & ~self.widen).replicate(high))
+            for byte in (taken[k : k + 8] for k in range(0, len(taken), 8))
+        ]
+        per_word = len(word) // self._config.acc_bits
+        words = [Cat(elements[k : k + per_word]) for k in range(0, len(elements), per_word)]
+        return [Cat(of, Const(0, len(word) - len(of))) for of in words]
 
     def _pad(self, target: Target) -> Value | int:
         """One beat of padding."""
@@ -216,17 +242,17 @@ class BlockLoader(wiring.Component):
         element = self._config.inp_bits if target.memory is Memory.INP else self._config.acc_bits
         return self.pad[:element].replicate(self._config.axi_data_bits // element)
 
-    def _drive_writes(self, m: Module, written: Value, padding: Value, tile: Value) -> None:
+    def _drive_writes(self, m: Module, written: Value, tile: Value) -> None:
         written_index = Signal(17)
         with m.If(written):
             m.d.sync += written_index.eq(self._block.index)
         for t in self._targets:
+            if t.memory is Memory.ACC_8BIT:
+                continue
             port = getattr(self, f"write_{t.memory.name.lower()}")
             chosen = self._block.memory == t.memory
-            if t.memory is Memory.ACC_8BIT:
-                chosen &= ~padding
-            elif t.memory is Memory.ACC and self._config.widening_load:
-                chosen |= (self._block.memory == Memory.ACC_8BIT) & padding
+            if t.memory is Memory.ACC and Memory.ACC_8BIT in self.memories:
+                chosen |= self._block.memory == Memory.ACC_8BIT
             m.d.sync += port.enable.eq(written & chosen)
             part = tile[-t.beats_per_tile * self._config.axi_data_bits :]
             m.d.comb += [port.index.eq(written_index), port.tile.eq(part)]

@@ -127,9 +127,9 @@ class Compute(wiring.Component):
         wiring.connect(m, wiring.flipped(self.write_wgt), datapath.write_wgt)
         wiring.connect(m, wiring.flipped(self.acc_read), datapath.store)
         wiring.connect(m, loader.write_uop, uops.write)
+        wiring.connect(m, loader.write_acc, datapath.write_acc)
         wiring.connect(m, sequencer.uop, uops.read)
-        self._registers = registers = self._build_registers(m, issue.execute.payload)
-        self._connect_accumulators(m, loader, datapath)
+        self._registers = registers = self._build_registers(m, issue.execute.payload, loader)
         m.d.comb += [
             loader.base_uop.eq(self.base_uop),
             loader.base_acc.eq(self.base_acc),
@@ -161,7 +161,7 @@ class Compute(wiring.Component):
                 m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(part.cause), self.fault.value.eq(part.value)]
         return m
 
-    def _build_registers(self, m: Module, word: Value) -> QueueRegisters | None:
+    def _build_registers(self, m: Module, word: Value, loader: BlockLoader) -> QueueRegisters | None:
         """The queue's registers, if any extension has some here; SET writes them where it executes."""
         if not has_registers(self.config, Queue.COMPUTE):
             return None
@@ -172,27 +172,11 @@ class Compute(wiring.Component):
             registers.number.eq(set_.register),
             registers.value.eq(set_.value),
         ]
-        return registers
-
-    def _connect_accumulators(self, m: Module, loader: BlockLoader, datapath: Datapath) -> None:
-        """Loaded tiles to the accumulators, those of ACC_8BIT widened on the way."""
-        registers = self._registers
-        if registers is not None and self.config.pad_value:
+        if self.config.pad_value:
             m.d.comb += loader.pad.eq(registers.compute_pad)
-        if registers is None or not self.config.widening_load:
-            wiring.connect(m, loader.write_acc, datapath.write_acc)
-            return
-        m.d.comb += loader.base_acc_8bit.eq(self.base_acc_8bit)
-        whole, narrow, written = loader.write_acc, loader.write_acc_8bit, datapath.write_acc
-        unsigned_reading = registers.widen
-        elements = [narrow.tile[k : k + 8] for k in range(0, len(narrow.tile), 8)]
-        high = self.config.acc_bits - 8
-        widened = Cat(Cat(byte, (byte[-1] & ~unsigned_reading).replicate(high)) for byte in elements)
-        m.d.comb += [
-            written.enable.eq(whole.enable | narrow.enable),
-            written.index.eq(whole.index),
-            written.tile.eq(Mux(narrow.enable, widened, whole.tile)),
-        ]
+        if self.config.widening_load:
+            m.d.comb += [loader.base_acc_8bit.eq(self.base_acc_8bit), loader.widen.eq(registers.widen)]
+        return registers
 
     def _begin(
         self, m: Module, issue: Issue, loader: BlockLoader, sequencer: Sequencer, retired: Value, writing: Value

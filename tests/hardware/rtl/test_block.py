@@ -44,7 +44,16 @@ def pad_tile(memory: int, pad: int, config: AcceleratorConfig) -> int:
     return 0
 
 
-def expected_tiles(load: Load, base: int, data: bytes, config: AcceleratorConfig, pad: int = 0) -> dict[int, int]:
+def loaded_tile(memory: int, raw: bytes, config: AcceleratorConfig, *, unsigned: bool) -> int:
+    """What DRAM's bytes become in the scratchpad; those of ACC_8BIT are widened."""
+    if memory != Memory.ACC_8BIT:
+        return int.from_bytes(raw, "little")
+    return pack([byte if unsigned or byte < 128 else byte - 256 for byte in raw], config.acc_bits)
+
+
+def expected_tiles(
+    load: Load, base: int, data: bytes, config: AcceleratorConfig, pad: int = 0, *, unsigned: bool = False
+) -> dict[int, int]:
     """Scratchpad index to tile, for every tile that the block writes."""
     blank = pad_tile(load.memory, pad, config)
     size = tile_bytes(Memory(load.memory), config)
@@ -56,7 +65,8 @@ def expected_tiles(load: Load, base: int, data: bytes, config: AcceleratorConfig
     for y in range(load.y_size):
         start = base + (load.dram + y * load.x_stride) * size
         row = [data[start + x * size : start + (x + 1) * size] for x in range(load.x_size)]
-        tiles += [blank] * load.x_pad0 + [int.from_bytes(tile, "little") for tile in row] + [blank] * load.x_pad1
+        row = [loaded_tile(load.memory, tile, config, unsigned=unsigned) for tile in row]
+        tiles += [blank] * load.x_pad0 + row + [blank] * load.x_pad1
     tiles += [blank] * (load.y_pad1 * width)
     return {load.sram + k: tile for k, tile in enumerate(tiles)}
 
@@ -78,7 +88,9 @@ def random_load(rng: random.Random, memory: Memory, base: int, config: Accelerat
 def step(ctx, dut: BlockLoader, memories, reader: RangeReader) -> list[tuple[Memory, int, int]]:
     """Drive the memory port for this cycle; returns what is written in it: memory, index, tile."""
     reader.step(ctx, dut.read)
-    ports = [(memory, getattr(dut, f"write_{memory.name.lower()}")) for memory in memories]
+    ports = [
+        (memory, getattr(dut, f"write_{memory.name.lower()}")) for memory in memories if memory is not Memory.ACC_8BIT
+    ]
     return [(memory, ctx.get(p.index), ctx.get(p.tile)) for memory, p in ports if ctx.get(p.enable)]
 
 
@@ -91,8 +103,8 @@ async def run(ctx, dut: BlockLoader, load: Load, memories, reader: RangeReader, 
     for cycle in range(limit):
         accepted = ctx.get(dut.start.ready)
         for memory, index, tile in step(ctx, dut, memories, reader):
-            named = {load.memory, Memory.ACC} if load.memory == Memory.ACC_8BIT else {load.memory}
-            assert memory in named, "a scratchpad that the instruction does not name is written"
+            named = Memory.ACC if load.memory == Memory.ACC_8BIT else load.memory
+            assert memory == named, "a scratchpad that the instruction does not name is written"
             assert index not in written, f"tile {index} is written twice"
             written[index] = tile
         last, ended = ended, cycle if ctx.get(dut.done) or ctx.get(dut.fault.raised) else None
@@ -139,12 +151,15 @@ def test_random_blocks_with_chosen_padding(name, memories):
             ctx.set(getattr(dut, f"base_{memory.name.lower()}"), base)
         for _ in range(24):
             pad = rng.getrandbits(32) | 1 << 31
+            unsigned = rng.random() < 0.5
             ctx.set(dut.pad, pad)
+            if Memory.ACC_8BIT in memories:
+                ctx.set(dut.widen, unsigned)
             memory = rng.choice(memories)
             load = random_load(rng, memory, bases[memory], config)
             reader = RangeReader(config, data, rng, latency=rng.choice((0, 3, 50)), stall=rng.choice((0, 0, 0.4)))
             written, _ = await run(ctx, dut, load, memories, reader)
-            assert written == expected_tiles(load, bases[memory], data, config, pad), (load, hex(pad))
+            assert written == expected_tiles(load, bases[memory], data, config, pad, unsigned=unsigned), load
             assert reader.outstanding == 0, f"{load} leaves beats on the bus"
 
     simulate(dut, testbench)
