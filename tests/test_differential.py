@@ -3,8 +3,6 @@
 ``--first-seed`` and ``--programs`` choose others; a failure prints the program and the seeds before it.
 """
 
-from dataclasses import replace
-
 import pytest
 from support.configs import CONFIGS, EXTENDED
 from support.devices import KINDS, shared_device
@@ -14,8 +12,6 @@ from weft_simulator.lockstep.differential import Session, clearing_program
 from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, generate
 
 KNOWN = CONFIGS | EXTENDED
-BUILT = {name: replace(config, epilogue_lanes=0, residual=False, table=False) for name, config in EXTENDED.items()}
-"""The extensions that the RTL has: the epilogue is not among them yet."""
 ALL = pytest.mark.parametrize("name", CONFIGS)
 EVERY = pytest.mark.parametrize("name", KNOWN)
 TIMINGS = pytest.mark.parametrize(
@@ -73,10 +69,11 @@ def test_rtl(name, read_latency, stall_seed, first_seed, program_count):
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("timing", [{"read_latency": 50}, {"read_latency": 3, "stall_seed": 7}], ids=["50", "stalls"])
-@pytest.mark.parametrize("name", BUILT)
-def test_rtl_with_extensions(name, timing, first_seed, program_count):
-    run_rtl(BUILT[name], range(first_seed, first_seed + program_count(40)), **timing)
+@TIMINGS
+@pytest.mark.parametrize("name", EXTENDED)
+def test_rtl_with_extensions(name, read_latency, stall_seed, first_seed, program_count):
+    first = first_seed + 100 * (read_latency + (stall_seed or 0))
+    run_rtl(EXTENDED[name], range(first, first + program_count(40)), read_latency=read_latency, stall_seed=stall_seed)
 
 
 @pytest.mark.rtl
@@ -97,10 +94,10 @@ def test_rtl_with_an_awkward_memory(name, timing, first_seed, program_count):
 @pytest.mark.slow
 @pytest.mark.rtl
 @TIMINGS
-@ALL
+@EVERY
 def test_rtl_thousands(name, read_latency, stall_seed, first_seed, program_count):
     first = first_seed + 100_000 + 10_000 * (read_latency + (stall_seed or 0))
-    run_rtl(CONFIGS[name], range(first, first + program_count(500)), read_latency=read_latency, stall_seed=stall_seed)
+    run_rtl(KNOWN[name], range(first, first + program_count(500)), read_latency=read_latency, stall_seed=stall_seed)
 
 
 class FlippedBit(FunctionalDevice):

@@ -18,8 +18,8 @@ from .load import LoadModule
 from .store import StoreModule
 from .tokens import TokenQueue
 
-READ_CLIENTS = ("fetch", "load", "compute")
-"""Clients of the read engine; the position is the AXI ID."""
+READ_CLIENTS = ("fetch", "load", "compute", "store")
+"""Clients of the read engine; the position is the AXI ID. Store reads with an epilogue only."""
 
 
 class Accelerator(wiring.Component):
@@ -62,7 +62,7 @@ class Accelerator(wiring.Component):
         m.d.comb += self.irq.eq(control.irq)
         self._connect_queues(m, fetch, {"load": load, "compute": compute, "store": store})
         self._connect_tokens(m, load, compute, store)
-        self._connect_memory(m, {"fetch": fetch, "load": load, "compute": compute}, store)
+        self._connect_memory(m, {"fetch": fetch, "load": load, "compute": compute, "store": store})
         self._connect_control(m, {"load": load, "compute": compute, "store": store, "fetch": fetch})
 
         for name, unit in (("load", load), ("compute", compute), ("store", store), ("fetch", fetch)):
@@ -70,13 +70,10 @@ class Accelerator(wiring.Component):
         wiring.connect(m, load.write_inp, compute.write_inp)
         wiring.connect(m, load.write_wgt, compute.write_wgt)
         wiring.connect(m, store.acc_read, compute.acc_read)
-        for module, memories in (
-            (load, ("inp", "wgt")),
-            (compute, ("uop", "acc", "acc_8bit")),
-            (store, ("out", "acc")),
-        ):
-            for memory in memories:
-                m.d.comb += getattr(module, f"base_{memory}").eq(getattr(control, f"base_{memory}"))
+        for module in (load, compute, store):
+            for name in module.signature.members:
+                if name.startswith("base_"):
+                    m.d.comb += getattr(module, name).eq(getattr(control, name))
         return m
 
     def _connect_queues(self, m: Module, fetch: Fetch, modules: dict[str, wiring.Component]) -> None:
@@ -106,18 +103,13 @@ class Accelerator(wiring.Component):
                 getattr(self._control, f"tokens_{name}").eq(queue.level),
             ]
 
-    def _connect_memory(self, m: Module, clients: dict[str, wiring.Component], store: StoreModule) -> None:
+    def _connect_memory(self, m: Module, units: dict[str, wiring.Component]) -> None:
         config, control = self._config, self._control
-        reads, writes = ReadEngine(config, len(READ_CLIENTS)), WriteEngine(config)
+        clients = [name for name in READ_CLIENTS if "read" in units[name].signature.members]
+        reads, writes = ReadEngine(config, len(clients)), WriteEngine(config)
         m.submodules.reads = self._resettable(reads)
         m.submodules.writes = self._resettable(writes)
-        for n, name in enumerate(READ_CLIENTS):
-            wiring.connect(m, clients[name].read, getattr(reads, f"client_{n}"))
-            m.d.comb += [
-                getattr(control, f"failed_{name}").eq(getattr(reads, f"failed_{n}")),
-                getattr(control, f"failed_address_{name}").eq(getattr(reads, f"failed_address_{n}")),
-            ]
-        wiring.connect(m, store.write, writes.client)
+        wiring.connect(m, units["store"].write, writes.client)
         m.d.comb += [
             control.failed_store.eq(writes.failed),
             control.failed_address_store.eq(writes.failed_address),
@@ -128,8 +120,17 @@ class Accelerator(wiring.Component):
             reads.stop.eq(control.stop),
             writes.stop.eq(control.stop),
         ]
+        for n, name in enumerate(clients):
+            wiring.connect(m, units[name].read, getattr(reads, f"client_{n}"))
+            # Of a read and a write of store that fail in one instruction, the read is named.
+            failed = getattr(reads, f"failed_{n}")
+            with m.If(failed):
+                m.d.comb += [
+                    getattr(control, f"failed_{name}").eq(1),
+                    getattr(control, f"failed_address_{name}").eq(getattr(reads, f"failed_address_{n}")),
+                ]
         # A store waits for the memory with a beat that is not taken, or when all it has to do is to be acknowledged.
-        beats, tiles = store.write.beats, store.acc_read.request
+        beats, tiles = units["store"].write.beats, units["store"].acc_read.request
         m.d.comb += [
             control.effort_store.waits_memory.eq(Mux(beats.valid, ~beats.ready, writes.busy & ~tiles.valid)),
             control.effort_store.waits_bank.eq(~beats.valid & tiles.valid & ~tiles.ready),
@@ -150,6 +151,7 @@ class Accelerator(wiring.Component):
                 wiring.connect(m, unit.effort, getattr(control, f"effort_{name}"))
         m.d.comb += [
             fetch.start.eq(control.start),
+            units["store"].clear.eq(control.start),
             fetch.address.eq(control.insn_address),
             fetch.count.eq(control.insn_count),
             control.fetch_left.eq(fetch.left),

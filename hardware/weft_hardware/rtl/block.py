@@ -26,7 +26,7 @@ from ..isa import QUEUE_REGISTERS, Load, Memory, SetRegister
 from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
-from .rows import BLOCKS_AHEAD, RowRequester, Target, block_layout, load_target, select
+from .rows import BLOCKS_AHEAD, RowRequester, Target, address_bits, block_layout, load_target, select
 from .signatures import effort_port, fault_port, read_port, scratchpad_write, window_port
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
@@ -45,6 +45,8 @@ class BlockLoader(wiring.Component):
     config : AcceleratorConfig
     memories : tuple of Memory
         The scratchpads it writes; ``start`` names one of them.
+    buffer_beats, longest : int, optional
+        Of its reader; default: what uses the whole bus.
 
     Attributes
     ----------
@@ -55,14 +57,14 @@ class BlockLoader(wiring.Component):
     hold : In(1)
         Nothing is written and no LOAD ends, though rows are requested and their beats kept: what came before the LOAD
         may still use what it overwrites. Low if unconnected.
-    base_<name> : In(axi_addr_bits)
+    base_<name> : In(rows.address_bits)
         Byte address of the memory's tile 0, a multiple of 64.
     window : Out(window_port)
     read : Out(read_port)
     write_<name> : Out(scratchpad_write)
-        What ACC_8BIT names is written to ``write_acc``.
+        Where both ACC and ACC_8BIT are served, tiles of the latter are widened and written to ``write_acc``.
     widen : In(1)
-        Bytes of ACC_8BIT are unsigned; only where it is served. Stable while one of its LOADs runs.
+        Bytes of ACC_8BIT are unsigned; there where they are widened. Stable while one of its LOADs runs.
     pad : In(32)
         The element with which blocks of INP, ACC and ACC_8BIT are padded, its low bits; only with ``pad_value``.
         Stable while one of them runs.
@@ -76,9 +78,18 @@ class BlockLoader(wiring.Component):
         It waits for the memory when the next tile wants a beat that is not there.
     """
 
-    def __init__(self, config: AcceleratorConfig, memories: tuple[Memory, ...]) -> None:
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        memories: tuple[Memory, ...],
+        *,
+        buffer_beats: int | None = None,
+        longest: int | None = None,
+    ) -> None:
         self._config = config
         self.memories = memories
+        self._buffer_beats = buffer_beats or streaming_beats(config)
+        self._longest = longest
         self._targets = [load_target(memory, config) for memory in memories]
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(instruction_layout(Load, config))),
@@ -94,9 +105,8 @@ class BlockLoader(wiring.Component):
             members["pad"] = In(QUEUE_REGISTERS[SetRegister.COMPUTE_PAD].width)
         for t in self._targets:
             name = t.memory.name.lower()
-            members[f"base_{name}"] = In(config.axi_addr_bits)
-            if t.memory is Memory.ACC_8BIT:
-                assert Memory.ACC in memories
+            members[f"base_{name}"] = In(address_bits(config))
+            if self._widens(t):
                 members["widen"] = In(QUEUE_REGISTERS[SetRegister.WIDEN].width)
             else:
                 members[f"write_{name}"] = Out(scratchpad_write(t.index_bits, t.tile_bits))
@@ -106,7 +116,9 @@ class BlockLoader(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.rows = rows = RowRequester(config, self._targets)
-        m.submodules.reader = self._reader = reader = BufferedReader(config, buffer_beats=streaming_beats(config))
+        m.submodules.reader = self._reader = reader = BufferedReader(
+            config, buffer_beats=self._buffer_beats, longest=self._longest
+        )
         wiring.connect(m, wiring.flipped(self.start), rows.start)
         wiring.connect(m, rows.ranges, reader.ranges)
         wiring.connect(m, rows.window, wiring.flipped(self.window))
@@ -137,6 +149,9 @@ class BlockLoader(wiring.Component):
         ]
         self._walk(m, blocks, failed)
         return m
+
+    def _widens(self, target: Target) -> bool:
+        return target.memory is Memory.ACC_8BIT and Memory.ACC in self.memories
 
     def _select(self, values: Sequence[Value | int]) -> Value:
         return select(self._targets, self._block.memory, values)
@@ -208,7 +223,7 @@ class BlockLoader(wiring.Component):
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
         )
         above: list[Value] = [*registers[1:], Cat(first, Const(0, len(word)))[: len(word)]]
-        if Memory.ACC_8BIT in self.memories:
+        if any(map(self._widens, self._targets)):
             widened = self._widen(word, slot)
             narrow = self._block.memory == Memory.ACC_8BIT
             above = [
@@ -247,7 +262,7 @@ class BlockLoader(wiring.Component):
         with m.If(written):
             m.d.sync += written_index.eq(self._block.index)
         for t in self._targets:
-            if t.memory is Memory.ACC_8BIT:
+            if self._widens(t):
                 continue
             port = getattr(self, f"write_{t.memory.name.lower()}")
             chosen = self._block.memory == t.memory

@@ -42,7 +42,14 @@ def index_bits(memory: Memory, config: AcceleratorConfig) -> int:
         Memory.ACC: config.acc_index_bits,
         Memory.OUT: config.acc_index_bits,
         Memory.ACC_8BIT: config.acc_index_bits,
+        Memory.PARAM: max(1, (config.param_depth - 1).bit_length()),
+        Memory.TABLE: 1,
     }[memory]
+
+
+def address_bits(config: AcceleratorConfig) -> int:
+    """Wide enough for every address that an instruction can name, and its sign, so that nothing wraps."""
+    return max(config.axi_addr_bits, 34 + 13) + 2
 
 
 def load_target(memory: Memory, config: AcceleratorConfig) -> Target:
@@ -105,7 +112,8 @@ class RowRequester(wiring.Component):
         The oldest block that was taken is written.
     oldest, stop : In(1)
         Nothing but LOADs is left of what came before; a fault elsewhere.
-    base_<name> : In(axi_addr_bits)
+    base_<name> : In(address_bits)
+        Two's complement: what lies below address 0 is outside the address space like what lies beyond its end.
     window : Out(window_port)
         A block is requested only if all of it, from its first byte in DRAM to its last, lies in its memory's window.
     ranges : Out stream of range_layout
@@ -129,7 +137,7 @@ class RowRequester(wiring.Component):
             "window": Out(window_port(config)),
             "fault": Out(fault_port()),
         }
-        members |= {f"base_{t.memory.name.lower()}": In(config.axi_addr_bits) for t in targets}
+        members |= {f"base_{t.memory.name.lower()}": In(address_bits(config)) for t in targets}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -211,8 +219,7 @@ class RowRequester(wiring.Component):
     def _request_rows(self, m: Module, checked: Value, merged: Value, tiles: Value) -> Value:
         """Ask for the block's DRAM rows, in order; returns whether all are requested."""
         insn = self._insn
-        # Wide enough for the highest address that an instruction can name, so that nothing wraps.
-        self._address = address = Signal(max(self._config.axi_addr_bits, 34 + 13) + 2)
+        self._address = address = Signal(address_bits(self._config))
         self._rows_left = rows_left = Signal(16)
         # For `_check_window`: the block's tiles in DRAM, and how far the window's last byte is from its first.
         self._extent = Signal(33)
@@ -232,7 +239,9 @@ class RowRequester(wiring.Component):
     def _first_row(self, m: Module, merged: Value) -> None:
         insn = self._insn
         bases = [getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets]
-        starts = [base + insn.dram * t.tile_bytes for base, t in zip(bases, self._targets, strict=True)]
+        # Cut to the address's width, at which a base below 0 counts.
+        width = len(self._address)
+        starts = [(base + insn.dram * t.tile_bytes)[:width] for base, t in zip(bases, self._targets, strict=True)]
         rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(merged, 1, insn.y_size))
         m.d.sync += [self._address.eq(self._select(starts)), self._rows_left.eq(rows)]
         behind = [self.window.last - start for start in starts]

@@ -1,221 +1,235 @@
-"""The store module: STORE of OUT (narrowed by truncation) and of ACC (raw), with its tokens.
+"""The store module: STORE of OUT (narrowed by truncation), of ACC (raw) and of ACC_8BIT (requantised), with its tokens.
 
-Accumulators are read ahead as far as a small buffer reaches, one a cycle when compute grants it. Rows that follow
-each other in DRAM are one range. The instruction is complete when the bus acknowledged its last write.
+Where there is an epilogue, the queue also executes SET of its registers and LOAD of its parameters and table
+(`requantising`). Instructions run one after another. A STORE's rows are announced while its accumulators are read
+ahead; rows that follow each other in DRAM are one range. It is complete when the bus acknowledged its last write.
 """
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import fifo, stream, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Memory, Opcode, Store, instruction_bits, storable, tile_bytes
+from ..isa import LOAD_QUEUES, Memory, Opcode, Queue, Store, instruction_bits, loadable, storable, store_modes
 from ..registers import Cause
 from .issue import Issue
 from .layouts import instruction_layout
-from .packer import TilePacker, packed_tile_layout
-from .signatures import (
-    ACC_READ_LATENCY,
-    RANGE_BYTES_BITS,
-    acc_read_port,
-    fault_port,
-    status_port,
-    token_port,
-    window_port,
-    write_port,
-)
-from .windows import extent, outside
+from .requantising import RequantisingUnit
+from .rows import RowRequester, load_target
+from .signatures import acc_read_port, fault_port, read_port, status_port, token_port, window_port, write_port
+from .unload import AccumulatorReader, TileSender
 
-TILES_AHEAD = 8
-"""Tiles read but not yet packed: covers the read latency and the buffer's own at one tile a cycle."""
+
+def store_loads(config: AcceleratorConfig) -> tuple[Memory, ...]:
+    """The memories whose LOAD runs in the store queue."""
+    return tuple(sorted(memory for memory in loadable(config) if LOAD_QUEUES.get(memory) is Queue.STORE))
 
 
 class StoreModule(wiring.Component):
     """Executes the store queue.
 
+    A STORE's first row is announced, and its first accumulator's read requested, 2 and 3 cycles after it was accepted;
+    it is complete in the cycle after its last acknowledgement.
+
     Attributes
     ----------
+    clear : In(1)
+        A launch: the queue's registers take their initial values.
     instruction : In stream, the queue's head
     retire : Out(1)
     compute_tokens : Out(token_port)
     acc_read : Out(acc_read_port)
     write : Out(write_port)
     window : Out(window_port)
-    base_out, base_acc : In(axi_addr_bits)
-        Byte addresses of tile 0, multiples of 64.
+    read : Out(read_port)
+        There with an epilogue only.
+    base_<name> : In(axi_addr_bits)
+        Byte address of tile 0, a multiple of 64, of each memory of `storable` and `store_loads`.
     fault : Out(fault_port)
-        ILLEGAL_INSTRUCTION; SCRATCHPAD_RANGE with the first index outside, before anything is read; BUS_ERROR with
-        the low 32 bits of the row's address when it lies outside the address space, with 0 when the memory answered
-        an error.
+        ILLEGAL_INSTRUCTION; SCRATCHPAD_RANGE with the first index outside, accumulators before parameters, before
+        anything is written; WINDOW with the first address outside the memory's; BUS_ERROR with 0 when the memory
+        answered an error.
     status : Out(status_port)
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         self._layout = instruction_layout(Store, config)
-        super().__init__(
-            {
-                "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
-                "retire": Out(1),
-                "compute_tokens": Out(token_port()),
-                "acc_read": Out(acc_read_port(config)),
-                "write": Out(write_port(config)),
-                "window": Out(window_port(config)),
-                "base_out": In(config.axi_addr_bits),
-                "base_acc": In(config.axi_addr_bits),
-                "fault": Out(fault_port()),
-                "status": Out(status_port()),
-            }
-        )
+        self._memories = sorted({*storable(config), *store_loads(config)})
+        members: dict[str, In | Out] = {
+            "clear": In(1),
+            "instruction": In(stream.Signature(unsigned(instruction_bits(config)))),
+            "retire": Out(1),
+            "compute_tokens": Out(token_port()),
+            "acc_read": Out(acc_read_port(config)),
+            "write": Out(write_port(config)),
+            "window": Out(window_port(config)),
+            "fault": Out(fault_port()),
+            "status": Out(status_port()),
+        }
+        members |= {f"base_{memory.name.lower()}": In(config.axi_addr_bits) for memory in self._memories}
+        if config.epilogue_lanes:
+            members["read"] = Out(read_port(config))
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        self._insn = insn = Signal(self._layout)
-        m.submodules.issue = issue = Issue(config, has_prev=True, has_next=False)
+        m.submodules.issue = self._issue = issue = Issue(config, has_prev=True, has_next=False)
         wiring.connect(m, wiring.flipped(self.instruction), issue.instruction)
         wiring.connect(m, wiring.flipped(self.compute_tokens), issue.prev)
         wiring.connect(m, wiring.flipped(self.status), issue.status)
         m.d.comb += self.retire.eq(issue.retire)
 
-        self._raw, self._checked = Signal(), Signal()
-        tiles, merged, legal = Signal(32), Signal(), Signal()
-        pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
-        m.d.comb += [
-            self._raw.eq(insn.memory == Memory.ACC),
-            merged.eq(insn.x_stride == insn.x_size),
-            legal.eq(
-                (insn.opcode == Opcode.STORE)
-                & Cat(insn.memory == memory for memory in storable(config)).any()
-                & (pads == 0)
-            ),
-        ]
-        written = Signal()
-        # Wide enough for the highest address that an instruction can name, so that nothing wraps.
-        first, tiles_between = Signal(max(config.axi_addr_bits, 34 + 13) + 2), Signal(33)
-        leaves, leaving = outside(self.window, first, first + self._scaled(tiles_between) - 1)
-        m.d.comb += [
-            self.window.read.eq(issue.execute.valid & issue.execute.ready),
-            self.window.row.eq(self._layout(issue.execute.payload).memory),
-        ]
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += issue.execute.ready.eq(~self.fault.raised)
-                with m.If(issue.execute.valid & ~self.fault.raised):
-                    m.d.sync += insn.eq(issue.execute.payload)
-                    m.next = "SIZE"
-            with m.State("SIZE"):
-                base = Mux(self._raw, self.base_acc, self.base_out)
-                m.d.sync += [
-                    tiles.eq(insn.x_size * insn.y_size),
-                    first.eq(base + self._scaled(insn.dram)),
-                    tiles_between.eq(extent(insn)),
-                ]
-                m.next = "CHECK"
-            with m.State("CHECK"):
-                with m.If(~legal):
-                    self._raise(m, Cause.ILLEGAL_INSTRUCTION, 0)
-                    m.next = "FAULT"
-                with m.Elif(tiles == 0):
-                    m.next = "DONE"
-                with m.Elif(insn.sram + tiles > config.acc_depth):
-                    first_outside = Mux(insn.sram > config.acc_depth, insn.sram, config.acc_depth)
-                    self._raise(m, Cause.SCRATCHPAD_RANGE, first_outside)
-                    m.next = "FAULT"
-                with m.Elif(leaves):
-                    self._raise(m, Cause.WINDOW, leaving)
-                    m.next = "FAULT"
-                with m.Else():
-                    m.d.comb += self._checked.eq(1)
-                    m.next = "RUN"
-            with m.State("RUN"), m.If(written):
-                m.next = "DONE"
-            with m.State("DONE"):
-                m.d.comb += issue.completed.eq(1)
-                m.next = "IDLE"
-            with m.State("FAULT"):
-                pass
+        targets = [load_target(memory, config) for memory in sorted(storable(config))]
+        m.submodules.rows = self._rows = rows = RowRequester(config, targets)
+        m.submodules.reader = self._reader = reader = AccumulatorReader(config)
+        m.submodules.sender = self._sender = sender = TileSender(config, targets)
+        wiring.connect(m, reader.acc_read, wiring.flipped(self.acc_read))
+        wiring.connect(m, sender.beats, wiring.flipped(self.write.beats))
+        for target in targets:
+            base = f"base_{target.memory.name.lower()}"
+            m.d.comb += getattr(rows, base).eq(getattr(self, base))
 
-        rows_done = self._request_rows(m, merged, tiles, first)
-        m.d.comb += written.eq(rows_done)
-        self._send_tiles(m, merged, tiles)
+        self._insn, self._running, completed = Signal(self._layout), Signal(), Signal()
+        self._begins, refused = Signal(), Signal()
+        # A fault of the module's own.
+        self._raised, self._cause, self._value = Signal(), Signal.like(self.fault.cause), Signal.like(self.fault.value)
+        self._unit = unit = RequantisingUnit(config, store_loads(config)) if config.epilogue_lanes else None
+        m.d.comb += completed.eq(self._execute(m, completed) | self._announce(m, refused))
+        m.d.comb += issue.completed.eq(completed)
+        m.d.comb += [
+            rows.blocks.ready.eq(1),
+            self._begins.eq(rows.blocks.valid & ~refused),
+            reader.start.eq(self._begins),
+            reader.index.eq(rows.blocks.payload.index),
+            reader.count.eq(rows.blocks.payload.tiles),
+            sender.start.eq(self._begins),
+            sender.block.eq(rows.blocks.payload),
+        ]
+        if unit is None:
+            wiring.connect(m, rows.window, wiring.flipped(self.window))
+            wiring.connect(m, reader.tiles, sender.tiles)
+        else:
+            m.submodules.requantising = unit
+            self._requantise(m, unit, refused)
+        self._collect_faults(m, [rows.fault] + ([unit.fault] if unit else []))
         return m
 
-    def _raise(self, m: Module, cause: Cause, value: Value | int) -> None:
-        with m.If(~self.fault.raised):
-            m.d.sync += [self.fault.raised.eq(1), self.fault.cause.eq(cause), self.fault.value.eq(value)]
+    def _legal(self, m: Module) -> tuple[Value, Value, Value]:
+        """Whether the instruction on offer is a legal STORE, LOAD or SET."""
+        config, insn = self._config, self._layout(self._issue.execute.payload)
 
-    def _scaled(self, tiles: Value) -> Value:
-        """A number of tiles of the memory being stored, in bytes."""
-        acc, out = (tile_bytes(memory, self._config) for memory in (Memory.ACC, Memory.OUT))
-        return Mux(self._raw, tiles * acc, tiles * out)
+        def named(memories: list[Memory]) -> Value:
+            return Cat(Const(0, 1), *(insn.memory == memory for memory in memories)).any()
 
-    def _request_rows(self, m: Module, merged: Value, tiles: Value, first: Value) -> Value:
-        """Announce the block's DRAM rows; returns whether all of them are written and acknowledged."""
-        insn, request = self._insn, self.write.request
-        address = Signal.like(first)
-        rows_left, unacknowledged = Signal(16), Signal(17)
-        nbytes = Signal(RANGE_BYTES_BITS)
-        announced = Signal()
+        pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
+        lacking = (insn.memory == Memory.ACC_8BIT) & (insn.mode & (~store_modes(config) & 0x3F)).any()
+        store = (insn.opcode == Opcode.STORE) & named(sorted(storable(config))) & (pads == 0) & ~lacking
+        load = (insn.opcode == Opcode.LOAD) & named(list(store_loads(config)))
+        if self._unit is None:
+            return store, Const(0, 1), Const(0, 1)
+        return store, load, (insn.opcode == Opcode.SET) & self._unit.set_legal
+
+    def _execute(self, m: Module, completed: Value) -> Value:
+        """Accept one instruction after another; returns whether the present one is over, STORE apart."""
+        execute, rows, unit = self._issue.execute, self._rows, self._unit
+        store, load, set_ = self._legal(m)
+        offered = self._layout(execute.payload)
+        free, accepted, legal, empty = Signal(), Signal(), Signal(), Signal()
+        self._storing, loading, instant = Signal(), Signal(), Signal()
         m.d.comb += [
-            nbytes.eq(self._scaled(Mux(merged, tiles[:17], insn.x_size))),
-            request.payload.address.eq(address),
-            request.payload.nbytes.eq(nbytes),
-            request.valid.eq((rows_left != 0) & ~self.fault.raised),
-            announced.eq(request.valid & request.ready),
+            free.eq(~self.fault.raised & (~self._running | completed)),
+            legal.eq(store | load | set_),
+            empty.eq((offered.x_size == 0) | (offered.y_size == 0)),
+            execute.ready.eq(free & legal),
+            accepted.eq(execute.valid & execute.ready),
+            self._running.eq(self._storing | loading | instant),
+            rows.start.payload.eq(execute.payload),
+            rows.start.valid.eq(accepted & store & ~empty),
+            rows.oldest.eq(1),
+            rows.stop.eq(self._raised | (unit.fault.raised if unit else 0)),
         ]
-        m.d.sync += unacknowledged.eq(unacknowledged + announced - self.write.acknowledged)
-        with m.If(self._checked):
-            m.d.sync += [address.eq(first), rows_left.eq(Mux(merged, 1, insn.y_size))]
-        with m.Elif(announced):
-            m.d.sync += [address.eq(address + self._scaled(insn.x_stride)), rows_left.eq(rows_left - 1)]
-        with m.If(self.write.acknowledged & self.write.error):
+        with m.If(free):
+            m.d.sync += [
+                self._storing.eq(accepted & store & ~empty),
+                loading.eq(accepted & load),
+                instant.eq(accepted & (set_ | (store & empty))),
+            ]
+        with m.If(accepted):
+            m.d.sync += self._insn.eq(execute.payload)
+        with m.If(execute.valid & ~self._running & ~legal):
+            self._raise(m, Cause.ILLEGAL_INSTRUCTION, 0)
+        if unit is None:
+            return instant
+        m.d.comb += [
+            unit.offered.eq(execute.payload),
+            unit.set.eq(accepted & set_),
+            unit.accepted.eq(accepted),
+            unit.load.eq(accepted & load),
+        ]
+        return instant | (loading & unit.loaded)
+
+    def _announce(self, m: Module, refused: Value) -> Value:
+        """Announce the rows; returns whether all of the present STORE are written and acknowledged."""
+        rows, write = self._rows, self.write
+        unacknowledged, announced = Signal(17), Signal()
+        m.d.comb += [
+            write.request.payload.eq(rows.ranges.payload),
+            write.request.valid.eq(rows.ranges.valid & ~refused),
+            rows.ranges.ready.eq(write.request.ready & ~refused),
+            announced.eq(write.request.valid & write.request.ready),
+        ]
+        with m.If(announced != write.acknowledged):
+            m.d.sync += unacknowledged.eq(Mux(announced, unacknowledged + 1, unacknowledged - 1))
+        with m.If(write.acknowledged & write.error):
             self._raise(m, Cause.BUS_ERROR, 0)
-        return (rows_left == 0) & (unacknowledged == 0) & ~self.fault.raised
+        # `rows` is ready again when all are announced.
+        return self._storing & rows.start.ready & (unacknowledged == 0)
 
-    def _send_tiles(self, m: Module, merged: Value, tiles: Value) -> None:
-        """Read the block's tiles in scratchpad order and pack them into beats."""
-        insn, config, read = self._insn, self._config, self.acc_read
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=config.acc_tile_bits, depth=TILES_AHEAD)
-        m.submodules.packer = packer = TilePacker(config)
-        wiring.connect(m, wiring.flipped(self.write.beats), packer.beats)
-
-        unread, index = Signal(17), Signal(17)
-        # Tiles requested that have not left the buffer: they never exceed it, so the buffer always takes a tile.
-        ahead = Signal(range(TILES_AHEAD + 1))
-        arriving = Signal(ACC_READ_LATENCY)
-        requested, taken = Signal(), Signal()
+    def _requantise(self, m: Module, unit: RequantisingUnit, refused: Value) -> None:
+        """Send the tiles of ACC_8BIT through the epilogue."""
+        reader, sender, rows = self._reader, self._sender, self._rows
+        wiring.connect(m, unit.read, wiring.flipped(self.read))
+        wiring.connect(m, unit.results, sender.results)
+        requantised = Signal()
         m.d.comb += [
-            read.request.payload.eq(index),
-            read.request.valid.eq((unread != 0) & (ahead != TILES_AHEAD)),
-            requested.eq(read.request.valid & read.request.ready),
-            buffer.w_data.eq(read.tile),
-            buffer.w_en.eq(arriving[-1]),
+            requantised.eq(self._insn.memory == Memory.ACC_8BIT),
+            refused.eq(requantised & unit.outside),
+            unit.clear.eq(self.clear),
+            unit.insn.eq(self._insn),
+            unit.begins.eq(self._begins & requantised),
+            unit.tiles.payload.eq(reader.tiles.payload),
+            unit.tiles.valid.eq(reader.tiles.valid & requantised),
+            sender.tiles.payload.eq(reader.tiles.payload),
+            sender.tiles.valid.eq(reader.tiles.valid & ~requantised),
+            reader.tiles.ready.eq(Mux(requantised, unit.tiles.ready, sender.tiles.ready)),
         ]
-        m.d.sync += [arriving.eq(Cat(requested, arriving)), ahead.eq(ahead + requested - taken)]
-        with m.If(requested):
-            m.d.sync += [unread.eq(unread - 1), index.eq(index + 1)]
-
-        unsent, x = Signal(17), Signal(16)
-        tile_number, row_number = Signal(16), Signal(16)
-        next_row_number = (row_number + insn.x_stride)[: len(row_number)]
-        packed = Signal(packed_tile_layout(config))
+        # A LOAD, or the residual operand's, begins when the window of a STORE was looked at.
         m.d.comb += [
-            packed.tile.eq(buffer.r_data),
-            packed.raw.eq(self._raw),
-            packed.slot.eq(tile_number),
-            packed.last.eq(Mux(merged, unsent == 1, x == insn.x_size - 1)),
-            packer.tiles.payload.eq(packed),
-            packer.tiles.valid.eq(buffer.r_rdy),
-            buffer.r_en.eq(packer.tiles.ready),
-            taken.eq(buffer.r_rdy & buffer.r_en),
+            self.window.read.eq(rows.window.read | unit.window.read),
+            self.window.row.eq(Mux(unit.window.read, unit.window.row, rows.window.row)),
         ]
-        with m.If(taken):
-            m.d.sync += [unsent.eq(unsent - 1), x.eq(x + 1), tile_number.eq(tile_number + 1)]
-            with m.If(packed.last):
-                m.d.sync += [x.eq(0), row_number.eq(next_row_number), tile_number.eq(next_row_number)]
-        with m.If(self._checked):
-            m.d.sync += [unread.eq(tiles), unsent.eq(tiles), index.eq(insn.sram), x.eq(0)]
-            m.d.sync += [tile_number.eq(insn.dram), row_number.eq(insn.dram)]
+        for port in (rows.window, unit.window):
+            m.d.comb += [port.first.eq(self.window.first), port.last.eq(self.window.last)]
+        for name in unit.bases:
+            m.d.comb += getattr(unit, name).eq(getattr(self, name))
+        with m.If(rows.blocks.valid & refused):
+            self._raise(m, Cause.SCRATCHPAD_RANGE, unit.first_outside)
+
+    def _raise(self, m: Module, cause: Cause, value: Value | int) -> None:
+        with m.If(~self._raised):
+            m.d.sync += [self._raised.eq(1), self._cause.eq(cause), self._value.eq(value)]
+
+    def _collect_faults(self, m: Module, others: list[wiring.PureInterface]) -> None:
+        """The module's own fault, else the first of the others."""
+        m.d.comb += [
+            self.fault.raised.eq(self._raised | Cat(other.raised for other in others).any()),
+            self.fault.cause.eq(self._cause),
+            self.fault.value.eq(self._value),
+        ]
+        for other in reversed(others):
+            with m.If(~self._raised & other.raised):
+                m.d.comb += [self.fault.cause.eq(other.cause), self.fault.value.eq(other.value)]
