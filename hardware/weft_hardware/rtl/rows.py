@@ -114,6 +114,8 @@ class RowRequester(wiring.Component):
         Nothing but LOADs is left of what came before; a fault elsewhere.
     base_<name> : In(address_bits)
         Two's complement: what lies below address 0 is outside the address space like what lies beyond its end.
+    inside : Out(1)
+        The block lies in its scratchpad; in the cycle in which its window is checked.
     window : Out(window_port)
         A block is requested only if all of it, from its first byte in DRAM to its last, lies in its memory's window.
     ranges : Out stream of range_layout
@@ -134,6 +136,7 @@ class RowRequester(wiring.Component):
             "stop": In(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
+            "inside": Out(1),
             "window": Out(window_port(config)),
             "fault": Out(fault_port()),
         }
@@ -174,6 +177,7 @@ class RowRequester(wiring.Component):
                 self._first_row(m, merged)
                 m.next = "CHECK"
             with m.State("CHECK"):
+                m.d.comb += self.inside.eq(~outside)
                 with m.If(~outside & ~leaves):
                     m.d.comb += checked.eq(1)
                     m.next = "REQUEST"
@@ -255,4 +259,6 @@ class RowRequester(wiring.Component):
         length = self._select([self._extent * t.tile_bytes for t in self._targets])
         first_outside = (self._address < self.window.first) | (self._behind < 0)
         leaves = (self._rows_left != 0) & (first_outside | (length > self._behind + 1))
-        return leaves, Mux(first_outside, self._address, self._address + length - 1)
+        below_zero = self._address[-1]
+        first = Mux(below_zero, self._address[: self._config.axi_addr_bits], self._address)
+        return leaves, Mux(first_outside, first, self._address + length - 1)

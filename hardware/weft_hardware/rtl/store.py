@@ -216,7 +216,8 @@ class StoreModule(wiring.Component):
             m.d.comb += [port.first.eq(self.window.first), port.last.eq(self.window.last)]
         for name in unit.bases:
             m.d.comb += getattr(unit, name).eq(getattr(self, name))
-        with m.If(rows.blocks.valid & refused):
+        # Goes before a fault of the window, which `rows` raises in the same cycle.
+        with m.If(rows.inside & refused):
             self._raise(m, Cause.SCRATCHPAD_RANGE, unit.first_outside)
 
     def _raise(self, m: Module, cause: Cause, value: Value | int) -> None:

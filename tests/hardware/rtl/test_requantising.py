@@ -61,6 +61,7 @@ class Bench:
         reader = RangeReader(self.config, cast("bytes", writer.data), rng, latency=latency, stall=stall)
         for memory in dut._memories:
             ctx.set(getattr(dut, f"base_{memory.name.lower()}"), BASES[memory])
+        ctx.set(dut.window.last, DRAM_BYTES - 1)
         before = ctx.get(dut.status.retired)
         ctx.set(dut.instruction.payload, int.from_bytes(encode([insn], self.config).tobytes(), "little"))
         ctx.set(dut.instruction.valid, 1)
@@ -160,12 +161,15 @@ def test_random_instructions(name):
         (Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1), 9, Cause.SCRATCHPAD_RANGE, 9),
         # The accumulators come first.
         (Store(memory=Memory.ACC_8BIT, sram=58, x_size=3, y_size=1), 9, Cause.SCRATCHPAD_RANGE, 60),
+        # And the window last.
+        (Store(memory=Memory.ACC_8BIT, dram=0xFFFFFFFF, x_size=1, y_size=1), 9, Cause.SCRATCHPAD_RANGE, 9),
+        (Store(memory=Memory.ACC_8BIT, dram=0xFFFFFFFF, x_size=1, y_size=1), 0, Cause.WINDOW, 1024 + 0xFFFFFFFF * 4),
         (Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1, mode=StoreMode.RESIDUAL), 0, Cause.ILLEGAL_INSTRUCTION, 0),
         (Store(memory=Memory.ACC_8BIT, mode=StoreMode.TABLE), 0, Cause.ILLEGAL_INSTRUCTION, 0),
         (Load(memory=Memory.PARAM, sram=3, x_size=3, y_size=1), 0, Cause.SCRATCHPAD_RANGE, 5),
         (Load(memory=Memory.TABLE, x_size=1, y_size=1), 0, Cause.ILLEGAL_INSTRUCTION, 0),
         (Set(register=SetRegister.SCALE), 0, Cause.ILLEGAL_INSTRUCTION, 0),
-        (Load(memory=Memory.PARAM, dram=0xFFFFFFFF, x_size=1, y_size=1), 0, Cause.BUS_ERROR, (1 << 13) - 32),
+        (Load(memory=Memory.PARAM, dram=0xFFFFFFFF, x_size=1, y_size=1), 0, Cause.WINDOW, (1 << 13) + 0xFFFFFFFF * 32),
     ],
 )
 def test_faults(insn, param, cause, value):
@@ -207,5 +211,20 @@ def test_a_launch_resets_the_registers():
         ctx.set(bench.dut.clear, 0)
         await bench.run(ctx, store)
         assert bench.image == expected
+
+    simulate(bench.dut, testbench)
+
+
+@pytest.mark.parametrize(("away", "value"), [(-257, (1 << 32) - 4), (0x7FFFFFFF, 1024 + 0x7FFFFFFF * 4)])
+def test_residual_operand_outside_the_window(away, value):
+    bench = Bench(CONFIGS["all"], 25)
+    before = bytes(bench.image)
+
+    async def testbench(ctx):
+        await bench.run(ctx, Set(register=SetRegister.RESIDUAL, value=away & 0xFFFFFFFF))
+        await bench.run(ctx, Store(memory=Memory.ACC_8BIT, x_size=1, y_size=1, mode=StoreMode.RESIDUAL))
+        assert (ctx.get(bench.dut.fault.raised), ctx.get(bench.dut.fault.cause)) == (1, Cause.WINDOW)
+        assert ctx.get(bench.dut.fault.value) == value
+        assert bench.image == before
 
     simulate(bench.dut, testbench)
