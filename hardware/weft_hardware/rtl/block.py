@@ -27,7 +27,7 @@ from ..registers import Cause
 from .layouts import instruction_layout
 from .reader import BufferedReader, streaming_beats
 from .rows import BLOCKS_AHEAD, RowRequester, Target, address_bits, block_layout, load_target, select
-from .signatures import effort_port, fault_port, read_port, scratchpad_write, window_port
+from .signatures import effort_port, fault_port, read_port, window_port
 
 PADDED = frozenset({Memory.INP, Memory.ACC, Memory.ACC_8BIT})
 """Memories whose padding can be chosen; others are padded with zeros."""
@@ -62,7 +62,8 @@ class BlockLoader(wiring.Component):
     window : Out(window_port)
     read : Out(read_port)
     write_<name> : Out(scratchpad_write)
-        Where both ACC and ACC_8BIT are served, tiles of the latter are widened and written to ``write_acc``.
+        A tile as it lies in DRAM, or a part of it, see `rows.Target.write_port`. Where both ACC and ACC_8BIT are
+        served, tiles of the latter are widened and written to ``write_acc``.
     widen : In(1)
         Bytes of ACC_8BIT are unsigned; there where they are widened. Stable while one of its LOADs runs.
     pad : In(32)
@@ -109,7 +110,7 @@ class BlockLoader(wiring.Component):
             if self._widens(t):
                 members["widen"] = In(QUEUE_REGISTERS[SetRegister.WIDEN].width)
             else:
-                members[f"write_{name}"] = Out(scratchpad_write(t.index_bits, t.tile_bits))
+                members[f"write_{name}"] = Out(t.write_port)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -177,13 +178,16 @@ class BlockLoader(wiring.Component):
         slot = Signal(range(max(2, *(t.tiles_per_beat for t in self._targets))))
         last_slot = Signal.like(slot)
         tile_ends, beat_ends, taken, written, error = Signal(), Signal(), Signal(), Signal(), Signal()
+        by_beat, padded = Signal(), Signal()
         m.d.comb += [
+            by_beat.eq(self._select([int(t.writes_per_tile > 1) for t in self._targets])),
+            padded.eq(running & padding),
             last_slot.eq(self._select([t.tiles_per_beat - 1 for t in self._targets])),
             tile_ends.eq(part == self._select([t.beats_per_tile - 1 for t in self._targets])),
             beat_ends.eq(last_data | (slot == last_slot)),
             taken.eq(running & ~padding & beats.valid),
             beats.ready.eq(taken & beat_ends),
-            written.eq(running & (padding | (taken & tile_ends))),
+            written.eq((padded & (tile_ends | ~by_beat)) | (taken & tile_ends)),
             error.eq(taken & beats.payload.error),
             # A block with an error never ends, not even when it comes with the last tile.
             self.done.eq(active & Mux(written, last_tile & ~error, block.tiles == 0)),
@@ -193,8 +197,10 @@ class BlockLoader(wiring.Component):
         ]
         with m.If(error):
             m.d.sync += failed.eq(1)
+        with m.If(taken | (padded & by_beat)):
+            m.d.sync += part.eq(Mux(tile_ends, 0, part + 1))
         with m.If(taken):
-            m.d.sync += [part.eq(Mux(tile_ends, 0, part + 1)), slot.eq(Mux(beat_ends, 0, slot + 1))]
+            m.d.sync += slot.eq(Mux(beat_ends, 0, slot + 1))
         with m.If(written):
             m.d.sync += [block.tiles.eq(block.tiles - 1), block.index.eq(block.index + 1), x.eq(x + 1)]
             with m.If(~padding & last_data):
@@ -209,7 +215,8 @@ class BlockLoader(wiring.Component):
             tiles_per_beat = select(self._targets, blocks.payload.memory, [t.tiles_per_beat for t in self._targets])
             m.d.sync += [block.eq(blocks.payload), x.eq(0), y.eq(0), part.eq(0)]
             m.d.sync += slot.eq(blocks.payload.row_slot & (tiles_per_beat - 1))
-        self._drive_writes(m, written, self._assemble(m, running & padding, taken, slot))
+        part_written = by_beat & (taken | padded)
+        self._drive_writes(m, written, part_written, part, self._assemble(m, padded, taken, slot))
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
         """The registers through which beats shift, from the top down; a tile that is complete ends at the top.
@@ -217,7 +224,7 @@ class BlockLoader(wiring.Component):
         One for each beat: a verilated model copies a wide register that is read by its own assignment every cycle.
         """
         word = self._reader.beats.payload.data
-        count = max(t.beats_per_tile for t in self._targets)
+        count = max(t.beats_per_tile // t.writes_per_tile for t in self._targets)
         registers = [Signal(len(word), name=f"tile_beat{k}", reset_less=True) for k in range(count)]
         first = self._select(
             [word.word_select(slot, t.tile_bits) if t.tiles_per_beat > 1 else word for t in self._targets]
@@ -257,10 +264,10 @@ class BlockLoader(wiring.Component):
         element = self._config.inp_bits if target.memory is Memory.INP else self._config.acc_bits
         return self.pad[:element].replicate(self._config.axi_data_bits // element)
 
-    def _drive_writes(self, m: Module, written: Value, tile: Value) -> None:
-        written_index = Signal(17)
-        with m.If(written):
-            m.d.sync += written_index.eq(self._block.index)
+    def _drive_writes(self, m: Module, written: Value, part_written: Value, part: Value, tile: Value) -> None:
+        written_index, written_part = Signal(17), Signal.like(part)
+        with m.If(written | part_written):
+            m.d.sync += [written_index.eq(self._block.index), written_part.eq(part)]
         for t in self._targets:
             if self._widens(t):
                 continue
@@ -268,6 +275,7 @@ class BlockLoader(wiring.Component):
             chosen = self._block.memory == t.memory
             if t.memory is Memory.ACC and Memory.ACC_8BIT in self.memories:
                 chosen |= self._block.memory == Memory.ACC_8BIT
-            m.d.sync += port.enable.eq(written & chosen)
-            part = tile[-t.beats_per_tile * self._config.axi_data_bits :]
-            m.d.comb += [port.index.eq(written_index), port.tile.eq(part)]
+            beats = t.beats_per_tile // t.writes_per_tile
+            index = Cat(written_part[: (t.writes_per_tile - 1).bit_length()], written_index)
+            m.d.sync += port.enable.eq((part_written if t.writes_per_tile > 1 else written) & chosen)
+            m.d.comb += [port.index.eq(index), port.tile.eq(tile[-beats * self._config.axi_data_bits :])]

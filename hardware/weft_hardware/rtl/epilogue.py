@@ -11,11 +11,11 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import PARAM_BITS, TABLE_ENTRIES, StoreMode
-from .parameters import FETCH_LATENCY, ParameterMemory, param_index_bits
+from ..isa import PARAM_BITS, Memory, StoreMode
+from .parameters import FETCH_LATENCY, ParameterMemory
 from .requantise import REQUANTISE_LATENCY, RequantiseLane
 from .residual import RESIDUAL_LATENCY, ResidualConstants, ResidualLane
-from .signatures import scratchpad_write
+from .rows import load_target
 from .stages import Stages
 from .table import TABLE_LATENCY, ByteTable
 
@@ -49,10 +49,9 @@ class Epilogue(wiring.Component):
         Likewise, with ``residual`` only.
     mode : In(6)
         `isa.StoreMode`, static likewise.
-    write_param : In(scratchpad_write)
-        See `parameters.ParameterMemory`.
-    write_table : In(scratchpad_write)
-        With ``table`` only; see `table.ByteTable`. No tile starts while one of the two is being written.
+    write_param : In(rows.Target.write_port)
+    write_table : In(rows.Target.write_port)
+        With ``table`` only. A tile may arrive in the cycle after the last write that it needs.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -73,13 +72,13 @@ class Epilogue(wiring.Component):
             "clamp_lo": In(signed(9)),
             "clamp_hi": In(signed(9)),
             "mode": In(6),
-            "write_param": In(scratchpad_write(param_index_bits(config), config.block_out * PARAM_BITS)),
+            "write_param": In(load_target(Memory.PARAM, config).write_port),
         }
         if config.residual:
             members |= {"scale": In(32), "residual_scale": In(32), "offset": In(32)}
             members |= {"sum_lo": In(signed(9)), "sum_hi": In(signed(9))}
         if config.table:
-            members["write_table"] = In(scratchpad_write(1, TABLE_ENTRIES * 8))
+            members["write_table"] = In(load_target(Memory.TABLE, config).write_port)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -108,22 +107,21 @@ class Epilogue(wiring.Component):
         accumulators = self._part(self.tiles.payload.tile, step, lanes * config.acc_bits)
         accumulators = fetch.delayed(0, FETCH_LATENCY - 1, accumulators, "accumulators")
         values = self._requantised(accumulators, parameters.channels)
-        settled = parameters.settled
         if config.residual:
             operand = self._part(self.tiles.payload.residual, step, lanes * 8)
             values = self._with_residual(values, fetch.delayed(0, FETCH_LATENCY - 1, operand, "operand"))
         results = Cat(value[:8] for value in values)
         if config.table:
-            m.submodules.table = table = ByteTable(lanes)
+            m.submodules.table = table = ByteTable(config)
             wiring.connect(m, wiring.flipped(self.write_table), table.write)
             m.d.comb += [
                 table.enables.eq(self._enables["table"]),
                 table.bypass.eq(~self._mode(StoreMode.TABLE)),
                 table.indices.eq(results),
             ]
-            results, settled = table.results, settled & table.settled
+            results = table.results
         taken = self._gather(reached[-1], results)
-        self._start(started, step, settled, taken)
+        self._start(started, step, taken)
         return m
 
     def _mode(self, bit: StoreMode) -> Value:
@@ -132,13 +130,13 @@ class Epilogue(wiring.Component):
     def _part(self, tile: Value, step: Value, width: int) -> Value:
         return tile if self.steps == 1 else tile.word_select(step, width)
 
-    def _start(self, started: Signal, step: Signal, settled: Value, taken: Value) -> None:
+    def _start(self, started: Signal, step: Signal, taken: Value) -> None:
         """Cut the tile at the stream's head into steps, as far as the buffer has places left."""
         m, depth = self._m, self._buffer_depth
         under_way, room = Signal(range(depth + 1)), Signal()
         last = step == self.steps - 1
         m.d.comb += [
-            room.eq((under_way != depth) & settled),
+            room.eq(under_way != depth),
             started.eq(self.tiles.valid & room),
             self.tiles.ready.eq(room & last),
         ]

@@ -7,78 +7,65 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import PARAM_BITS
-from .signatures import scratchpad_write
-from .spread import TileSpreader
+from ..isa import PARAM_BITS, Memory
+from .rows import load_target
 
 FETCH_LATENCY = 2
 """Cycles from a read's enable to the parameters: the memory, and a register behind it."""
 
 
-def param_index_bits(config: AcceleratorConfig) -> int:
-    """Bits of a parameter tile's number in the scratchpad."""
-    return max(1, (config.param_depth - 1).bit_length())
-
-
 class ParameterMemory(wiring.Component):
     """``param_depth`` tiles of ``block_out`` channels, read ``epilogue_lanes`` channels at a time.
 
-    A row holds only as many channels as the lanes need and a bus beat brings, so that few block RAMs serve. A written
-    tile is spread over the cycles that its beats take to arrive: tiles may follow each other every ``rows_per_tile``
-    cycles.
+    A row holds only as many channels as the lanes need, or a bus beat brings, so that few block RAMs serve. It is
+    written beat by beat, as beats come.
 
     Attributes
     ----------
-    write : In(scratchpad_write)
+    write : In(rows.Target.write_port)
     enable : In(1)
         Read; what is there `FETCH_LATENCY` cycles later holds until the next read.
     tile, part : In
         Parameter tile, and which ``epilogue_lanes`` of its channels.
     channels : Out
         `isa.PARAM_BITS` each.
-    settled : Out(1)
-        All that was written before this cycle can be read.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
-        self._lanes = lanes = config.epilogue_lanes
-        channels = config.block_out
-        self._row_channels = min(channels, max(lanes, config.axi_data_bits // PARAM_BITS))
-        self.rows_per_tile = channels // self._row_channels
-        self._index_bits, self._tile_bits = param_index_bits(config), channels * PARAM_BITS
+        self._lanes = config.epilogue_lanes
+        self._target = target = load_target(Memory.PARAM, config)
+        self._write_bits = target.tile_bits // target.writes_per_tile
+        self._row_bits = max(self._lanes * PARAM_BITS, self._write_bits)
+        self._rows_per_tile = target.tile_bits // self._row_bits
         super().__init__(
             {
-                "write": In(scratchpad_write(self._index_bits, self._tile_bits)),
+                "write": In(target.write_port),
                 "enable": In(1),
-                "tile": In(self._index_bits),
-                "part": In(range(max(2, channels // lanes))),
-                "channels": Out(lanes * PARAM_BITS),
-                "settled": Out(1),
+                "tile": In(target.index_bits),
+                "part": In(range(max(2, config.block_out // self._lanes))),
+                "channels": Out(self._lanes * PARAM_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        rows, row_bits = self.rows_per_tile, self._row_channels * PARAM_BITS
-        m.submodules.spreader = spreader = TileSpreader(self._index_bits, self._tile_bits, row_bits)
-        m.submodules.memory = store = memory.Memory(shape=row_bits, depth=self._config.param_depth * rows, init=[])
-        write, read = store.write_port(), store.read_port()
-        wiring.connect(m, wiring.flipped(self.write), spreader.tiles)
+        rows = self._rows_per_tile
+        store = memory.Memory(shape=self._row_bits, depth=self._target.depth * rows, init=[])
+        m.submodules.memory = store
+        write, read = store.write_port(granularity=self._write_bits), store.read_port()
+        part_bits = (self._row_bits // self._write_bits - 1).bit_length()
+        m.d.comb += [
+            write.en.eq(self.write.enable << self.write.index[:part_bits]),
+            write.addr.eq(self.write.index[part_bits:]),
+            write.data.eq(self.write.tile.replicate(self._row_bits // self._write_bits)),
+        ]
 
-        parts_per_row = self._row_channels // self._lanes
+        parts_per_row = self._row_bits // len(self.channels)
         part_bits = (parts_per_row - 1).bit_length()
         row = self.part[part_bits : part_bits + (rows - 1).bit_length()]
-        m.d.comb += [
-            write.en.eq(spreader.rows.enable),
-            write.addr.eq(spreader.rows.index),
-            write.data.eq(spreader.rows.tile),
-            self.settled.eq(spreader.settled),
-            read.en.eq(self.enable),
-            read.addr.eq(Cat(row, self.tile)),
-        ]
+        m.d.comb += [read.en.eq(self.enable), read.addr.eq(Cat(row, self.tile))]
         arrived = Signal()
-        channels = Signal(self._lanes * PARAM_BITS, reset_less=True)
+        channels = Signal(len(self.channels), reset_less=True)
         m.d.sync += arrived.eq(self.enable)
         chosen = read.data
         if parts_per_row > 1:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
 from ..isa import Load, Memory, scratchpad_depth, tile_bytes, uop_bits
 from ..registers import Cause
 from .layouts import instruction_layout
-from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, window_port
+from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, scratchpad_write, window_port
 from .windows import extent
+
+WRITTEN_BY_BEAT = frozenset({Memory.PARAM, Memory.TABLE})
+"""Memories whose rows are narrower than their tiles: each beat is written as it comes, and no tile is put together."""
 
 BLOCKS_AHEAD = 2
 """Blocks that are checked and wait for the one that is being written; two more LOADs are here and there."""
@@ -31,6 +34,16 @@ class Target:
     tile_bytes: int
     beats_per_tile: int
     tiles_per_beat: int
+
+    @property
+    def writes_per_tile(self) -> int:
+        """Writes that bring a tile; their indices are those of its parts, in order."""
+        return self.beats_per_tile if self.memory in WRITTEN_BY_BEAT else 1
+
+    @property
+    def write_port(self) -> Signature:
+        index_bits = self.index_bits + (self.writes_per_tile - 1).bit_length()
+        return scratchpad_write(index_bits, self.tile_bits // self.writes_per_tile)
 
 
 def index_bits(memory: Memory, config: AcceleratorConfig) -> int:

@@ -28,6 +28,7 @@ BEYOND = Load(memory=Memory.WGT, dram=1 << 27, x_size=1, y_size=1)
 """Behind a 32-bit address space, in `WIDE`."""
 PAIRS = [(Memory.INP, Memory.WGT), (Memory.UOP, Memory.ACC)]
 EXTENDED = {name: replace(config, pad_value=True, widening_load=True) for name, config in CONFIGS.items()}
+BY_BEAT = {name: replace(config, epilogue_lanes=1, table=True, param_depth=23) for name, config in CONFIGS.items()}
 WIDENED = [(Memory.INP, Memory.WGT), (Memory.UOP, Memory.ACC, Memory.ACC_8BIT)]
 
 
@@ -54,7 +55,7 @@ def loaded_tile(memory: int, raw: bytes, config: AcceleratorConfig, *, unsigned:
 def expected_tiles(
     load: Load, base: int, data: bytes, config: AcceleratorConfig, pad: int = 0, *, unsigned: bool = False
 ) -> dict[int, int]:
-    """Scratchpad index to tile, for every tile that the block writes."""
+    """Scratchpad index to tile, for every tile that the block writes; for PARAM and TABLE beat by beat."""
     blank = pad_tile(load.memory, pad, config)
     size = tile_bytes(Memory(load.memory), config)
     tiles: list[int] = []
@@ -68,7 +69,12 @@ def expected_tiles(
         row = [loaded_tile(load.memory, tile, config, unsigned=unsigned) for tile in row]
         tiles += [blank] * load.x_pad0 + row + [blank] * load.x_pad1
     tiles += [blank] * (load.y_pad1 * width)
-    return {load.sram + k: tile for k, tile in enumerate(tiles)}
+    if load.memory not in (Memory.PARAM, Memory.TABLE):
+        return {load.sram + k: tile for k, tile in enumerate(tiles)}
+    bits = min(config.axi_data_bits, 8 * size)
+    parts = 8 * size // bits
+    split = [tile >> (bits * part) & ((1 << bits) - 1) for tile in tiles for part in range(parts)]
+    return {load.sram * parts + k: part for k, part in enumerate(split)}
 
 
 def random_load(rng: random.Random, memory: Memory, base: int, config: AcceleratorConfig) -> Load:
@@ -116,10 +122,15 @@ async def run(ctx, dut: BlockLoader, load: Load, memories, reader: RangeReader, 
     raise AssertionError(f"{load} does not end within {limit} cycles")
 
 
-@pytest.mark.parametrize("memories", PAIRS, ids=["inp-wgt", "uop-acc"])
-@pytest.mark.parametrize("name", CONFIGS)
-def test_random_blocks(name, memories):
-    config, rng = CONFIGS[name], seeded(7)
+@pytest.mark.parametrize(
+    ("config", "memories"),
+    [
+        *(pytest.param(c, m, id=f"{n}-{m[0].name}") for m in PAIRS for n, c in CONFIGS.items()),
+        *(pytest.param(c, (Memory.PARAM, Memory.TABLE), id=f"{n}-PARAM") for n, c in BY_BEAT.items()),
+    ],
+)
+def test_random_blocks(config, memories):
+    rng = seeded(7)
     dut = BlockLoader(config, memories)
     data = rng.randbytes(DRAM_BYTES)
 
