@@ -55,7 +55,10 @@ async def run(ctx, dut, store, tiles, writer, rng, stall, limit=4000):
         ctx.set(dut.acc_read.tile, reads.popleft())
         granted = ctx.get(dut.acc_read.request.valid) and ctx.get(dut.acc_read.request.ready)
         reads.append(tiles[ctx.get(dut.acc_read.request.payload)] if granted else rng.getrandbits(64))
+        taken = ctx.get(dut.instruction.ready)
         await ctx.tick()
+        if taken:
+            ctx.set(dut.instruction.valid, 0)
         if ctx.get(dut.status.retired) != before or ctx.get(dut.fault.raised):
             ctx.set(dut.instruction.valid, 0)
             return

