@@ -187,7 +187,8 @@ class StoreModule(wiring.Component):
         with m.If(write.acknowledged & write.error):
             self._raise(m, Cause.BUS_ERROR, 0)
         # `rows` is ready again when all are announced.
-        return self._storing & rows.start.ready & (unacknowledged == 0)
+        m.d.comb += rows.ended.eq(self._storing & rows.start.ready & (unacknowledged == 0))
+        return rows.ended
 
     def _requantise(self, m: Module, unit: RequantisingUnit, refused: Value) -> None:
         """Send the tiles of ACC_8BIT through the epilogue."""
