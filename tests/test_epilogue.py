@@ -195,6 +195,17 @@ def test_the_order_of_the_operands_shows(device):
         assert np.array_equal(sums, expected_sums(own, other, offset, mode))
 
 
+@pytest.mark.parametrize(
+    ("offset", "total"), [(0x80800000, 1), (0x807FFFFF, 2), (0x80000000, 2), (0x00000000, 2), (0x00800000, 2)]
+)
+def test_an_offset_with_exponent_field_0_is_zero(device, offset, total):
+    """3 · (1 + 2⁻²³) is a tie: to even 3 + 2⁻²¹, below it 3 + 2⁻²². Less 1.5 + 2⁻²¹ that is 1.5 or just less."""
+    own, other = float_bits(-1.5 - 2.0**-21), float_bits(1 + 2.0**-23)
+    (place,) = np.flatnonzero((ALL_PAIRS[0] == 1) & (ALL_PAIRS[1] == 3))
+    assert exact_sum(1, own, 3, other, offset) == total
+    assert sum_all_pairs(device, own, other, offset, StoreMode(0))[place] == total
+
+
 def test_sums_of_any_size(device):
     """Nothing but exact arithmetic: scales far apart, cancelling or not."""
     rng = random.Random(5)
