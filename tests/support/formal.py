@@ -6,13 +6,16 @@ that nothing can break proves nothing.
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import Elaboratable, Fragment, Signal
+from amaranth.hdl import Elaboratable, Fragment, Module, Signal, Value
 
 MODES = ("bmc", "prove", "cover")
 
@@ -46,7 +49,7 @@ def run(design: Properties, mode: str, depth: int) -> str:
     text = rtlil.convert(fragment, name="top", ports=design.inputs, emit_src=False)
     config = (
         f"[options]\nmode {mode}\ndepth {depth}\n[engines]\nsmtbmc z3\n"
-        "[script]\nread_rtlil top.il\nprep -top top\n[files]\ntop.il\n"
+        "[script]\nread_rtlil top.il\nprep -top top\nmemory_map\n[files]\ntop.il\n"
     )
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -66,3 +69,20 @@ def run(design: Properties, mode: str, depth: int) -> str:
     if not status or status[0] not in ("PASS", "FAIL"):
         raise AssertionError(f"sby said {status}:\n{result.stdout[-3000:]}{result.stderr[-1000:]}")
     return status[0]
+
+
+def hold_stable(m: Module, valid: Value, ready: Value, payload: Value) -> Value:
+    """True while a stream obeys the rule: what is offered stays offered, unchanged, until it is taken."""
+    waited, before = Signal(), Signal(len(payload))
+    m.d.sync += [waited.eq(valid & ~ready), before.eq(payload)]
+    return ~waited | (valid & (payload == before))
+
+
+def mutated(module: ModuleType, before: str, after: str) -> Any:
+    """A copy of a module in which one text, which occurs once, is another: a design that must fail its proof."""
+    source = inspect.getsource(module)
+    assert source.count(before) == 1, f"{before!r} occurs {source.count(before)} times in {module.__name__}"
+    changed = ModuleType(module.__name__)
+    changed.__package__ = module.__package__
+    exec(compile(source.replace(before, after), str(module.__file__), "exec"), vars(changed))
+    return changed
