@@ -19,16 +19,29 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-VTA = AcceleratorConfig()
-"""VTA's published default: 1×16×16, int8 operands, int32 accumulators."""
+BASE = AcceleratorConfig()
+"""VTA's published default, without an extension but raw_store: 1×16×16, int8 operands, int32 accumulators."""
+
+VTA = replace(
+    BASE,
+    pad_value=True,
+    widening_load=True,
+    gemm_overwrite=True,
+    alu_extensions=True,
+    epilogue_lanes=4,
+    residual=True,
+    table=True,
+)
+"""The same with every extension; programs of the base run on it unchanged."""
 
 PRESETS: dict[str, AcceleratorConfig] = {
     "vta": VTA,
+    "base": BASE,
     # Zynq-7000's memory ports are AXI3: bursts of 16 beats at most.
     "pynq": replace(VTA, max_burst=16),
     "ultra96": replace(VTA, axi_data_bits=128, axi_addr_bits=40),
     # Wider blocks rather than deeper scratchpads: the depths are the most that VTA's encoding can address.
-    "zcu104": replace(VTA, block_in=32, block_out=32, axi_data_bits=128, axi_addr_bits=40),
+    "zcu104": replace(VTA, block_in=32, block_out=32, axi_data_bits=128, axi_addr_bits=40, epilogue_lanes=8),
     "ecp5": AcceleratorConfig(
         block_in=8,
         block_out=8,
@@ -134,7 +147,7 @@ def from_toml(text: str) -> AcceleratorConfig:
     for key in values:
         if key not in known:
             raise ConfigError(f"{key!r} is no field of a configuration{_hint(key, known)}; see `weft config show vta`")
-    return AcceleratorConfig(**values)
+    return replace(VTA, **values)
 
 
 def to_toml(config: AcceleratorConfig) -> str:
@@ -162,7 +175,8 @@ def from_vta_json(text: str) -> AcceleratorConfig:
     log = {key: _logarithm(values, key) for key in VTA_KEYS}
     target = values.get("TARGET")
     port = PRESETS.get(target, VTA) if isinstance(target, str) else VTA
-    elements = AcceleratorConfig(
+    elements = replace(
+        VTA,
         batch=1 << log["LOG_BATCH"],
         block_in=1 << log["LOG_BLOCK"],
         block_out=1 << log["LOG_BLOCK"],

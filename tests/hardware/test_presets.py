@@ -37,9 +37,12 @@ def test_presets_keep_vtas_word_sizes(name):
     assert uop_bits(config) == 32
 
 
-def test_vta_preset_is_the_default():
-    assert load_config("vta") == AcceleratorConfig()
-    assert load_config("pynq") == replace(AcceleratorConfig(), max_burst=16)
+def test_vta_preset_is_the_base_with_every_extension():
+    vta, base = load_config("vta").to_dict(), load_config("base").to_dict()
+    assert load_config("base") == AcceleratorConfig()
+    extended = {"pad_value", "widening_load", "gemm_overwrite", "alu_extensions", "epilogue_lanes", "residual", "table"}
+    assert {name for name, value in vta.items() if value != base[name]} == extended
+    assert load_config("pynq") == replace(load_config("vta"), max_burst=16)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -50,18 +53,19 @@ def test_toml_round_trip(name):
 def test_toml_file_keeps_defaults(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("# smaller\nblock_in = 8\nraw_store = false\n")
-    assert load_config(path) == AcceleratorConfig(block_in=8, raw_store=False)
+    assert load_config(path) == replace(PRESETS["vta"], block_in=8, raw_store=False)
 
 
 def test_vta_json_default(tmp_path):
     path = tmp_path / "vta_config.json"
     path.write_text(json.dumps(VTA_JSON))
-    assert load_config(str(path)) == AcceleratorConfig()
+    assert load_config(str(path)) == PRESETS["vta"]
 
 
 def test_vta_json_target_chooses_the_port():
     config = from_vta_json(json.dumps({**VTA_JSON, "TARGET": "ultra96", "LOG_BLOCK": 5}))
-    assert config == AcceleratorConfig(
+    assert config == replace(
+        PRESETS["vta"],
         block_in=32,
         block_out=32,
         inp_depth=1024,
@@ -100,7 +104,7 @@ def test_vta_json_that_cannot_be_built():
 def test_unknown_name():
     assert message(load_config, "ultra69") == (
         "configuration 'ultra69' is neither a preset nor a file; use a .toml or .json file or one of "
-        "vta, pynq, ultra96, zcu104, ecp5, tiny4, tiny8 (did you mean 'ultra96'?)"
+        "vta, base, pynq, ultra96, zcu104, ecp5, tiny4, tiny8 (did you mean 'ultra96'?)"
     )
 
 

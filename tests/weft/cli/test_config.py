@@ -29,5 +29,5 @@ def test_unknown_preset():
     assert (result.code, result.out) == (2, "")
     assert result.err == (
         "weft: configuration 'vtb' is neither a preset nor a file; use a .toml or .json file or one of "
-        "vta, pynq, ultra96, zcu104, ecp5, tiny4, tiny8 (did you mean 'vta'?)\n"
+        "vta, base, pynq, ultra96, zcu104, ecp5, tiny4, tiny8 (did you mean 'vta'?)\n"
     )
