@@ -86,16 +86,21 @@ def narrowed(
         The bits; whether one dropped above differs from ``negative``; whether one dropped below is set.
     """
     extended = Cat(number, negative.replicate(max(0, kept + (choices - 1) * step - len(number))))
-    # A chain of comparisons, not a tree: of the same depth once mapped to LUTs, and a seventh smaller.
-    window = extended[:kept]
-    for choice in range(1, choices):
-        window = Mux(digit == choice, extended[choice * step : choice * step + kept], window)
-    above = extended[kept:] ^ negative.replicate(len(extended) - kept)
+
+    def chosen(low: int, high: int) -> Value:
+        # A chain of comparisons, not a tree: of the same depth once mapped to LUTs, and a seventh smaller.
+        bits = extended[low:high]
+        for choice in range(1, choices):
+            bits = Mux(digit == choice, extended[choice * step + low : choice * step + high], bits)
+        return bits
+
+    # The ends apart, for those who look at them too: a model skips what goes nowhere but into an idle register.
+    window = Cat(chosen(0, 1), chosen(1, kept - 1), chosen(kept - 1, kept))
     overflow, sticky = [], []
     for choice in range(choices):
-        end = len(above) if choice == choices - 1 else (choice + 1) * step
-        group = above[choice * step : end]
-        overflow.append(group.any() & (digit <= choice))
+        end = len(number) if choice == choices - 1 else min(kept + (choice + 1) * step, len(number))
+        group = number[kept + choice * step : end]
+        overflow.append((group ^ negative.replicate(len(group))).any() & (digit <= choice))
         sticky.append(number[choice * step : (choice + 1) * step].any() & (digit > choice))
     return window, Cat(overflow).any(), Cat(sticky).any()
 
