@@ -1,7 +1,5 @@
 """The disassembler: what a line says, and that nothing makes it fail."""
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,10 +23,10 @@ from weft_hardware.isa import (
 )
 from weft_hardware.presets import PRESETS
 
-VTA = PRESETS["vta"]
+BASE, VTA = PRESETS["base"], PRESETS["vta"]
 
 
-def lines(*program, config: AcceleratorConfig = VTA) -> list[str]:
+def lines(*program, config: AcceleratorConfig = BASE) -> list[str]:
     return list(disassemble(encode(program, config), config))
 
 
@@ -50,18 +48,6 @@ def test_a_program():
     ]
 
 
-EXTENDED = replace(
-    VTA,
-    pad_value=True,
-    widening_load=True,
-    gemm_overwrite=True,
-    alu_extensions=True,
-    epilogue_lanes=4,
-    residual=True,
-    table=True,
-)
-
-
 def test_extensions():
     assert lines(
         Set(register=SetRegister.COMPUTE_PAD, value=-128 & 0xFFFFFFFF),
@@ -77,7 +63,7 @@ def test_extensions():
         Load(memory=Memory.PARAM, y_size=1, x_size=2),
         Alu(alu_op=AluOp.COPY, uop_end=1, iter_out=1, iter_in=1),
         Store(memory=Memory.ACC_8BIT, mode=StoreMode.RESIDUAL | StoreMode.PARAM_X, y_size=1, x_size=1),
-        config=EXTENDED,
+        config=VTA,
     ) == [
         "     0  SET    COMPUTE_PAD value=-128",
         "     1  SET    OVERWRITE value=INNER|UOP pop(load)",
@@ -116,9 +102,9 @@ def test_illegal_instructions_are_shown():
 
 
 def test_unknown_opcode_between_known_ones():
-    words = encode([Finish(), Finish(), Finish()], VTA)
+    words = encode([Finish(), Finish(), Finish()], BASE)
     words[1] = (0x17, 0xAB)
-    assert list(disassemble(words, VTA)) == [
+    assert list(disassemble(words, BASE)) == [
         "     0  FINISH",
         "     1  ?      0x00000000000000ab0000000000000017  ; illegal: opcode 7 is no instruction",
         "     2  FINISH",
@@ -126,8 +112,8 @@ def test_unknown_opcode_between_known_ones():
 
 
 def test_micro_ops():
-    encoded = encode_uops([MicroOp(), MicroOp(dst=2047, src=5, wgt=1023)], VTA)
-    assert list(disassemble_uops(encoded, VTA)) == [
+    encoded = encode_uops([MicroOp(), MicroOp(dst=2047, src=5, wgt=1023)], BASE)
+    assert list(disassemble_uops(encoded, BASE)) == [
         "     0  dst=0 src=0 wgt=0",
         "     1  dst=2047 src=5 wgt=1023",
     ]
@@ -137,6 +123,6 @@ def test_micro_ops():
 @settings(max_examples=300, deadline=None)
 def test_any_bits_give_one_line_each(rows):
     words = np.array(rows, np.uint64).reshape(-1, 2)
-    text = list(disassemble(words, VTA))
+    text = list(disassemble(words, BASE))
     assert len(text) == len(rows)
     assert all("\n" not in line for line in text)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
     BASE_ALU_OPS,
     QUEUE_REGISTERS,
@@ -26,8 +25,9 @@ from weft_hardware.isa import (
     tile_bytes,
     uop_bits,
 )
+from weft_hardware.presets import PRESETS
 
-VTA = AcceleratorConfig()
+BASE, VTA = PRESETS["base"], PRESETS["vta"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_queue_of_an_instruction(instruction, queue):
     ],
 )
 def test_legal_instructions(instruction):
-    assert illegal_reason(instruction, VTA) is None
+    assert illegal_reason(instruction, BASE) is None
 
 
 @pytest.mark.parametrize(
@@ -100,19 +100,7 @@ def test_legal_instructions(instruction):
     ],
 )
 def test_illegal_instructions(instruction, reason):
-    assert illegal_reason(instruction, VTA) == reason
-
-
-FULL = replace(
-    VTA,
-    pad_value=True,
-    widening_load=True,
-    gemm_overwrite=True,
-    alu_extensions=True,
-    epilogue_lanes=4,
-    residual=True,
-    table=True,
-)
+    assert illegal_reason(instruction, BASE) == reason
 
 
 @pytest.mark.parametrize(
@@ -126,26 +114,26 @@ FULL = replace(
     ],
 )
 def test_extensions_are_legal_where_they_are_built(instruction):
-    assert illegal_reason(instruction, FULL) is None
+    assert illegal_reason(instruction, VTA) is None
 
 
 @pytest.mark.parametrize(
     ("instruction", "config", "reason"),
     [
-        (Set(register=1), VTA, "SET.register = 1 names no register; this accelerator has none"),
+        (Set(register=1), BASE, "SET.register = 1 names no register; this accelerator has none"),
         (
             Set(register=1),
-            replace(VTA, pad_value=True),
+            replace(BASE, pad_value=True),
             "SET.register = 1 names no register; use one of LOAD_PAD (0), COMPUTE_PAD (16)",
         ),
         (
             Store(memory=Memory.ACC_8BIT, mode=StoreMode.RESIDUAL | StoreMode.PARAM_X),
-            replace(VTA, epilogue_lanes=1),
+            replace(BASE, epilogue_lanes=1),
             "STORE.mode = 0x12 asks for what this accelerator lacks; use bits of 0x30",
         ),
         (
             GemmOverwrite(),
-            VTA,
+            BASE,
             "GEMM_OVERWRITE is not part of this accelerator; reset the accumulators with GEMM first",
         ),
     ],
@@ -175,7 +163,7 @@ def test_every_register_lies_in_the_queue_that_its_number_says():
 
 
 def test_without_the_raw_store_only_out_can_be_stored():
-    base = replace(VTA, raw_store=False)
+    base = replace(BASE, raw_store=False)
     reason = "STORE.memory = 3 names no memory it can reach; use one of OUT (4)"
     assert illegal_reason(Store(memory=Memory.ACC), base) == reason
     assert storable(base) == {Memory.OUT}
@@ -183,8 +171,8 @@ def test_without_the_raw_store_only_out_can_be_stored():
 
 
 def test_out_is_a_view_of_the_accumulators():
-    assert scratchpad_depth(Memory.OUT, VTA) == scratchpad_depth(Memory.ACC, VTA) == 2048
-    assert tile_bytes(Memory.OUT, VTA) * 4 == tile_bytes(Memory.ACC, VTA)
+    assert scratchpad_depth(Memory.OUT, BASE) == scratchpad_depth(Memory.ACC, BASE) == 2048
+    assert tile_bytes(Memory.OUT, BASE) * 4 == tile_bytes(Memory.ACC, BASE)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +180,6 @@ def test_out_is_a_view_of_the_accumulators():
     [({}, 32), ({"wgt_depth": 1025}, 64), ({"inp_depth": 4096}, 64), ({"acc_depth": 4096}, 64), ({"acc_depth": 4}, 32)],
 )
 def test_micro_ops_widen_with_the_scratchpads(changes, bits):
-    config = replace(VTA, **changes)
+    config = replace(BASE, **changes)
     assert uop_bits(config) == bits
     assert tile_bytes(Memory.UOP, config) == bits // 8

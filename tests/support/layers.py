@@ -8,7 +8,7 @@ channels first, then rows, columns, and the channels of a block.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,7 @@ from weft_hardware.presets import VTA
 from weft_simulator.lockstep.bits import instructions_to_bytes, uops_to_bytes
 from weft_simulator.lockstep.program import Program
 
-CONFIG = replace(
-    VTA,
-    pad_value=True,
-    widening_load=True,
-    gemm_overwrite=True,
-    alu_extensions=True,
-    epilogue_lanes=4,
-    residual=True,
-    table=True,
-)
+CONFIG = VTA
 """The ``vta`` preset with every extension."""
 
 Tiles = NDArray[np.int8]
