@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
+    QUEUE_REGISTERS,
     Alu,
     AluOp,
     Finish,
@@ -23,6 +25,7 @@ from weft_hardware.isa import (
     Memory,
     MemoryInstruction,
     Queue,
+    QueueRegister,
     Set,
     SetRegister,
     Store,
@@ -38,6 +41,8 @@ from weft_hardware.isa import (
 )
 
 from .accesses import AccessTracker
+from .generator import SHIFTS
+from .oracle import linear_order, predecessors
 from .program import Program
 
 DISTANCES = range(1, 7)
@@ -48,6 +53,7 @@ FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
 PADS = ("y_pad0", "y_pad1", "x_pad0", "x_pad1")
 TRIPS = {"0": 0, "1": 1, "16383": 16383}
 IMMEDIATES = (-32768, -1, 0, 1, 32767)
+EXPONENT_FIELDS = {"is zero or less than the least normal number": 0, "has the exponent field 255": 255}
 
 
 def bins(config: AcceleratorConfig) -> frozenset[str]:
@@ -57,9 +63,10 @@ def bins(config: AcceleratorConfig) -> frozenset[str]:
             *_flag_bins(config),
             *_memory_bins(config),
             *_loop_bins(config),
-            *_hazard_bins(),
-            *(f"SET {register.name}" for register in settable(config)),
+            *_hazard_bins(config),
+            *(bin for register in settable(config) for bin in _register_bins(register, config)),
             *(f"ALU imm {value}" for value in IMMEDIATES),
+            *(f"ALU SHR imm {value}" for value in SHIFTS),
             "an instruction behind FINISH",
         ]
     )
@@ -80,6 +87,33 @@ def _flags(queue: Queue) -> list[str]:
     """The flags that name a neighbour which exists."""
     edges = {Queue.LOAD: "prev", Queue.STORE: "next"}
     return [flag for flag in FLAGS if not flag.endswith(edges.get(queue, "neither"))]
+
+
+def _declared(register: SetRegister, config: AcceleratorConfig) -> QueueRegister:
+    """What a register holds that matters: of LOAD_PAD the bits of an input."""
+    declared = QUEUE_REGISTERS[register]
+    return replace(declared, width=config.inp_bits) if register is SetRegister.LOAD_PAD else declared
+
+
+def _register_values(register: SetRegister, config: AcceleratorConfig) -> dict[str, int]:
+    """The ends of what a register of whole numbers is good for."""
+    declared = _declared(register, config)
+    if register is SetRegister.PARAM:
+        return {"first tile": 0, "last tile": config.param_depth - 1}
+    if register in (SetRegister.RESIDUAL, SetRegister.OVERWRITE) or declared.is_float:
+        return {}  # by sign, with GEMM_OVERWRITE, by exponent
+    low, high = (-1 << (declared.width - 1), (1 << (declared.width - 1)) - 1) if declared.signed else (0, 1)
+    return {"least": low, "greatest": high, **({"zero": 0} if declared.signed else {})}
+
+
+def _register_bins(register: SetRegister, config: AcceleratorConfig) -> Iterator[str]:
+    name = f"SET {register.name}"
+    yield name
+    yield from (f"{name}: {what}" for what in _register_values(register, config))
+    if QUEUE_REGISTERS[register].is_float:
+        yield from (f"{name}: {what}" for what in (*EXPONENT_FIELDS, "negative", "positive"))
+    if register is SetRegister.RESIDUAL:
+        yield from (f"{name}: {what}" for what in ("behind the result", "in place", "ahead of the result"))
 
 
 def _flag_bins(config: AcceleratorConfig) -> Iterator[str]:
@@ -107,6 +141,9 @@ def _memory_bins(config: AcceleratorConfig) -> Iterator[str]:
             if mode & store_modes(config):
                 yield f"STORE ACC_8BIT: {mode.name}"
                 yield f"STORE ACC_8BIT: no {mode.name}"
+        if config.param_depth > 1:
+            yield from (f"STORE ACC_8BIT: {what}" for what in ("a parameter tile a column", "a parameter tile a row"))
+        yield "STORE ACC_8BIT: the last parameter tile"
 
 
 def _block_bins(name: str, memory: Memory, config: AcceleratorConfig) -> Iterator[str]:
@@ -144,12 +181,15 @@ def _loop_bins(config: AcceleratorConfig) -> Iterator[str]:
                 yield from (f"{name}: {field} = {value}" for value in (0, 1, (1 << position.width) - 1))
 
 
-def _hazard_bins() -> Iterator[str]:
+def _hazard_bins(config: AcceleratorConfig) -> Iterator[str]:
     for name in ("GEMM", "ALU"):
         yield from (f"{name}: the same accumulator {d} steps later" for d in DISTANCES)
     yield from (f"ALU: reads what was written {d} steps before" for d in DISTANCES)
     for first in ("GEMM", "ALU", "LOAD"):
         yield from (f"{first} then {second} on one accumulator" for second in ("GEMM", "ALU", "LOAD"))
+        for memory in storable(config):
+            yield f"{first} then STORE {memory.name} of one accumulator"
+            yield f"STORE {memory.name} then {first} of one accumulator"
 
 
 class Coverage:
@@ -180,15 +220,20 @@ def features(program: Program) -> Iterator[str]:
     config, tracker = program.config, AccessTracker(program)
     mask = 0
     last_acc: tuple[str, int] | None = None
-    for insn in program.instructions:
+    last_store: tuple[str, int] | None = None
+    # What happens before what, rather than the order of fetching.
+    for index in linear_order(predecessors(program.instructions)):
+        insn = program.instructions[index]
         accesses = tracker.of(insn)
         for flag in _flags(insn.queue):
             yield f"{insn.OPCODE.name} in {insn.queue.name.lower()}: {'' if getattr(insn, flag) else 'no '}{flag}"
         if isinstance(insn, Set):
-            yield f"SET {SetRegister(insn.register).name}"
+            yield from _register_features(insn, config)
             mask = insn.value & 7 if insn.register == SetRegister.OVERWRITE else mask
         elif isinstance(insn, MemoryInstruction):
             yield from _memory_features(insn, program)
+            if isinstance(insn, Store) and insn.memory == Memory.ACC_8BIT and "param" in accesses.reads:
+                yield from _parameter_features(insn, accesses.reads["param"], config)
         elif isinstance(insn, (Gemm, Alu)):
             yield from _loop_features(insn, tracker.columns, config, mask)
         touched = accesses.writes.get("acc", 0)
@@ -196,9 +241,38 @@ def features(program: Program) -> Iterator[str]:
             family = "GEMM" if isinstance(insn, Gemm) else insn.OPCODE.name
             if last_acc is not None and last_acc[1] & touched:
                 yield f"{last_acc[0]} then {family} on one accumulator"
+            if last_store is not None and last_store[1] & touched:
+                yield f"{last_store[0]} then {family} of one accumulator"
             last_acc = family, touched
+        if isinstance(insn, Store) and "acc" in accesses.reads:
+            last_store = f"STORE {Memory(insn.memory).name}", accesses.reads["acc"]
+            if last_acc is not None and last_acc[1] & last_store[1]:
+                yield f"{last_acc[0]} then {last_store[0]} of one accumulator"
     if not isinstance(program.instructions[-1], Finish):
         yield "an instruction behind FINISH"
+
+
+def _register_features(insn: Set, config: AcceleratorConfig) -> Iterator[str]:
+    register = SetRegister(insn.register)
+    declared, name = _declared(register, config), f"SET {register.name}"
+    held = declared.value(insn.value)
+    yield name
+    yield from (f"{name}: {what}" for what, value in _register_values(register, config).items() if held == value)
+    if declared.is_float:
+        field = held >> 23 & 255
+        yield from (f"{name}: {what}" for what, value in EXPONENT_FIELDS.items() if field == value)
+        yield f"{name}: {'negative' if held >> 31 else 'positive'}"
+    if register is SetRegister.RESIDUAL:
+        yield f"{name}: {'in place' if held == 0 else 'behind the result' if held < 0 else 'ahead of the result'}"
+
+
+def _parameter_features(insn: Store, tiles: int, config: AcceleratorConfig) -> Iterator[str]:
+    if tiles >> (config.param_depth - 1):
+        yield "STORE ACC_8BIT: the last parameter tile"
+    if insn.mode & StoreMode.PARAM_X and insn.x_size > 1:
+        yield "STORE ACC_8BIT: a parameter tile a column"
+    if insn.mode & StoreMode.PARAM_Y and insn.y_size > 1:
+        yield "STORE ACC_8BIT: a parameter tile a row"
 
 
 def _memory_features(insn: MemoryInstruction, program: Program) -> Iterator[str]:
@@ -255,6 +329,8 @@ def _loop_features(insn: Gemm | Alu, uops: NDArray[np.int64], config: Accelerato
     yield f"{_kind(insn, mask)}: runs"
     if isinstance(insn, Alu) and insn.use_imm:
         yield f"ALU imm {insn.imm}"
+        if insn.alu_op == AluOp.SHR:
+            yield f"ALU SHR imm {insn.imm}"
     for what, holds in {
         "micro-op 0": insn.uop_bgn == 0,
         "the last micro-op": insn.uop_end == config.uop_depth,

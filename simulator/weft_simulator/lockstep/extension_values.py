@@ -53,7 +53,8 @@ def draw_offset(rng: random.Random) -> int:
 def draw_register(rng: random.Random, register: R, config: AcceleratorConfig) -> int:
     """A value for SET; bits that the register does not hold may be anything."""
     if register in (R.LOAD_PAD, R.COMPUTE_PAD):
-        value = rng.choice((0, -128, 127, 1, -1, rng.getrandbits(32)))
+        half = 1 << ((config.inp_bits if register is R.LOAD_PAD else 32) - 1)
+        value = rng.choice((0, -128, 127, 1, -1, -half, half - 1, rng.getrandbits(32)))
     elif register in (R.WIDEN, R.OVERWRITE):
         value = rng.getrandbits(4)
     elif register == R.PARAM:

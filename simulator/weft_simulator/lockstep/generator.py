@@ -18,6 +18,7 @@ import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import (
     Alu,
+    AluOp,
     Finish,
     Gemm,
     GemmOverwrite,
@@ -30,7 +31,10 @@ from weft_hardware.isa import (
     Store,
     StoreMode,
     alu_operations,
+    loadable,
     settable,
+    storable,
+    store_modes,
 )
 
 from .accesses import Accesses, AccessTracker
@@ -60,6 +64,9 @@ Fields = dict[str, Any]
 """Values of some of an instruction's fields, by name."""
 
 IMMEDIATES = (0, 1, -1, 2, -2, 7, 15, 16, -16, 30, 31, 32, 33, -31, -32, -33, 127, -128, 255, 32767, -32768)
+SHIFTS = (-33, -32, -31, -1, 0, 1, 31, 32, 33)
+"""Immediate shift amounts around the accumulator's width."""
+
 CORNERS = (0, 1, -1, 4, 31, 32, 33, -5, -31, -32, -33, 0x7FFFFFFF, -0x80000000, 0x40000000, 255, -128, 128, 65535)
 
 
@@ -228,7 +235,7 @@ class _Builder:
         depth = self.tracker.depths[memory]
         ranges = self.buffers[memory]
         start, length = ranges[(rng.randrange(len(ranges)) if buffer is None else buffer) % len(ranges)]
-        if rng.random() < 0.02:
+        if rng.random() < 0.03:
             start, length = 0, depth
         tiles = length if rng.random() < 0.5 else rng.randint(1, length)
         sram = start + rng.randint(0, length - tiles)
@@ -236,14 +243,11 @@ class _Builder:
 
     def _shape(self, memory: Memory, tiles: int, region: tuple[int, int], *, padding: bool) -> Fields:
         rng = self.rng
-        width = rng.choice((tiles, tiles, rng.randint(1, tiles)))
+        width = rng.choice((tiles, tiles, tiles, rng.randint(1, tiles), rng.randint(1, tiles), 1 + tiles // 30))
         rows = tiles // width
         pads = {"x_pad0": 0, "x_pad1": 0, "y_pad0": 0, "y_pad1": 0}
         if padding and rng.random() < 0.5:
-            pads["x_pad0"] = rng.randint(0, min(15, width - 1))
-            pads["x_pad1"] = rng.randint(0, min(15, width - 1 - pads["x_pad0"]))
-            pads["y_pad0"] = rng.randint(0, min(15, rows))
-            pads["y_pad1"] = rng.randint(0, min(15, rows - pads["y_pad0"]))
+            pads |= self._pads("x", width - 1) | self._pads("y", rows)
         x_size = width - pads["x_pad0"] - pads["x_pad1"]
         y_size = rows - pads["y_pad0"] - pads["y_pad1"]
         available = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
@@ -257,6 +261,15 @@ class _Builder:
         span = (y_size - 1) * x_stride + x_size if y_size else 0
         dram = self._dram_tile(memory, span, region) if y_size else rng.getrandbits(32)
         return {"dram": dram, "x_size": x_size, "y_size": y_size, "x_stride": x_stride, **pads}
+
+    def _pads(self, axis: str, most: int) -> Fields:
+        """Padding before and after, together ``most`` at most; as much as the fields hold now and then."""
+        rng = self.rng
+        first = min(15, most)
+        first = first if rng.random() < 0.2 else rng.randint(0, first)
+        ends = [first, rng.randint(0, min(15, most - first))]
+        rng.shuffle(ends)
+        return {f"{axis}_pad0": ends[0], f"{axis}_pad1": ends[1]}
 
     def _source(self) -> tuple[int, int]:
         """Where a LOAD reads: mostly the lower half of the arena, which stores mostly spare."""
@@ -356,11 +369,13 @@ class _Builder:
         assert dst is not None
         use_imm = rng.random() < 0.5 or src is None
         src = src or (0, 0)
-        imm = rng.choice(IMMEDIATES) if rng.random() < 0.7 else rng.randint(-32768, 32767)
+        alu_op = rng.choice(sorted(alu_operations(c)))
+        corners = SHIFTS if alu_op is AluOp.SHR and rng.random() < 0.5 else IMMEDIATES
+        imm = rng.choice(corners) if rng.random() < 0.7 else rng.randint(-32768, 32767)
         self.add(
             Alu(
                 **loops, reset=rng.random() < 0.1, dst_out=dst[0], dst_in=dst[1], src_out=src[0], src_in=src[1],
-                alu_op=rng.choice(sorted(alu_operations(self.config))), use_imm=use_imm, imm=imm,
+                alu_op=alu_op, use_imm=use_imm, imm=imm,
             )
         )  # fmt: skip
 
@@ -380,11 +395,13 @@ class _Builder:
 
     def load_parameters(self) -> None:
         region = PARAMETERS if self.rng.random() < 0.9 else ARENA
-        self.add(Load(**self._block(Memory.PARAM, None, region, padding=True)))
+        self.add(Load(**self._block(Memory.PARAM, None, region, padding=self.rng.random() < 0.3)))
 
     def load_table(self) -> None:
+        rng = self.rng
+        rows: Fields = {"y_size": 1} if rng.random() < 0.95 else {rng.choice(("y_pad0", "y_pad1")): 1}  # or zeros
         dram = self._dram_tile(Memory.TABLE, 1, ARENA)
-        self.add(Load(memory=int(Memory.TABLE), dram=dram, x_size=1, y_size=1, x_stride=self.rng.getrandbits(16)))
+        self.add(Load(memory=int(Memory.TABLE), dram=dram, x_size=1, x_stride=rng.getrandbits(16), **rows))
 
     def requantise(self, buffer: int | None = None) -> None:
         """A requantising STORE, after SETs of some of the registers that it uses."""
@@ -424,20 +441,21 @@ class _Builder:
 
     def idle(self) -> None:
         """An instruction that does nothing (no columns, rows, iterations or micro-ops), its other fields anything."""
-        rng = self.rng
+        rng, c = self.rng, self.config
         kind = rng.randrange(6)
         wild: Fields = {"sram": rng.getrandbits(16), "dram": rng.getrandbits(32), "x_stride": rng.getrandbits(16)}
         if kind == 0:
             pads: Fields = {name: rng.getrandbits(4) for name in ("x_pad0", "x_pad1", "y_pad0", "y_pad1")}
-            memory = rng.choice((Memory.UOP, Memory.WGT, Memory.INP, Memory.ACC))
+            memory = rng.choice(sorted(loadable(c)))
             self.add(Load(memory=int(memory), y_size=rng.getrandbits(16), **wild, **pads))
         elif kind == 1:
             self.add(Load(memory=int(rng.choice((Memory.WGT, Memory.INP))), x_size=rng.getrandbits(16), **wild))
         elif kind == 2:
             sizes = rng.choice(({"x_size": rng.getrandbits(16)}, {"y_size": rng.getrandbits(16)}))
-            self.add(Store(memory=int(Memory.OUT), **sizes, **wild))
+            memory = rng.choice(sorted(storable(c)))
+            mode = rng.getrandbits(6) & store_modes(c) if memory is Memory.ACC_8BIT else 0
+            self.add(Store(memory=int(memory), mode=int(mode), **sizes, **wild))
         else:
-            c = self.config
             counts = rng.choice(((0, 0), (0, 16383), (16383, 0), (3, 5)))
             last = (1 << c.uop_index_bits) - 1
             low = rng.randint(0, last)
@@ -452,7 +470,7 @@ class _Builder:
                     Alu(
                         **loops,
                         **steps,
-                        alu_op=rng.choice(sorted(alu_operations(self.config))),
+                        alu_op=rng.choice(sorted(alu_operations(c))),
                         imm=rng.choice(IMMEDIATES),
                     )
                 )
@@ -542,10 +560,12 @@ class _Builder:
     def build(self) -> Program | None:
         """The program, or None if its fetch order does not fit the queues' depths."""
         rng, length = self.rng, self.style.length
-        finish_at = rng.randrange(length) if rng.random() < 0.1 else length
+        finish_at = rng.randrange(length) if rng.random() < 0.2 else length
         steps = self._pipeline() if self.style.pipelined else self._mixture()
         if rng.random() < 0.7:
             self.fill()
+        if self.config.epilogue_lanes and rng.random() < 0.5:
+            self.load_parameters()
         if self.config.table and rng.random() < 0.5:
             self.load_table()
         for k in range(length):

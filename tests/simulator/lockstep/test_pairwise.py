@@ -29,5 +29,8 @@ def test_every_pair_that_can_be_built_is_there():
 def test_rows_are_configurations_of_their_names():
     assert len(CONFIGURATIONS) == len(ROWS) >= 12
     assert {bool(settable(config)) for config in CONFIGURATIONS.values()} == {False, True}
-    first = CONFIGURATIONS["1x8x8, AXI 256, bursts of 16, int16 inputs, odd buffers, extensions: all"]
-    assert (first.inp_bits, first.axi_data_bits, first.max_burst, first.epilogue_lanes) == (16, 256, 16, 4)
+    one = CONFIGURATIONS["1x64x64, AXI 128, bursts of 16, int16 inputs, odd buffers, extensions: all"]
+    assert (one.inp_bits, one.axi_data_bits, one.max_burst, one.epilogue_lanes) == (16, 128, 16, 4)
+    assert (one.residual, one.table, one.pad_value, one.widening_load) == (True, True, True, True)
+    lanes = {(c.epilogue_lanes, c.residual, c.table) for c in CONFIGURATIONS.values()}
+    assert lanes == {(0, False, False), (1, False, False), (2, True, False), (4, True, True)}

@@ -28,7 +28,7 @@ def fuzz_command(
         typer.Option(
             "--config",
             metavar="NAME|FILE|pairwise",
-            help="A preset, a file, or `pairwise`: 24 configurations in which every two choices meet.",
+            help="A preset, a file, or `pairwise`: 26 configurations in which every two choices meet.",
         ),
     ] = "vta",
     device: options.Device = "tsim",
