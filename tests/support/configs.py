@@ -130,7 +130,7 @@ EXTENDED: dict[str, AcceleratorConfig] = {
         param_depth=40,
         residual=True,
     ),
-    # A result of four bytes on a bus of 32, inputs of 16 bits and so pads, a table and no residual.
+    # A result of four bytes on a bus of 32, inputs of 16 bits and so pads; residual operands on any place of a beat.
     "narrow_tiles": AcceleratorConfig(
         block_in=4,
         block_out=4,
@@ -145,6 +145,7 @@ EXTENDED: dict[str, AcceleratorConfig] = {
         **EXTENSIONS,
         epilogue_lanes=4,
         param_depth=300,
+        residual=True,
         table=True,
     ),
 }

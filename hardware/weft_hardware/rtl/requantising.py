@@ -7,13 +7,13 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory, Queue, Set, Store, StoreMode, instruction_bits, tile_bytes
+from ..isa import Load, Memory, Queue, Set, Store, StoreMode, instruction_bits
 from .block import BlockLoader
 from .bursts import longest_burst
 from .epilogue import Epilogue, epilogue_tile_layout
 from .layouts import instruction_layout
 from .queue_registers import QueueRegisters
-from .rows import address_bits
+from .rows import address_bits, load_target
 from .signatures import fault_port, read_port, scratchpad_write, window_port
 
 BUFFER_BYTES = 2048
@@ -256,10 +256,24 @@ class RequantisingUnit(wiring.Component):
                 continue
             wiring.connect(m, loader.write_acc_8bit, path.write_residual)
             m.d.comb += loader.hold.eq(path.pause)
-            operand_base = Signal(address_bits(config))
-            with m.If(fresh):
-                m.d.sync += operand_base.eq(getattr(self, base) + registers.residual * tile_bytes(memory, config))
-            m.d.comb += getattr(loader, base).eq(operand_base)
+            self._place_operand(m, loader, registers.residual, fresh)
+
+    def _place_operand(self, m: Module, loader: BlockLoader, away: Value, fresh: Value) -> None:
+        """Move the STORE's block to its residual operand, ``away`` tiles from it.
+
+        The loader takes a tile's place in its beat from the tile's number in DRAM, and the base for a whole number of
+        beats. So the tiles that are less than a beat go into the number, and the others, with the carry, into the base.
+        """
+        target, dram = load_target(Memory.ACC_8BIT, self._config), loader.start.payload.dram
+        slot_bits = (target.tiles_per_beat - 1).bit_length()
+        beat_step = target.tile_bytes << slot_bits
+        low, slot, base = Signal(slot_bits + 1), Signal(slot_bits), Signal(address_bits(self._config))
+        m.d.comb += low.eq(self._store(self.insn).dram[:slot_bits] + away[:slot_bits])
+        with m.If(fresh):
+            m.d.sync += [slot.eq(low), base.eq(self.base_acc_8bit + ((away >> slot_bits) + low[slot_bits]) * beat_step)]
+        m.d.comb += loader.base_acc_8bit.eq(base)
+        with m.If(loader.start.payload.memory == Memory.ACC_8BIT):
+            m.d.comb += dram[:slot_bits].eq(slot)
 
 
 def _bit(mode: Value, bit: StoreMode) -> Value:

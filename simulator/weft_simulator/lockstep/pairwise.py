@@ -28,7 +28,7 @@ BUFFERS = {
 }
 EXTENSIONS = {
     "none": {"raw_store": False},
-    "requantising": {"pad_value": True, "widening_load": True, "epilogue_lanes": 1, "param_depth": 7},
+    "requantising": {"pad_value": True, "widening_load": True, "epilogue_lanes": 1, "param_depth": 7, "table": True},
     "residual": {
         "gemm_overwrite": True,
         "alu_extensions": True,

@@ -105,8 +105,8 @@ class Bench:
         elif register == SetRegister.OFFSET:
             value = float_bits(rng.uniform(-60, 60))
         elif register == SetRegister.RESIDUAL:
-            # Behind every result or before: never among them.
-            value = rng.choice((80, -80)) * 2
+            # Behind every result or before: never among them. On any place of a beat.
+            value = rng.choice((1, -1)) * (144 + rng.randrange(16))
         return Set(register=register, value=value & 0xFFFFFFFF)
 
     def random_load(self):
