@@ -19,7 +19,7 @@ from .signatures import effort_port, fault_port, read_port, scratchpad_write, st
 class LoadModule(wiring.Component):
     """Executes the load queue. Its LOADs are of INP and WGT, or fetch would not send them here.
 
-    SET takes one cycle more than an instruction that does nothing.
+    SET takes 2 cycles, and waits until every LOAD before it has retired.
 
     Attributes
     ----------

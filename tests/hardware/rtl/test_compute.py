@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from support.bench import TINY, pack, seeded, signed, simulate, unpack
+from support.range_memory import RangeReader
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode, pack_uops
 from weft_hardware.isa import (
@@ -27,6 +28,7 @@ from weft_hardware.isa import (
 )
 from weft_hardware.registers import Cause, ModuleState
 from weft_hardware.rtl.compute import RETIRE_LATENCY, Compute
+from weft_hardware.rtl.issue import IN_FLIGHT
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY, MOST_ROOM, TOKEN_TO_READ
 from weft_simulator.lockstep.reference import Machine
 
@@ -377,11 +379,65 @@ def test_instructions_follow_each_other_without_a_gap(kind, tokens):
             while ctx.get(dut.busy):
                 await ctx.tick()
             assert retired[0] == taken[0] + beats + RETIRE_LATENCY
-            if beats > 1:  # of single steps, the pipeline holds no more than `IN_FLIGHT`
+            if beats == 1:  # the pipeline holds no more than `IN_FLIGHT` instructions
+                assert {b - a for a, b in zip(taken, taken[IN_FLIGHT:], strict=False)} == {RETIRE_LATENCY + 2}
+            else:
                 assert {b - a for a, b in pairwise(taken)} == {beats}
                 assert {b - a for a, b in pairwise(retired)} == {beats}
 
     simulate(dut, testbench)
+
+
+TWO = {"uop_end": 1, "iter_out": 2, "iter_in": 1}
+PORT = 1
+"""Cycles from the module's request to the bus: latencies count from there."""
+COSTS = {
+    "gemm": ([Gemm(**TWO)], 2),
+    "overwriting gemm": ([GemmOverwrite(**TWO)], 2),
+    "immediate": ([Alu(**TWO, use_imm=True)], 2),
+    "two accumulators": ([Alu(**TWO)], 4),
+    "no steps": ([Gemm()], 1),
+    "set": ([Set(register=SetRegister.COMPUTE_PAD)], 1),
+    "load of micro-ops": ([Load(memory=Memory.UOP, x_size=3, y_size=1)], 13 + 3),
+    "load of accumulators": ([Load(memory=Memory.ACC, x_size=3, y_size=1)], 15 + 6),
+    "widening load": ([Load(memory=Memory.ACC_8BIT, x_size=3, y_size=1)], 15 + 3),
+    "loads": ([Load(memory=Memory.ACC, x_size=3, y_size=1), Load(memory=Memory.UOP, x_size=3, y_size=1)], 15 + 6 + 3),
+    "load of nothing": ([Load(memory=Memory.UOP)], 7),
+    "finish": ([Finish()], 7),
+}
+"""Instructions between two GEMMs, and the cycles by which they part these, at a read latency of 0."""
+
+
+@pytest.mark.parametrize("latency", [0, 50])
+def test_what_instructions_cost(latency):
+    bench = Bench(seeded(8), EXTENDED)
+    dut, found = bench.dut, {}
+    first, last = (Gemm(uop_end=1, iter_out=n, iter_in=1) for n in (9, 1))
+
+    async def cycles(ctx, between, reader):
+        queue, taken = deque(encode([first, *between, last], EXTENDED)), []
+        for cycle in range(PATIENCE):
+            ctx.set(dut.instruction.valid, bool(queue))
+            if queue:
+                bench.offer(ctx, queue[0])
+            elif not ctx.get(dut.busy):
+                break
+            reader.step(ctx, dut.read)
+            *_, ready = await ctx.tick().sample(dut.instruction.ready)
+            if ready and queue:
+                taken.append(cycle)
+                queue.popleft()
+        return taken[-1] - taken[0] - 9
+
+    async def testbench(ctx):
+        reader = RangeReader(EXTENDED, bytes(bench.machine.dram), bench.rng, latency=latency + PORT)
+        ctx.set(dut.base_uop, UOP_BASE)
+        for name, (between, _) in COSTS.items():
+            found[name] = await cycles(ctx, between, reader)
+
+    simulate(dut, testbench)
+    loads = {name for name, (between, _) in COSTS.items() if any(getattr(insn, "x_size", 0) for insn in between)}
+    assert found == {name: at_once + latency * (name in loads) for name, (_, at_once) in COSTS.items()}
 
 
 GOOD = Gemm(uop_end=1, iter_out=2, iter_in=1)

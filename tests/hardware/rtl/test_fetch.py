@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from support.bench import TINY, seeded, simulate
@@ -13,6 +14,8 @@ from weft_hardware.registers import Cause
 from weft_hardware.rtl.fetch import BUFFER_BYTES, Fetch
 
 DRAM_BYTES = 1 << 13
+HELD = BUFFER_BYTES // instruction_bytes(TINY)
+"""Instructions that the buffer holds."""
 CONFIGS = {
     "two beats": TINY,
     "one beat": replace(TINY, axi_data_bits=128),
@@ -69,6 +72,41 @@ def test_every_instruction_reaches_its_queue(name):
             assert reader.outstanding == 0
 
     simulate(dut, testbench)
+
+
+PORT = 1
+"""Cycles from fetch's request to the bus: latencies count from there."""
+
+
+@pytest.mark.parametrize(
+    ("axi_data_bits", "latency", "first", "gap", "period"),
+    [(64, 0, 7, 2, 64), (64, 45, 52, 2, 64), (64, 200, 207, 2, 219), (128, 0, 6, 1, 32), (128, 200, 206, 1, 211)],
+)
+def test_what_a_program_costs(axi_data_bits, latency, first, gap, period):
+    """Cycles from the start to the first instruction, between instructions, and of as many as the buffer holds."""
+    config = replace(TINY, axi_data_bits=axi_data_bits)
+    rng, dut = seeded(25), Fetch(config)
+    dispatched: list[int] = []
+
+    async def testbench(ctx):
+        reader = RangeReader(config, bytes(DRAM_BYTES), rng, latency=latency + PORT)
+        for queue in (dut.load, dut.compute, dut.store):
+            ctx.set(queue.ready, 1)
+        ctx.set(dut.count, 4 * HELD)
+        ctx.set(dut.start, 1)
+        for cycle in range(latency + 4 * period + 20):
+            reader.step(ctx, dut.read)
+            assert bool(reader.requests) == (cycle >= 2)
+            if ctx.get(dut.load.valid | dut.compute.valid | dut.store.valid):
+                dispatched.append(cycle)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+        assert ctx.get(dut.done)
+
+    simulate(dut, testbench)
+    assert dispatched[0] == first
+    assert min(later - one for one, later in pairwise(dispatched)) == gap
+    assert {later - one for one, later in zip(dispatched[HELD:], dispatched[2 * HELD :], strict=False)} == {period}
 
 
 @pytest.mark.parametrize("name", ["two beats", "four a beat"])

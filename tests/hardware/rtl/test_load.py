@@ -10,33 +10,38 @@ from support.range_memory import RangeReader
 from weft_hardware.encoding import encode
 from weft_hardware.isa import Instruction, Load, Memory, Set, SetRegister, tile_bytes
 from weft_hardware.registers import Cause
+from weft_hardware.rtl.issue import IN_FLIGHT
 from weft_hardware.rtl.load import LoadModule
 
 PADDED = replace(TINY, pad_value=True)
 PATIENCE = 200
+PORT = 1
+"""Cycles from the module's request to the bus: latencies here count from there."""
 
 
 class Queue:
     """A load module, what answers its reads, and what it wrote, in order."""
 
-    def __init__(self, config, seed: int) -> None:
+    def __init__(self, config, seed: int, latency: int = 0) -> None:
         self.config = config
         self.dut = LoadModule(config)
         self.rng = seeded(seed)
         self.data = self.rng.randbytes(4096)
-        self.reader = RangeReader(config, self.data, self.rng)
+        self.reader = RangeReader(config, self.data, self.rng, latency=latency)
         self.written: list[tuple[str, int, int]] = []
+        self.retired: list[int] = []
+        """Cycles of `run` in which an instruction retired."""
 
-    async def tick(self, ctx) -> bool:
-        """One cycle; returns whether the head of the queue left it."""
+    async def tick(self, ctx) -> tuple[bool, bool]:
+        """One cycle; returns whether the head of the queue left it, and whether an instruction retired."""
         dut = self.dut
         self.reader.step(ctx, dut.read)
         for name in ("inp", "wgt"):
             port = getattr(dut, f"write_{name}")
             if ctx.get(port.enable):
                 self.written.append((name, ctx.get(port.index), ctx.get(port.tile)))
-        *_, taken = await ctx.tick().sample(dut.instruction.ready)
-        return bool(taken)
+        *_, taken, retires = await ctx.tick().sample(dut.instruction.ready, dut.retire)
+        return bool(taken), bool(retires)
 
     async def run(self, ctx, queue: list[Instruction]) -> list[int]:
         """Feed instructions until the last one retires or one faults; returns the cycles in which each was taken."""
@@ -47,9 +52,12 @@ class Queue:
             ctx.set(dut.instruction.valid, bool(words))
             ctx.set(dut.instruction.payload, int.from_bytes(words[0].tobytes(), "little") if words else 0)
             now += 1
-            if await self.tick(ctx) and words:
+            taken, retires = await self.tick(ctx)
+            if taken and words:
                 words.pop(0)
                 cycles.append(now)
+            if retires:
+                self.retired.append(now)
         ctx.set(dut.instruction.valid, 0)
         for _ in range(3):
             await self.tick(ctx)
@@ -110,12 +118,33 @@ def test_a_launch_starts_with_initial_values():
     simulate(bench.dut, testbench)
 
 
-def test_set_takes_a_few_cycles():
-    bench = Queue(PADDED, 4)
+def test_set_takes_two_cycles_and_waits_for_the_loads_before():
+    bench = Queue(PADDED, 4, PORT)
+    load = Load(memory=Memory.WGT, x_size=1, y_size=1)
 
     async def testbench(ctx):
-        taken = await bench.run(ctx, [pad_with(k) for k in range(10)])
-        assert taken[-1] - taken[0] <= 9 * 4
+        taken = await bench.run(ctx, [load, pad_with(1), pad_with(2), load])
+        begin = bench.retired[0]
+        assert [cycle - begin for cycle in taken[1:]] == [1, 3, 4]
+        assert [cycle - begin for cycle in bench.retired] == [0, 2, 4, 11]
+
+    simulate(bench.dut, testbench)
+
+
+@pytest.mark.parametrize(
+    ("latency", "x_size", "rows", "alone", "each"),
+    [(0, 0, 1, 4, 4), (0, 1, 1, 6, 4), (0, 8, 1, 13, 8), (0, 1, 4, 9, 7), (50, 1, 1, 56, 14.5), (50, 8, 1, 63, 16.25)],
+)
+def test_what_loads_cost(latency, x_size, rows, alone, each):
+    """One LOAD from being accepted to its end, and each of a stream of them."""
+    bench = Queue(replace(TINY, inp_depth=16), 6, latency + PORT)
+    load = Load(memory=Memory.INP, x_size=x_size, y_size=rows, x_stride=2 * x_size)
+
+    async def testbench(ctx):
+        taken = await bench.run(ctx, [load] * 2 * IN_FLIGHT)
+        retired = bench.retired
+        assert retired[0] - taken[0] == alone
+        assert {(later - one) / IN_FLIGHT for one, later in zip(retired, retired[IN_FLIGHT:], strict=False)} == {each}
 
     simulate(bench.dut, testbench)
 
