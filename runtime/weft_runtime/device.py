@@ -16,6 +16,9 @@ from .errors import DeviceError
 
 Bytes = NDArray[np.uint8]
 
+ActivityCycles = Mapping[Queue, Mapping[Activity, int]]
+"""Cycles that each module spent on what."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -50,7 +53,7 @@ class RunReport:
 
     cycles: int | None
     instructions: int
-    activity: Mapping[Queue, Mapping[Activity, int]] | None = None
+    activity: ActivityCycles | None = None
 
 
 def check_launch(launch: Launch, config: AcceleratorConfig) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Memory
 
-from .device import Device, Launch
+from .device import ActivityCycles, Device, Launch, RunReport
 from .errors import ModuleError
 from .host_functions import HostFunctions
 from .module_model import AcceleratorStep, Buffer, HostStep, ModuleContent, TensorInfo
@@ -34,8 +34,8 @@ _ALIGNMENT = 64
 class LayerProfile:
     """What one layer took in the last run.
 
-    ``cycles`` sums its launches and is None where nothing was launched or the device models no time; ``host_seconds``
-    is the wall time of its host steps.
+    ``cycles`` and ``activity``, see `device.RunReport`, sum its launches and are None where nothing was launched or the
+    device models no time; ``host_seconds`` is the wall time of its host steps.
     """
 
     name: str
@@ -45,6 +45,18 @@ class LayerProfile:
     macs: int
     cycles: int | None = None
     host_seconds: float = 0.0
+    activity: ActivityCycles | None = None
+
+    def add(self, report: RunReport) -> None:
+        """Count one more launch."""
+        if report.cycles is not None:
+            self.cycles = (self.cycles or 0) + report.cycles
+        if report.activity is not None:
+            before = self.activity or {}
+            self.activity = {
+                module: {what: cycles + before.get(module, {}).get(what, 0) for what, cycles in counts.items()}
+                for module, counts in report.activity.items()
+            }
 
 
 def _aligned(nbytes: int) -> NDArray[np.uint8]:
@@ -179,8 +191,7 @@ class Session:
         report = self._device.launch(launch)
         for buffer in step.writes:
             self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
-        if report.cycles is not None:
-            profile.cycles = (profile.cycles or 0) + report.cycles
+        profile.add(report)
 
     def _view(self, buffer: Buffer) -> NDArray[np.uint8]:
         return self._memory[buffer.region][buffer.offset : buffer.offset + buffer.nbytes]

@@ -113,7 +113,7 @@ def layer_rows(outcome: Outcome, config: AcceleratorConfig) -> list[dict[str, An
     for layer in outcome.layers:
         rate = layer.macs / layer.cycles if layer.cycles else None
         row = asdict(layer)
-        del row["host_seconds"]
+        del row["host_seconds"], row["activity"]
         peak = None if rate is None else round(100 * rate / config.macs, 1)
         rows.append({**row, "macs_per_cycle": rate and round(rate, 2), "percent_of_peak": peak})
     return rows

@@ -1,0 +1,204 @@
+"""Where the cycles of a network or a program go: by layer, by module, and against what the hardware could do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import as_words
+from weft_hardware.isa import Queue
+from weft_hardware.registers import Activity
+from weft_hardware.work import Work, count_work
+from weft_runtime.device import ActivityCycles, Device, RunReport
+from weft_runtime.errors import DeviceError
+from weft_runtime.module import Module
+from weft_runtime.module_model import AcceleratorStep, ModuleContent
+from weft_runtime.session import Inputs, Session
+
+LATENCY = "latency"
+"""What bounds a row none of whose resources is in use half of the time: they wait for each other."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, or a whole program.
+
+    Parameters
+    ----------
+    macs : int
+        Of the network, without padding to blocks; of a raw program all that it computes.
+    cycles : int or None
+        None for what the host does.
+    activity : ActivityCycles or None
+        For each module what it did; each module's add up to ``cycles``.
+    work : Work
+        What the row's programs ask for.
+    host_seconds : float
+    """
+
+    name: str
+    placement: str
+    macs: int
+    cycles: int | None
+    activity: ActivityCycles | None
+    work: Work
+    host_seconds: float = 0.0
+
+    def shares(self, config: AcceleratorConfig) -> dict[str, float]:
+        """For each resource the share of the cycles in which it must have worked, 0..1."""
+        if not self.cycles:
+            return {}
+        return {name: least / self.cycles for name, least in self.work.least_cycles(config).items()}
+
+    def bound(self, config: AcceleratorConfig) -> str:
+        """The resource that limits the row, or `LATENCY`; empty for the host's."""
+        shares = self.shares(config)
+        if not shares:
+            return ""
+        name = max(shares, key=lambda name: shares[name])
+        return name if shares[name] >= 0.5 else LATENCY
+
+    def intensity(self) -> float:
+        """MACs a byte of DRAM traffic."""
+        moved = self.work.read_bytes + self.work.write_bytes
+        return self.macs / moved if moved else 0.0
+
+    def to_dict(self, config: AcceleratorConfig) -> dict[str, Any]:
+        """Plain numbers, ready for JSON; one level deep but for ``activity``."""
+        values: dict[str, Any] = {
+            "name": self.name,
+            "placement": self.placement,
+            "macs": self.macs,
+            "cycles": self.cycles,
+            "host_seconds": round(self.host_seconds, 6),
+        }
+        if self.cycles is None:
+            return values
+        values |= {"macs_per_cycle": round(self.macs / self.cycles, 2), "macs_per_byte": round(self.intensity(), 2)}
+        values |= {"bound": self.bound(config)}
+        values |= {f"{name}_share": round(share, 4) for name, share in self.shares(config).items()}
+        values |= vars(self.work)
+        if self.activity is not None:
+            values["activity"] = {
+                module.name.lower(): {what.name.lower(): cycles for what, cycles in counts.items()}
+                for module, counts in self.activity.items()
+            }
+        return values
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All rows, and their sum."""
+
+    config: AcceleratorConfig
+    rows: tuple[Row, ...]
+
+    @property
+    def total(self) -> Row:
+        """All rows as one; its activities are those of the accelerator's cycles."""
+        cycles = [row.cycles for row in self.rows if row.cycles is not None]
+        activities = [row.activity for row in self.rows if row.activity is not None]
+        return Row(
+            name="total",
+            placement="",
+            macs=sum(row.macs for row in self.rows if row.cycles is not None),
+            cycles=sum(cycles) if cycles else None,
+            activity=_added(activities) if activities else None,
+            work=sum((row.work for row in self.rows), Work()),
+            host_seconds=sum(row.host_seconds for row in self.rows),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "peak_macs_per_cycle": self.config.macs,
+            "bytes_per_cycle": self.config.axi_bytes,
+            "rows": [row.to_dict(self.config) for row in self.rows],
+            "total": self.total.to_dict(self.config),
+        }
+
+
+def profile_module(module: Module, device: Device, inputs: Inputs | None = None) -> Profile:
+    """Run a network once and say what each layer took.
+
+    Parameters
+    ----------
+    inputs : optional
+        Zeros if absent: cycles depend on micro-ops, never on tensor values.
+
+    Raises
+    ------
+    DeviceError
+        If the device models no time, or its counters do not add up.
+    """
+    content = module.content
+    if inputs is None:
+        inputs = {tensor.name: np.zeros(tensor.shape, tensor.numpy_dtype) for tensor in content.inputs}
+    with Session(module, device) as session:
+        session.run(inputs)
+    works = [Work()] * len(content.layers)
+    for step in content.steps:
+        if isinstance(step, AcceleratorStep):
+            works[step.layer] += count_work(as_words(_stream(content, step), content.config), content.config)
+    rows = tuple(
+        Row(
+            name=layer.name,
+            placement=layer.placement,
+            macs=layer.macs,
+            cycles=layer.cycles,
+            activity=layer.activity,
+            work=work,
+            host_seconds=layer.host_seconds,
+        )
+        for layer, work in zip(session.last_profile, works, strict=True)
+    )
+    if all(row.cycles is None for row in rows) and any(work.instructions for work in works):
+        raise _no_time()
+    return _checked(Profile(content.config, rows))
+
+
+def profile_program(name: str, stream: bytes, report: RunReport, config: AcceleratorConfig) -> Profile:
+    """The one row of a raw program that a device ran.
+
+    Raises
+    ------
+    DeviceError
+        As `profile_module`.
+    """
+    if report.cycles is None:
+        raise _no_time()
+    work = count_work(as_words(stream, config), config)
+    macs = work.gemm_cycles * config.macs
+    return _checked(Profile(config, (Row(name, "accelerator", macs, report.cycles, report.activity, work),)))
+
+
+def _stream(content: ModuleContent, step: AcceleratorStep) -> bytes:
+    wanted = step.instructions
+    return next(constant.data for constant in content.constants if constant.buffer == wanted)
+
+
+def _no_time() -> DeviceError:
+    return DeviceError("this device models no time, so there is nothing to profile; use --device tsim")
+
+
+def _checked(profile: Profile) -> Profile:
+    for row in profile.rows:
+        for module, counts in (row.activity or {}).items():
+            if sum(counts.values()) != row.cycles:
+                raise DeviceError(
+                    f"the activities of {module.name.lower()} in {row.name} are {sum(counts.values())} cycles of "
+                    f"{row.cycles}; the device's counters are wrong, please report it"
+                )
+    return profile
+
+
+def _added(activities: Iterable[ActivityCycles]) -> dict[Queue, dict[Activity, int]]:
+    total = {module: dict.fromkeys(Activity, 0) for module in Queue}
+    for activity in activities:
+        for module, counts in activity.items():
+            for what, cycles in counts.items():
+                total[module][what] += cycles
+    return total

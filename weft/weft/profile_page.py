@@ -1,0 +1,97 @@
+"""A profile as one self-contained HTML page: the roofline, and each layer's cycles by module and activity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft_hardware.isa import Queue
+from weft_hardware.registers import Activity
+
+from .extras import needs_extra
+from .profile import Profile
+
+COLOURS = {
+    Activity.BUSY: "#2a6f4e",
+    Activity.TOKEN: "#d98f2b",
+    Activity.MEMORY: "#b8433a",
+    Activity.QUEUE: "#7a5ea8",
+    Activity.HAZARD: "#3f7fb5",
+    Activity.IDLE: "#c9c9c9",
+}
+
+
+def render(profile: Profile, title: str) -> str:
+    """The page; it loads nothing from elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If plotly is not installed.
+    """
+    with needs_extra("report", "the HTML page"):
+        from plotly.offline import get_plotlyjs
+    figures = [_roofline(profile)] + [_bars(profile, module) for module in Queue]
+    parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>\n'
+        f"<script>{get_plotlyjs()}</script></head>\n<body><h1>{_escaped(title)}</h1>\n" + "\n".join(parts) + "</body>\n"
+        "</html>\n"
+    )
+
+
+def _roofline(profile: Profile) -> Any:
+    from plotly import graph_objects
+
+    config = profile.config
+    rows = [row for row in (*profile.rows, profile.total) if row.cycles and row.macs]
+    points = [(row.intensity(), row.macs / row.cycles, row.name) for row in rows if row.cycles]
+    ridge = config.macs / config.axi_bytes
+    lowest = min([ridge / 16, *(x / 2 for x, _, _ in points if x)])
+    highest = max([ridge * 16, *(2 * x for x, _, _ in points)])
+    roof = graph_objects.Scatter(
+        x=[lowest, ridge, highest],
+        y=[lowest * config.axi_bytes, config.macs, config.macs],
+        mode="lines",
+        name=f"{config.axi_bytes} bytes a cycle, {config.macs} MACs a cycle",
+    )
+    layers = graph_objects.Scatter(
+        x=[x for x, _, _ in points],
+        y=[y for _, y, _ in points],
+        text=[name for _, _, name in points],
+        mode="markers+text",
+        textposition="bottom right",
+        name="layers",
+    )
+    figure = graph_objects.Figure([roof, layers])
+    figure.update_layout(
+        title="Roofline", xaxis_title="MACs a byte of DRAM traffic", yaxis_title="MACs a cycle", height=560
+    )
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(type="log")
+    return figure
+
+
+def _bars(profile: Profile, module: Queue) -> Any:
+    from plotly import graph_objects
+
+    rows = [row for row in profile.rows if row.activity is not None]
+    bars = [
+        graph_objects.Bar(
+            y=[row.name for row in rows],
+            x=[(row.activity or {})[module].get(activity, 0) for row in rows],
+            name=activity.name.lower(),
+            orientation="h",
+            marker_color=COLOURS[activity],
+        )
+        for activity in Activity
+    ]
+    figure = graph_objects.Figure(bars)
+    figure.update_layout(
+        title=f"{module.name.lower()}: cycles by what it did", barmode="stack", height=200 + 24 * len(rows)
+    )
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
