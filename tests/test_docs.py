@@ -13,7 +13,7 @@ UNITS = sorted((ROOT / "docs" / "hardware").glob("*.md"))
 PAGES = [*UNITS, *sorted((ROOT / "docs" / "decisions").glob("*.md")), ROOT / "ARCHITECTURE.md", ROOT / "README.md"]
 
 CODE = re.compile(r"`([^`\n]+)`")
-FILE = re.compile(r"[\w./-]+\.(?:py|md|cpp|vlt|toml|json)")
+FILE = re.compile(r"[\w./-]+\.(?:py|md|cpp|vlt)")
 CONSTANT = re.compile(r"`(\w+)\.([A-Z][A-Z_]+)`(?: = (\d+))?")
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
