@@ -19,7 +19,7 @@ MODULES = [
     "weft.models",
     "weft_boards",
     *(f"weft_hardware.{name}" for name in ("config", "disasm", "encoding", "isa", "isa_doc", "presets", "registers")),
-    *(f"weft_runtime.{name}" for name in ("device", "diagnosis", "dram", "errors", "module", "session")),
+    *(f"weft_runtime.{name}" for name in ("check", "device", "diagnosis", "dram", "errors", "module", "session")),
 ]
 
 TAKE_AWAY = """

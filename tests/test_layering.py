@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "weft": set(PACKAGES) - {"weft"},
 }
 
-RUNTIME_MAY_IMPORT = {f"weft_hardware.{name}" for name in ("config", "isa", "encoding", "registers", "errors")}
+RUNTIME_MAY_IMPORT = {
+    f"weft_hardware.{name}" for name in ("config", "isa", "encoding", "disasm", "registers", "errors")
+}
 
 BASE = {"numpy", "tomli"}
 """What the base installation brings besides the standard library."""

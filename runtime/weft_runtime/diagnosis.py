@@ -87,7 +87,7 @@ def blocked_fetch(program: Words, config: AcceleratorConfig, retired: Mapping[Qu
     return int(min(full)) if full else None
 
 
-class _Program:
+class ProgramView:
     """A program seen queue by queue."""
 
     def __init__(self, program: Words, config: AcceleratorConfig) -> None:
@@ -139,7 +139,7 @@ def _tokens(count: int) -> str:
     return "1 token" if count == 1 else f"{count} tokens"
 
 
-def _next_mover(program: _Program, mover: Queue, action: str, channel: Channel, retired: int) -> str | None:
+def _next_mover(program: ProgramView, mover: Queue, action: str, channel: Channel, retired: int) -> str | None:
     """The next instruction of ``mover`` that would push into, or pop from, the channel."""
     rows = program.rows(mover)[retired:]
     moving = program.moving(mover, action, channel)
@@ -147,7 +147,7 @@ def _next_mover(program: _Program, mover: Queue, action: str, channel: Channel, 
     return program.name(int(moving[0])) if moving.size else None
 
 
-def _waiting(program: _Program, queue: Queue, index: int, state: ModuleState, retired: Mapping[Queue, int]) -> str:
+def _waiting(program: ProgramView, queue: Queue, index: int, state: ModuleState, retired: Mapping[Queue, int]) -> str:
     """One clause: what one stuck module waits for, and who would end the wait."""
     action, side = _WAITS[state]
     other = _neighbour(queue, side)
@@ -186,7 +186,7 @@ def deadlock_message(
     tokens : Mapping[Channel, int]
         Tokens waiting now; absent channels are empty.
     """
-    view = _Program(program, config)
+    view = ProgramView(program, config)
     clauses = []
     for queue in Queue:
         index = program_index(program, config, queue, retired[queue])
@@ -213,7 +213,7 @@ def deadlock_message(
     )
 
 
-def _range_reason(program: _Program, index: int, value: int) -> str:
+def _range_reason(program: ProgramView, index: int, value: int) -> str:
     instruction = program.instruction(index)
     config = program.config
     name = program.name(index)
@@ -256,7 +256,7 @@ def _addressing(instruction: Instruction | None) -> str:
     return "its base register, dram, sizes and x_stride"
 
 
-def _illegal(program: _Program, index: int) -> str | None:
+def _illegal(program: ProgramView, index: int) -> str | None:
     """Why the instruction at an index is illegal, None if it is legal."""
     instruction = program.instruction(index)
     if instruction is not None:
@@ -275,7 +275,7 @@ def watchdog_message(
     cycles: int,
 ) -> str:
     """One sentence for a program that the watchdog stopped: which instructions made no progress."""
-    view = _Program(program, config)
+    view = ProgramView(program, config)
     busy = {q: program_index(program, config, q, retired[q]) for q in Queue if states[q] == ModuleState.BUSY}
     clauses = [f"{_label(queue)} is busy with {view.name(index)}" for queue, index in busy.items() if index is not None]
     doing = "; ".join(clauses) if clauses else "no module has an instruction to run"
@@ -301,7 +301,7 @@ def fault_message(program: Words, config: AcceleratorConfig, fault: Fault) -> st
     program : uint64 array, shape (n, instruction_bits / 64)
         The whole program as launched.
     """
-    view = _Program(program, config)
+    view = ProgramView(program, config)
     cause, unit, value = fault.cause, fault.unit, fault.value
     if cause == Cause.NO_FINISH:
         return f"all {len(program)} instructions ran and none was FINISH; end the program with FINISH"
@@ -320,7 +320,7 @@ def fault_message(program: Words, config: AcceleratorConfig, fault: Fault) -> st
 
 def token_message(program: Words, config: AcceleratorConfig, tokens: Mapping[Channel, int]) -> str:
     """One sentence for tokens that nobody took before the program ended."""
-    view = _Program(program, config)
+    view = ProgramView(program, config)
     clauses = []
     for source, target in CHANNELS:
         count = tokens.get((source, target), 0)

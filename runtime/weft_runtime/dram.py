@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory
 
-from .device import Bytes
+from .device import Bytes, Launch
 from .errors import DeviceError
 
 ALIGNMENT = 64
@@ -76,3 +78,13 @@ class Dram:
             elif begin < end:
                 merged.append((begin, end))
         self._free = merged
+
+    def addressable(self, config: AcceleratorConfig) -> tuple[int, int]:
+        """Bytes ``[begin, end)`` of the memory that an accelerator's bus can address."""
+        return self.base, min(self.base + self.data.size, 1 << config.axi_addr_bits)
+
+    def window(self, launch: Launch, memory: Memory, config: AcceleratorConfig) -> tuple[int, int]:
+        """Bytes ``[begin, end)`` where a program's LOADs and STOREs of one of its memories may reach."""
+        low, high = self.addressable(config)
+        begin, end = launch.windows.get(memory, (low, high))
+        return max(begin, low), min(end, high)

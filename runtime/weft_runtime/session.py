@@ -185,10 +185,7 @@ class Session:
         assert self._base is not None
         for buffer in step.reads:
             self._device.write(self._base + buffer.offset, self._view(buffer))
-        bases = {memory: self._base for memory in Memory}
-        window = (self._base, self._base + max(1, self._content.region_bytes["device"]))
-        launch = Launch(self._base + step.instructions.offset, step.count, bases, dict.fromkeys(Memory, window))
-        report = self._device.launch(launch)
+        report = self._device.launch(launch_of(step, self._content, self._base))
         for buffer in step.writes:
             self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
         profile.add(report)
@@ -202,6 +199,14 @@ class Session:
     def _addresses(self, step: HostStep) -> Any:
         addresses = [self._memory[buffer.region].ctypes.data + buffer.offset for buffer in step.buffers]
         return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def launch_of(step: AcceleratorStep, content: ModuleContent, base: int) -> Launch:
+    """The launch of a step whose device region lies at an address: every base register is that address."""
+    window = (base, base + max(1, content.region_bytes["device"]))
+    return Launch(
+        base + step.instructions.offset, step.count, dict.fromkeys(Memory, base), dict.fromkeys(Memory, window)
+    )
 
 
 def _check_config(content: ModuleContent, device: Device) -> None:

@@ -70,11 +70,8 @@ class SimulatedDevice(Device):
     @property
     def memory_range(self) -> tuple[int, int]:
         """Bytes ``[begin, end)`` of the memory that the bus can address."""
-        end = self.dram.base + self.dram.data.size
-        return self.dram.base, min(end, 1 << self.config.axi_addr_bits)
+        return self.dram.addressable(self.config)
 
     def window(self, launch: Launch, memory: Memory) -> tuple[int, int]:
         """Bytes ``[begin, end)`` where a program's LOADs and STOREs of a memory may reach."""
-        low, high = self.memory_range
-        begin, end = launch.windows.get(memory, (low, high))
-        return max(begin, low), min(end, high)
+        return self.dram.window(launch, memory, self.config)

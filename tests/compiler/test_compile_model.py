@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.compiling import compile_model
 from support.ort import reference
 from weft.models import digits_heldout, digits_onnx
-from weft_compiler import compile_model
 from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
 from weft_compiler.pipeline import run_passes

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from support.compiling import compile_model
 from support.onnx_models import (
     Case,
     ModelBuilder,
@@ -16,7 +17,6 @@ from support.onnx_models import (
     random_residual,
 )
 from support.ort import reference
-from weft_compiler import compile_model
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.session import Session
 from weft_simulator.functional.device import FunctionalDevice

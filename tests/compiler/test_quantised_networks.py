@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnxruntime.quantization import QuantFormat, QuantType
+from support.compiling import compile_model
 from support.ort import reference
 from support.quantised_networks import INPUT_SHAPE, network
-from weft_compiler import compile_model
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.session import Session
 from weft_simulator.functional.device import FunctionalDevice

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from support.soundness import assert_sound, report_of
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import LoweredConv
@@ -109,8 +110,11 @@ class PlacedConv:
         return bool((before == after).all())
 
 
-def place(lowered: LoweredConv, seed: int = 0) -> PlacedConv:
-    """Lay operands, micro-ops and instructions of a convolution into a DRAM image."""
+def place(lowered: LoweredConv, seed: int = 0, *, is_sound: bool = True) -> PlacedConv:
+    """Lay operands, micro-ops and instructions of a convolution into a DRAM image.
+
+    The program is checked: ``is_sound`` tells whether nothing, or something, must be found.
+    """
     task, config = lowered.task, lowered.config
     rng = np.random.default_rng(seed)
     inp = rng.integers(-128, 128, (task.n, task.ic, task.ih, task.iw, config.batch, config.block_in), np.int8)
@@ -128,4 +132,8 @@ def place(lowered: LoweredConv, seed: int = 0) -> PlacedConv:
         raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
         image[address : address + raw.size] = raw
     program = Program(config, decode(emitted.instructions, config), image, insn_address=insn_at)
+    if is_sound:
+        assert_sound(program)
+    else:
+        assert not report_of(program).passed
     return PlacedConv(program, slice(out_at, out_at + expected.nbytes), expected)

@@ -1,4 +1,4 @@
-"""A whole program decoded at once: for each instruction its queue, its kernel, its fields and its tokens."""
+"""A whole program decoded at once: for each instruction its kernel, its fields, its queue and its tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from weft_hardware.isa import (
     Load,
     Memory,
     Opcode,
-    Queue,
     Set,
     Store,
     StoreMode,
@@ -29,10 +28,7 @@ from weft_hardware.isa import (
     storable,
     store_modes,
 )
-from weft_runtime.diagnosis import command_queues
-
-POP_PREV, POP_NEXT, RUN, PUSH_PREV, PUSH_NEXT = (1 << k for k in range(5))
-"""The steps of an instruction, in their order; `Decoded.steps` holds those that it takes."""
+from weft_runtime.schedule import Plan, plan_of
 
 ILLEGAL = "illegal"
 """The kernel name of an instruction that faults as soon as it starts."""
@@ -51,15 +47,13 @@ class Decoded:
         Name of the kernel of each instruction, `ILLEGAL` or `NOTHING`.
     rows : int64 array, shape (n, fields)
         Decoded fields in `layout` order of each instruction's class.
-    steps : list of int
-        Steps of each instruction; flags that name a neighbour that does not exist are left out.
-    queues : list of program indices for each queue
+    plan : Plan
+        Queue and tokens of each instruction.
     """
 
     kernel: list[str]
     rows: NDArray[np.int64]
-    steps: list[int]
-    queues: dict[Queue, list[int]]
+    plan: Plan
     finishes: bool
 
 
@@ -103,7 +97,6 @@ def _names(cls: type[Instruction], columns: dict[str, NDArray[np.int64]], config
 def decode_program(program: Words, config: AcceleratorConfig) -> Decoded:
     """Decode every instruction; never refuses one, since a fault belongs to the moment its queue reaches it."""
     codes = opcodes(program)
-    queues = command_queues(program, config)
     width = max(len(layout(cls, config)) for cls in INSTRUCTIONS)
     rows = np.zeros((len(program), width), np.int64)
     kernel = np.full(len(program), ILLEGAL, object)
@@ -112,19 +105,9 @@ def decode_program(program: Words, config: AcceleratorConfig) -> Decoded:
         columns = unpack(cls, program[chosen], config)
         rows[chosen, : len(columns)] = np.stack(list(columns.values()), axis=1)
         kernel[chosen] = _names(cls, columns, config)
-    flags = unpack(Instruction, program, config)
-    steps = np.full(len(program), RUN)
-    for name, bit, edge in (
-        ("pop_prev", POP_PREV, Queue.LOAD),
-        ("pop_next", POP_NEXT, Queue.STORE),
-        ("push_prev", PUSH_PREV, Queue.LOAD),
-        ("push_next", PUSH_NEXT, Queue.STORE),
-    ):
-        steps |= np.where((flags[name] != 0) & (queues != edge), bit, 0)
     return Decoded(
         kernel=kernel.tolist(),
         rows=rows,
-        steps=steps.tolist(),
-        queues={queue: np.flatnonzero(queues == queue).tolist() for queue in Queue},
+        plan=plan_of(program, config),
         finishes=bool((codes == Opcode.FINISH).any()),
     )

@@ -14,13 +14,13 @@ from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import command_queues, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, Fault, FaultError, TokenError
+from weft_runtime.fault_values import address_outside, value_of
+from weft_runtime.schedule import Engine
 
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .decode import ILLEGAL, NOTHING, Decoded, decode_program
-from .faults import address_outside, value_of
 from .kernel import Outcome, packing_for
 from .kernels import kernels
-from .schedule import Engine
 from .scratchpads import Scratchpads
 
 
@@ -71,7 +71,7 @@ class FunctionalDevice(SimulatedDevice):
         program = self.program(launch)
         decoded = decode_program(program, self.config)
         self._scratchpads.bind(launch.bases, {memory: self.window(launch, memory) for memory in Memory})
-        engine = Engine(self.config, decoded, self._runner(decoded))
+        engine = Engine(self.config, decoded.plan, self._runner(decoded))
         try:
             engine.run(self._random)
         except _RefusedError as refused:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import compile, config, demo, disasm, exec, fuzz, profile, registers, run, synth, verilog
+from . import check, compile, config, demo, disasm, exec, fuzz, profile, registers, run, synth, verilog
 
 app = typer.Typer(
     name="weft",
@@ -42,6 +42,7 @@ app.command("compile")(compile.compile_command)
 app.command("run")(run.run_command)
 app.command("exec")(exec.exec_command)
 app.command("profile")(profile.profile_command)
+app.command("check")(check.check_command)
 app.command("disasm")(disasm.disasm_command)
 app.add_typer(config.app, name="config")
 app.command("verilog")(verilog.verilog_command)

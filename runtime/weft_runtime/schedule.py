@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Queue
+from weft_hardware.encoding import Words, unpack
+from weft_hardware.isa import Instruction, Queue
 from weft_hardware.registers import ModuleState
-from weft_runtime.diagnosis import CHANNELS, Channel
 
-from .decode import POP_NEXT, POP_PREV, PUSH_NEXT, PUSH_PREV, RUN, Decoded
+from .diagnosis import CHANNELS, Channel, command_queues
+
+POP_PREV, POP_NEXT, RUN, PUSH_PREV, PUSH_NEXT = (1 << k for k in range(5))
+"""The steps of an instruction, in their order."""
 
 _STATES = {
     POP_PREV: ModuleState.WAIT_POP_PREV,
@@ -19,6 +24,36 @@ _STATES = {
     PUSH_PREV: ModuleState.WAIT_PUSH_PREV,
     PUSH_NEXT: ModuleState.WAIT_PUSH_NEXT,
 }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a program asks of the queues.
+
+    Attributes
+    ----------
+    steps : list of int
+        The steps that each instruction takes; flags that name a neighbour that does not exist are left out.
+    queues : list of program indices for each queue
+    """
+
+    steps: list[int]
+    queues: dict[Queue, list[int]]
+
+
+def plan_of(program: Words, config: AcceleratorConfig) -> Plan:
+    """The queue and the steps of every instruction, legal or not."""
+    queues = command_queues(program, config)
+    flags = unpack(Instruction, program, config)
+    steps = np.full(len(program), RUN)
+    for name, bit, edge in (
+        ("pop_prev", POP_PREV, Queue.LOAD),
+        ("pop_next", POP_NEXT, Queue.STORE),
+        ("push_prev", PUSH_PREV, Queue.LOAD),
+        ("push_next", PUSH_NEXT, Queue.STORE),
+    ):
+        steps |= np.where((flags[name] != 0) & (queues != edge), bit, 0)
+    return Plan(steps.tolist(), {queue: np.flatnonzero(queues == queue).tolist() for queue in Queue})
 
 
 class _Module:
@@ -39,7 +74,7 @@ class _Module:
 
 
 class Engine:
-    """Runs a decoded program in an order that tokens and queue depths allow.
+    """Runs a program in an order that tokens and queue depths allow.
 
     An instruction pops (prev, then next), runs, pushes (prev, then next), and occupies its command queue until then.
 
@@ -49,10 +84,10 @@ class Engine:
         Executes the instruction at a program index.
     """
 
-    def __init__(self, config: AcceleratorConfig, decoded: Decoded, run: Callable[[int], None]) -> None:
-        self._decoded = decoded
+    def __init__(self, config: AcceleratorConfig, plan: Plan, run: Callable[[int], None]) -> None:
+        self._steps = plan.steps
         self._execute = run
-        self._modules = [_Module(queue, decoded.queues[queue]) for queue in Queue]
+        self._modules = [_Module(queue, plan.queues[queue]) for queue in Queue]
         self._tokens = [0] * len(CHANNELS)
         self._token_depth = config.token_queue_depth
         self._command_depth = config.command_queue_depth
@@ -75,15 +110,13 @@ class Engine:
         """Program index of the first instruction that fetch cannot dispatch yet."""
         depth = self._command_depth
         return min(
-            module.indices[module.retired + depth]
-            if module.retired + depth < len(module.indices)
-            else len(self._decoded.steps)
+            module.indices[module.retired + depth] if module.retired + depth < len(module.indices) else len(self._steps)
             for module in self._modules
         )
 
     def _advance(self, module: _Module, limit: int | None) -> bool:
         """Take up to ``limit`` steps of one module; whether it took any."""
-        tokens, steps, indices, execute = self._tokens, self._decoded.steps, module.indices, self._execute
+        tokens, steps, indices, execute = self._tokens, self._steps, module.indices, self._execute
         frontier = self._frontier()
         taken = 0
         while module.retired < len(indices) and taken != limit:
@@ -130,6 +163,6 @@ class Engine:
         for module in self._modules:
             states[module.queue] = ModuleState.IDLE
             if module.retired < len(module.indices) and (index := module.indices[module.retired]) < frontier:
-                remaining = module.remaining or self._decoded.steps[index]
+                remaining = module.remaining or self._steps[index]
                 states[module.queue] = _STATES[remaining & -remaining]
         return states

@@ -1,4 +1,4 @@
-"""Find what a refused kernel refused: the first index outside its scratchpad, an address outside its window."""
+"""FAULT_VALUE of what is refused: the first index outside its scratchpad, an address outside its window."""
 
 from __future__ import annotations
 

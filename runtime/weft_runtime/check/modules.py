@@ -1,0 +1,43 @@
+"""The check of every launch of a compiled network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..dram import Dram
+from ..module_model import AcceleratorStep, ModuleContent
+from ..session import launch_of
+from .checker import check_program
+from .report import Report
+
+
+def check_module(content: ModuleContent) -> list[tuple[str, Report]]:
+    """The layer's name and the report of each launch, in order.
+
+    Only what constants hold is known before a launch: inputs and results lie elsewhere.
+    """
+    size = max(1, content.region_bytes["device"])
+    memory = Dram(np.zeros(size, np.uint8))
+    known = []
+    for constant in content.constants:
+        buffer = constant.buffer
+        if buffer.region == "device":
+            memory.view(buffer.offset, buffer.nbytes)[:] = np.frombuffer(constant.data, np.uint8)
+            known.append((buffer.offset, buffer.offset + buffer.nbytes))
+    unknown = _gaps(known, size)
+    reports = []
+    for step in content.steps:
+        if isinstance(step, AcceleratorStep):
+            report = check_program(launch_of(step, content, 0), memory, content.config, unknown=unknown)
+            reports.append((content.layers[step.layer].name, report))
+    return reports
+
+
+def _gaps(ranges: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """What ranges leave of ``[0, size)``."""
+    gaps, end = [], 0
+    for begin, following in [*sorted(ranges), (size, size)]:
+        if begin > end:
+            gaps.append((end, begin))
+        end = max(end, following)
+    return gaps
