@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, ResetInserter
+from amaranth import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -129,13 +129,6 @@ class Accelerator(wiring.Component):
                     getattr(control, f"failed_{name}").eq(1),
                     getattr(control, f"failed_address_{name}").eq(getattr(reads, f"failed_address_{n}")),
                 ]
-        # A store waits for the memory with a beat that is not taken, or when all it has to do is to be acknowledged.
-        beats, tiles = units["store"].write.beats, units["store"].acc_read.request
-        m.d.comb += [
-            control.effort_store.waits_memory.eq(Mux(beats.valid, ~beats.ready, writes.busy & ~tiles.valid)),
-            control.effort_store.waits_bank.eq(~beats.valid & tiles.valid & ~tiles.ready),
-            control.effort_store.moves.eq(tiles.valid & tiles.ready),
-        ]
         for bus in (reads.bus, writes.bus):
             for name, member in bus.signature.members.items():
                 port, inner = getattr(self.mem, name), getattr(bus, name)
@@ -147,7 +140,6 @@ class Accelerator(wiring.Component):
             wiring.connect(m, unit.fault, getattr(control, f"fault_{name}"))
             if name != "fetch":
                 wiring.connect(m, unit.status, getattr(control, f"status_{name}"))
-            if name in ("load", "compute"):
                 wiring.connect(m, unit.effort, getattr(control, f"effort_{name}"))
         m.d.comb += [
             fetch.start.eq(control.start),

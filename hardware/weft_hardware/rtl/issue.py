@@ -13,7 +13,8 @@ from .layouts import instruction_layout
 from .signatures import status_port, token_port
 
 IN_FLIGHT = 4
-"""Instructions of a module that may run at once: enough for GEMMs of two micro-ops to follow each other closely."""
+"""Instructions that may run at once, unless a module says otherwise: enough for GEMMs of two micro-ops to follow each
+other closely."""
 
 
 class Issue(wiring.Component):
@@ -33,6 +34,8 @@ class Issue(wiring.Component):
     config : AcceleratorConfig
     has_prev, has_next : bool
         Whether the module has that neighbour; flags that name one that does not exist are ignored.
+    in_flight : int
+        Instructions that may run at once.
 
     Attributes
     ----------
@@ -51,8 +54,11 @@ class Issue(wiring.Component):
         ``retired`` counts since reset.
     """
 
-    def __init__(self, config: AcceleratorConfig, *, has_prev: bool, has_next: bool) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, *, has_prev: bool, has_next: bool, in_flight: int = IN_FLIGHT
+    ) -> None:
         self._common = instruction_layout(Load, config)
+        self._in_flight = in_flight
         self._has_prev = has_prev
         self._has_next = has_next
         bits = instruction_bits(config)
@@ -74,7 +80,7 @@ class Issue(wiring.Component):
         m = Module()
         flags = self._common(self.instruction.payload)
         # Whether each running instruction pushes to prev and to next, the oldest first.
-        m.submodules.owing = owing = fifo.SyncFIFO(width=2, depth=IN_FLIGHT)
+        m.submodules.owing = owing = fifo.SyncFIFO(width=2, depth=self._in_flight)
         owed = [self._owed(m, side, n, owing) for n, side in enumerate(("prev", "next"))]
 
         issued = Signal()
@@ -106,7 +112,7 @@ class Issue(wiring.Component):
     def _owed(self, m: Module, side: str, bit: int, owing: fifo.SyncFIFO) -> Value:
         """Count the pushes to one side that running instructions owe; returns whether all will be taken."""
         port = getattr(self, side)
-        count = Signal(range(IN_FLIGHT + 1), name=f"owed_{side}")
+        count = Signal(range(self._in_flight + 1), name=f"owed_{side}")
         m.d.sync += count.eq(count + (owing.w_en & owing.w_data[bit]) - (port.push.valid & port.push.ready))
         return count <= port.room
 
@@ -136,7 +142,7 @@ class Issue(wiring.Component):
     def _end(self, m: Module, owing: fifo.SyncFIFO) -> tuple[Value, Value]:
         """Push the tokens of the oldest instruction that runs; returns which of its neighbours does not take one."""
         # Instructions that are completed and did not retire; the oldest one's token of prev was pushed.
-        waiting, prev_pushed = Signal(range(IN_FLIGHT + 1)), Signal()
+        waiting, prev_pushed = Signal(range(self._in_flight + 1)), Signal()
         over, push_prev, push_next = Signal(), Signal(), Signal()
         prev_full, next_full = Signal(), Signal()
         m.d.comb += [

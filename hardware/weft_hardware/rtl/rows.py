@@ -22,6 +22,9 @@ WRITTEN_BY_BEAT = frozenset({Memory.PARAM, Memory.TABLE})
 BLOCKS_AHEAD = 2
 """Blocks that are checked and wait for the one that is being written; two more LOADs are here and there."""
 
+STORES_IN_FLIGHT = 8
+"""STOREs that may be under way at once: one of a tile takes 11 cycles, and every second cycle one begins."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -111,24 +114,48 @@ def block_layout(targets: Sequence[Target]) -> data.StructLayout:
     )
 
 
+def _width(insn: data.View) -> Value:
+    return (insn.x_pad0 + insn.x_size + insn.x_pad1)[:17]
+
+
+def _rows(insn: data.View) -> Value:
+    return (insn.y_pad0 + insn.y_size + insn.y_pad1)[:17]
+
+
+def _is_one_range(insn: data.View) -> Value:
+    """Whether the rows follow each other in DRAM and in the scratchpad."""
+    pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
+    return (insn.x_stride == insn.x_size) & (pads == 0)
+
+
 class RowRequester(wiring.Component):
-    """Checks LOADs, requests their rows, and passes their blocks on.
+    """Checks LOADs or STOREs, requests their rows, and passes their blocks on.
 
     The first row is requested 2 cycles after ``start``, then one a cycle; ``start`` is ready again when all rows are
-    requested and the block is taken. A fault waits until the LOADs before have ended, so that nobody takes it for one
-    of theirs; then it stops everything.
+    requested and the block is taken. With ``ahead`` it takes the next instruction meanwhile, one every 2 cycles if they
+    have one row each. A fault waits until the blocks before have ended, so that nobody takes it for one of theirs; then
+    it stops everything.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    targets : sequence of Target
+    ahead : bool
 
     Attributes
     ----------
-    start : In stream of the LOAD
+    start : In stream of the LOAD or STORE
     ended : In(1)
         The oldest block that was taken is written.
     oldest, stop : In(1)
-        Nothing but LOADs is left of what came before; a fault elsewhere.
+        Nothing but blocks is left of what came before; a fault elsewhere.
+    refused, first_refused : In(1), In(16)
+        The block needs something else that is outside its scratchpad, from this index on; looked at after the block
+        itself and before its window.
+    idle : Out(1)
+        Nothing was started that is not all requested and taken.
     base_<name> : In(address_bits)
         Two's complement: what lies below address 0 is outside the address space like what lies beyond its end.
-    inside : Out(1)
-        The block lies in its scratchpad; in the cycle in which its window is checked.
     window : Out(window_port)
         A block is requested only if all of it, from its first byte in DRAM to its last, lies in its memory's window.
     ranges : Out stream of range_layout
@@ -138,18 +165,21 @@ class RowRequester(wiring.Component):
     fault : Out(fault_port)
     """
 
-    def __init__(self, config: AcceleratorConfig, targets: Sequence[Target]) -> None:
+    def __init__(self, config: AcceleratorConfig, targets: Sequence[Target], *, ahead: bool = False) -> None:
         self._config = config
         self._targets = targets
+        self._ahead = ahead
         self._layout = instruction_layout(Load, config)
         members: dict[str, In | Out] = {
             "start": In(stream.Signature(self._layout)),
             "ended": In(1),
             "oldest": In(1),
             "stop": In(1),
+            "refused": In(1),
+            "first_refused": In(16),
+            "idle": Out(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
-            "inside": Out(1),
             "window": Out(window_port(config)),
             "fault": Out(fault_port()),
         }
@@ -158,19 +188,17 @@ class RowRequester(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._insn = insn = Signal(self._layout)
-        width, rows, tiles = Signal(17), Signal(17), Signal(34)
+        # What was started last, from the next cycle on; and what is checked and requested, from the one after.
+        following, waiting, advance = Signal(self._layout), Signal(), Signal()
+        self._insn = insn = Signal(self._layout) if self._ahead else following
+        tiles = Signal(34)
         merged, outside, passed, alone = Signal(), Signal(), Signal(), Signal()
-        unended = Signal(range(BLOCKS_AHEAD + 2))
+        unended = Signal(range((STORES_IN_FLIGHT if self._ahead else BLOCKS_AHEAD + 1) + 1))
         # Rows are requested and the block is offered while this is high.
         checked = Signal()
-        pads = Cat(insn.x_pad0, insn.x_pad1, insn.y_pad0, insn.y_pad1)
         depth = self._select([t.depth for t in self._targets])
         m.d.comb += [
-            width.eq(insn.x_pad0 + insn.x_size + insn.x_pad1),
-            rows.eq(insn.y_pad0 + insn.y_size + insn.y_pad1),
-            # Rows that follow each other in DRAM and in the scratchpad are one range.
-            merged.eq((insn.x_stride == insn.x_size) & (pads == 0)),
+            merged.eq(_is_one_range(insn)),
             outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
             self.window.read.eq(self.start.valid & self.start.ready),
             self.window.row.eq(self.start.payload.memory),
@@ -178,35 +206,43 @@ class RowRequester(wiring.Component):
             alone.eq(unended == passed),
         ]
         requested = self._request_rows(m, checked, merged, tiles)
-        leaves, address = self._check_window()
+        self._look_at(m, advance, following)
+        leaves, address = self._check_window(m, advance)
+        free = Signal()
+        m.d.comb += self.start.ready.eq((free | self._ahead) & ~waiting & ~self.fault.raised & ~self.stop)
+        with m.If(self.start.valid & self.start.ready):
+            m.d.sync += [following.eq(self.start.payload), waiting.eq(1)]
+        with m.Elif(advance):
+            m.d.sync += waiting.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(~self.fault.raised & ~self.stop)
-                with m.If(self.start.valid & self.start.ready):
-                    m.d.sync += insn.eq(self.start.payload)
-                    m.next = "SIZE"
-            with m.State("SIZE"):
-                m.d.sync += [tiles.eq(Mux(insn.x_size == 0, 0, width * rows)), passed.eq(0)]
-                self._first_row(m, merged)
-                m.next = "CHECK"
+                m.d.comb += [free.eq(1), advance.eq(waiting & ~self.fault.raised), self.idle.eq(~waiting)]
+                with m.If(advance):
+                    m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += self.inside.eq(~outside)
-                with m.If(~outside & ~leaves):
+                with m.If(~outside & ~leaves & ~self.refused):
                     m.d.comb += checked.eq(1)
                     m.next = "REQUEST"
                 with m.Elif(alone & self.oldest):
                     with m.If(outside):
                         self._raise(m, Cause.SCRATCHPAD_RANGE, Mux(insn.sram > depth, insn.sram, depth))
+                    with m.Elif(self.refused):
+                        self._raise(m, Cause.SCRATCHPAD_RANGE, self.first_refused)
                     with m.Else():
                         self._raise(m, Cause.WINDOW, address)
                     m.next = "IDLE"
             with m.State("REQUEST"):
                 m.d.comb += checked.eq(1)
                 with m.If(requested & (passed | self.blocks.ready)):
+                    m.d.comb += advance.eq(waiting & ~self.fault.raised)
                     m.next = "IDLE"
+                    with m.If(advance):
+                        m.next = "CHECK"
         passes = self.blocks.valid & self.blocks.ready
         with m.If(passes):
             m.d.sync += passed.eq(1)
+        with m.If(advance):
+            m.d.sync += [passed.eq(0), tiles.eq(Mux(following.x_size == 0, 0, _width(following) * _rows(following)))]
         with m.If(passes != self.ended):
             m.d.sync += unended.eq(Mux(passes, unended + 1, unended - 1))
 
@@ -215,7 +251,7 @@ class RowRequester(wiring.Component):
             block.memory.eq(insn.memory),
             block.index.eq(insn.sram),
             block.tiles.eq(tiles),
-            block.width.eq(width),
+            block.width.eq(_width(insn)),
             block.x_begin.eq(insn.x_pad0),
             block.x_end.eq(insn.x_pad0 + insn.x_size),
             block.y_begin.eq(insn.y_pad0),
@@ -226,8 +262,8 @@ class RowRequester(wiring.Component):
         ]
         return m
 
-    def _select(self, values: Sequence[Value | int]) -> Value:
-        return select(self._targets, self._insn.memory, values)
+    def _select(self, values: Sequence[Value | int], insn: data.View | None = None) -> Value:
+        return select(self._targets, (self._insn if insn is None else insn).memory, values)
 
     def _raise(self, m: Module, cause: Cause, value: Value) -> None:
         with m.If(~self.fault.raised):
@@ -253,24 +289,37 @@ class RowRequester(wiring.Component):
             m.d.sync += [address.eq(address + step), rows_left.eq(rows_left - 1)]
         return rows_left == 0
 
-    def _first_row(self, m: Module, merged: Value) -> None:
-        insn = self._insn
+    def _look_at(self, m: Module, advance: Value, insn: data.View) -> None:
+        """Prepare the check and the first row of what is checked next."""
         bases = [getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets]
         # Cut to the address's width, at which a base below 0 counts.
         width = len(self._address)
         starts = [(base + insn.dram * t.tile_bytes)[:width] for base, t in zip(bases, self._targets, strict=True)]
-        rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(merged, 1, insn.y_size))
-        m.d.sync += [self._address.eq(self._select(starts)), self._rows_left.eq(rows)]
+        rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(_is_one_range(insn), 1, insn.y_size))
         behind = [self.window.last - start for start in starts]
-        m.d.sync += [self._extent.eq(extent(insn)), self._behind.eq(self._select(behind))]
+        with m.If(advance):
+            m.d.sync += [
+                self._address.eq(self._select(starts, insn)),
+                self._rows_left.eq(rows),
+                self._extent.eq(extent(insn)),
+                self._behind.eq(self._select(behind, insn)),
+            ]
+            if self._ahead:
+                m.d.sync += self._insn.eq(insn)
 
-    def _check_window(self) -> tuple[Value, Value]:
+    def _check_window(self, m: Module, advance: Value) -> tuple[Value, Value]:
         """Whether the block is not all in the window, and the address of its first byte, if that is not, or its last.
 
         One comparison deep, since it holds back the first request.
         """
+        window_first = self.window.first
+        if self._ahead:
+            # The port may show what the next instruction needs.
+            window_first = Signal.like(self.window.first)
+            with m.If(advance):
+                m.d.sync += window_first.eq(self.window.first)
         length = self._select([self._extent * t.tile_bytes for t in self._targets])
-        first_outside = (self._address < self.window.first) | (self._behind < 0)
+        first_outside = (self._address < window_first) | (self._behind < 0)
         leaves = (self._rows_left != 0) & (first_outside | (length > self._behind + 1))
         below_zero = self._address[-1]
         first = Mux(below_zero, self._address[: self._config.axi_addr_bits], self._address)

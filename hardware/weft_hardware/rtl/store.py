@@ -1,24 +1,34 @@
 """The store module: STORE of OUT (narrowed by truncation), of ACC (raw) and of ACC_8BIT (requantised), with its tokens.
 
 Where there is an epilogue, the queue also executes SET of its registers and LOAD of its parameters and table
-(`requantising`). Instructions run one after another. A STORE's rows are announced while its accumulators are read
-ahead; rows that follow each other in DRAM are one range. It is complete when the bus acknowledged its last write.
+(`requantising`). STOREs overlap: rows are announced and accumulators read ahead, as `issue` lets instructions begin,
+while those before are still to be acknowledged (`completion`). Rows that follow each other in DRAM are one range.
 """
 
 from __future__ import annotations
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import LOAD_QUEUES, Memory, Opcode, Queue, Store, instruction_bits, loadable, storable, store_modes
 from ..registers import Cause
+from .completion import Completion
 from .issue import Issue
 from .layouts import instruction_layout
 from .requantising import RequantisingUnit
-from .rows import RowRequester, load_target
-from .signatures import acc_read_port, fault_port, read_port, status_port, token_port, window_port, write_port
+from .rows import STORES_IN_FLIGHT, RowRequester, load_target
+from .signatures import (
+    acc_read_port,
+    effort_port,
+    fault_port,
+    read_port,
+    status_port,
+    token_port,
+    window_port,
+    write_port,
+)
 from .unload import AccumulatorReader, TileSender
 
 
@@ -28,10 +38,15 @@ def store_loads(config: AcceleratorConfig) -> tuple[Memory, ...]:
 
 
 class StoreModule(wiring.Component):
-    """Executes the store queue.
+    """Executes the store queue, one instruction after another as far as anybody can see.
 
     A STORE's first row is announced, and its first accumulator's read requested, 2 and 3 cycles after it was accepted;
-    it is complete in the cycle after its last acknowledgement.
+    it is over in the cycle after its last acknowledgement. Up to `rows.STORES_IN_FLIGHT` STOREs are under way, and one
+    of a single row is accepted every second cycle. What does not overlap:
+
+    - LOAD, and SET of any register but `requantising.MOVING`, wait until all before are over;
+    - a requantising STORE is accepted when those before are announced, and its tiles wait for LOADs;
+    - a residual operand is fetched when all before are over, and no STORE is accepted before it is asked for.
 
     Attributes
     ----------
@@ -50,8 +65,11 @@ class StoreModule(wiring.Component):
     fault : Out(fault_port)
         ILLEGAL_INSTRUCTION; SCRATCHPAD_RANGE with the first index outside, accumulators before parameters, before
         anything is written; WINDOW with the first address outside the memory's; BUS_ERROR with 0 when the memory
-        answered an error.
+        answered an error. Those before the instruction have retired; some after it may have written.
     status : Out(status_port)
+    effort : Out(effort_port)
+        It waits for the memory with a beat that is not taken; when all that the oldest STORE lacks is to be
+        acknowledged; or when it has nothing to do before a residual operand or a LOAD arrives.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -68,6 +86,7 @@ class StoreModule(wiring.Component):
             "window": Out(window_port(config)),
             "fault": Out(fault_port()),
             "status": Out(status_port()),
+            "effort": Out(effort_port()),
         }
         members |= {f"base_{memory.name.lower()}": In(config.axi_addr_bits) for memory in self._memories}
         if config.epilogue_lanes:
@@ -77,45 +96,47 @@ class StoreModule(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.issue = self._issue = issue = Issue(config, has_prev=True, has_next=False)
+        in_flight = STORES_IN_FLIGHT
+        m.submodules.issue = self._issue = issue = Issue(config, has_prev=True, has_next=False, in_flight=in_flight)
         wiring.connect(m, wiring.flipped(self.instruction), issue.instruction)
         wiring.connect(m, wiring.flipped(self.compute_tokens), issue.prev)
         wiring.connect(m, wiring.flipped(self.status), issue.status)
         m.d.comb += self.retire.eq(issue.retire)
 
         targets = [load_target(memory, config) for memory in sorted(storable(config))]
-        m.submodules.rows = self._rows = rows = RowRequester(config, targets)
+        m.submodules.rows = self._rows = rows = RowRequester(config, targets, ahead=True)
         m.submodules.reader = self._reader = reader = AccumulatorReader(config)
         m.submodules.sender = self._sender = sender = TileSender(config, targets)
+        m.submodules.completion = self._completion = completion = Completion(in_flight)
         wiring.connect(m, reader.acc_read, wiring.flipped(self.acc_read))
         wiring.connect(m, sender.beats, wiring.flipped(self.write.beats))
+        wiring.connect(m, rows.ranges, wiring.flipped(self.write.request))
         for target in targets:
             base = f"base_{target.memory.name.lower()}"
             m.d.comb += getattr(rows, base).eq(getattr(self, base))
+        m.d.comb += [
+            completion.acknowledged.eq(self.write.acknowledged),
+            completion.error.eq(self.write.error),
+            issue.completed.eq(completion.completed),
+            rows.oldest.eq(completion.storing),
+            rows.ended.eq(completion.completed & completion.storing),
+        ]
 
-        self._insn, self._running, completed = Signal(self._layout), Signal(), Signal()
-        self._begins, refused = Signal(), Signal()
         # A fault of the module's own.
         self._raised, self._cause, self._value = Signal(), Signal.like(self.fault.cause), Signal.like(self.fault.value)
         self._unit = unit = RequantisingUnit(config, store_loads(config)) if config.epilogue_lanes else None
-        m.d.comb += completed.eq(self._execute(m, completed) | self._announce(m, refused))
-        m.d.comb += issue.completed.eq(completed)
-        m.d.comb += [
-            rows.blocks.ready.eq(1),
-            self._begins.eq(rows.blocks.valid & ~refused),
-            reader.start.eq(self._begins),
-            reader.index.eq(rows.blocks.payload.index),
-            reader.count.eq(rows.blocks.payload.tiles),
-            sender.start.eq(self._begins),
-            sender.block.eq(rows.blocks.payload),
-        ]
+        insn = self._accept(m)
+        with m.If(completion.failed):
+            self._raise(m, Cause.BUS_ERROR, 0)
         if unit is None:
             wiring.connect(m, rows.window, wiring.flipped(self.window))
             wiring.connect(m, reader.tiles, sender.tiles)
+            self._pass_blocks(m, [])
         else:
             m.submodules.requantising = unit
-            self._requantise(m, unit, refused)
+            self._requantise(m, unit, insn)
         self._collect_faults(m, [rows.fault] + ([unit.fault] if unit else []))
+        self._tell_effort(m)
         return m
 
     def _legal(self, m: Module) -> tuple[Value, Value, Value]:
@@ -133,83 +154,83 @@ class StoreModule(wiring.Component):
             return store, Const(0, 1), Const(0, 1)
         return store, load, (insn.opcode == Opcode.SET) & self._unit.set_legal
 
-    def _execute(self, m: Module, completed: Value) -> Value:
-        """Accept one instruction after another; returns whether the present one is over, STORE apart."""
-        execute, rows, unit = self._issue.execute, self._rows, self._unit
+    def _accept(self, m: Module) -> Signal:
+        """Accept instructions when they may begin; returns the LOAD or STORE accepted last."""
+        issue, execute, rows, unit = self._issue, self._issue.execute, self._rows, self._unit
         store, load, set_ = self._legal(m)
-        offered = self._layout(execute.payload)
-        free, accepted, legal, empty = Signal(), Signal(), Signal(), Signal()
-        self._storing, loading, instant = Signal(), Signal(), Signal()
+        offered, insn = self._layout(execute.payload), Signal(self._layout)
+        legal, empty, writes, may_store, accepted = Signal(), Signal(), Signal(), Signal(), Signal()
+        work = self._completion.work
+        one_range = offered.x_stride == offered.x_size
         m.d.comb += [
-            free.eq(~self.fault.raised & (~self._running | completed)),
             legal.eq(store | load | set_),
             empty.eq((offered.x_size == 0) | (offered.y_size == 0)),
-            execute.ready.eq(free & legal),
-            accepted.eq(execute.valid & execute.ready),
-            self._running.eq(self._storing | loading | instant),
+            writes.eq(store & ~empty),
             rows.start.payload.eq(execute.payload),
-            rows.start.valid.eq(accepted & store & ~empty),
-            rows.oldest.eq(1),
+            rows.start.valid.eq(execute.valid & writes & may_store),
+            may_store.eq(~self.fault.raised),
             rows.stop.eq(self._raised | (unit.fault.raised if unit else 0)),
+            accepted.eq(execute.valid & execute.ready),
+            self._completion.accepted.eq(accepted),
+            work.ranges.eq(Mux(writes, Mux(one_range, 1, offered.y_size), 0)),
+            work.load.eq(load),
         ]
-        with m.If(free):
-            m.d.sync += [
-                self._storing.eq(accepted & store & ~empty),
-                loading.eq(accepted & load),
-                instant.eq(accepted & (set_ | (store & empty))),
-            ]
-        with m.If(accepted):
-            m.d.sync += self._insn.eq(execute.payload)
-        with m.If(execute.valid & ~self._running & ~legal):
+        # Whatever waits until nothing else runs has the accelerator's whole state before it.
+        alone = ~issue.running
+        begins = Mux(writes, may_store & rows.start.ready, (store & empty) | (load & alone))
+        with m.If(execute.valid & ~legal & alone):
             self._raise(m, Cause.ILLEGAL_INSTRUCTION, 0)
-        if unit is None:
-            return instant
+        if unit is not None:
+            begins = begins | (set_ & (unit.set_moving | alone))
+            requantised = (offered.memory == Memory.ACC_8BIT) | (insn.memory == Memory.ACC_8BIT)
+            m.d.comb += [
+                may_store.eq(~self.fault.raised & ~unit.busy & (rows.idle | ~requantised)),
+                unit.offered.eq(execute.payload),
+                unit.set.eq(accepted & set_),
+                unit.load.eq(accepted & load),
+                unit.accepted.eq(accepted & writes),
+                unit.insn.eq(insn),
+                unit.alone.eq(issue.alone),
+            ]
+            with m.If(accepted & (writes | load)):
+                m.d.sync += insn.eq(execute.payload)
         m.d.comb += [
-            unit.offered.eq(execute.payload),
-            unit.set.eq(accepted & set_),
-            unit.accepted.eq(accepted),
-            unit.load.eq(accepted & load),
+            execute.ready.eq(begins & ~self.fault.raised),
+            self._completion.loaded.eq(unit.loaded if unit else 0),
         ]
-        return instant | (loading & unit.loaded)
+        return insn
 
-    def _announce(self, m: Module, refused: Value) -> Value:
-        """Announce the rows; returns whether all of the present STORE are written and acknowledged."""
-        rows, write = self._rows, self.write
-        unacknowledged, announced = Signal(17), Signal()
+    def _pass_blocks(self, m: Module, others: list[stream.Interface]) -> None:
+        """Checked blocks go to the reader, the sender and the others, in one cycle."""
+        blocks, reader, sender = self._rows.blocks, self._reader, self._sender
+        ports = [reader.start, sender.blocks, *others]
         m.d.comb += [
-            write.request.payload.eq(rows.ranges.payload),
-            write.request.valid.eq(rows.ranges.valid & ~refused),
-            rows.ranges.ready.eq(write.request.ready & ~refused),
-            announced.eq(write.request.valid & write.request.ready),
+            blocks.ready.eq(Cat(port.ready for port in ports).all()),
+            reader.start.payload.index.eq(blocks.payload.index),
+            reader.start.payload.count.eq(blocks.payload.tiles),
+            sender.blocks.payload.eq(blocks.payload),
         ]
-        with m.If(announced != write.acknowledged):
-            m.d.sync += unacknowledged.eq(Mux(announced, unacknowledged + 1, unacknowledged - 1))
-        with m.If(write.acknowledged & write.error):
-            self._raise(m, Cause.BUS_ERROR, 0)
-        # `rows` is ready again when all are announced.
-        m.d.comb += rows.ended.eq(self._storing & rows.start.ready & (unacknowledged == 0))
-        return rows.ended
+        m.d.comb += [port.valid.eq(blocks.valid & blocks.ready) for port in ports]
 
-    def _requantise(self, m: Module, unit: RequantisingUnit, refused: Value) -> None:
+    def _requantise(self, m: Module, unit: RequantisingUnit, insn: data.View) -> None:
         """Send the tiles of ACC_8BIT through the epilogue."""
-        reader, sender, rows = self._reader, self._sender, self._rows
+        rows, sender = self._rows, self._sender
         wiring.connect(m, unit.read, wiring.flipped(self.read))
+        wiring.connect(m, self._reader.tiles, unit.tiles)
+        wiring.connect(m, unit.passed, sender.tiles)
         wiring.connect(m, unit.results, sender.results)
-        requantised = Signal()
+        self._pass_blocks(m, [unit.blocks])
+        block = rows.blocks.payload
         m.d.comb += [
-            requantised.eq(self._insn.memory == Memory.ACC_8BIT),
-            refused.eq(requantised & unit.outside),
             unit.clear.eq(self.clear),
-            unit.insn.eq(self._insn),
-            unit.begins.eq(self._begins & requantised),
-            unit.tiles.payload.eq(reader.tiles.payload),
-            unit.tiles.valid.eq(reader.tiles.valid & requantised),
-            sender.tiles.payload.eq(reader.tiles.payload),
-            sender.tiles.valid.eq(reader.tiles.valid & ~requantised),
-            reader.tiles.ready.eq(Mux(requantised, unit.tiles.ready, sender.tiles.ready)),
-        ]
-        # A LOAD, or the residual operand's, begins when the window of a STORE was looked at.
-        m.d.comb += [
+            unit.blocks.payload.tiles.eq(block.tiles),
+            unit.blocks.payload.width.eq(block.width),
+            unit.blocks.payload.requantised.eq(block.memory == Memory.ACC_8BIT),
+            unit.sent.eq(sender.sent & (sender.sent_memory == Memory.ACC_8BIT)),
+            # Of all that is looked at, `insn` is a STORE of ACC_8BIT only while nothing follows it.
+            rows.refused.eq((insn.memory == Memory.ACC_8BIT) & unit.outside),
+            rows.first_refused.eq(unit.first_outside),
+            # The two never need the window port at the same time.
             self.window.read.eq(rows.window.read | unit.window.read),
             self.window.row.eq(Mux(unit.window.read, unit.window.row, rows.window.row)),
         ]
@@ -217,9 +238,16 @@ class StoreModule(wiring.Component):
             m.d.comb += [port.first.eq(self.window.first), port.last.eq(self.window.last)]
         for name in unit.bases:
             m.d.comb += getattr(unit, name).eq(getattr(self, name))
-        # Goes before a fault of the window, which `rows` raises in the same cycle.
-        with m.If(rows.inside & refused):
-            self._raise(m, Cause.SCRATCHPAD_RANGE, unit.first_outside)
+
+    def _tell_effort(self, m: Module) -> None:
+        beats, tiles, effort = self.write.beats, self.acc_read.request, self.effort
+        sent = self._completion.storing & self._rows.idle & ~self._sender.busy
+        starved = self._unit.starved if self._unit else 0
+        m.d.comb += [
+            effort.waits_memory.eq(Mux(beats.valid, ~beats.ready, ~tiles.valid & (sent | starved))),
+            effort.waits_bank.eq(~beats.valid & tiles.valid & ~tiles.ready),
+            effort.moves.eq(tiles.valid & tiles.ready),
+        ]
 
     def _raise(self, m: Module, cause: Cause, value: Value | int) -> None:
         with m.If(~self._raised):
