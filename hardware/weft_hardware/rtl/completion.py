@@ -33,8 +33,8 @@ class Completion(wiring.Component):
         The oldest instruction's LOAD has run.
     completed : Out(1)
         The oldest instruction is over.
-    storing : Out(1)
-        The oldest is a STORE that writes something.
+    storing, loading : Out(1)
+        The oldest is a STORE that writes something; is a LOAD.
     failed : Out(1)
         A range of the oldest instruction failed; stays.
     """
@@ -50,6 +50,7 @@ class Completion(wiring.Component):
                 "loaded": In(1),
                 "completed": Out(1),
                 "storing": Out(1),
+                "loading": Out(1),
                 "failed": Out(1),
             }
         )
@@ -68,6 +69,7 @@ class Completion(wiring.Component):
             written.eq(acknowledged >= oldest.ranges),
             self.completed.eq(works.r_rdy & Mux(oldest.load, self.loaded, written)),
             self.storing.eq(works.r_rdy & (oldest.ranges != 0)),
+            self.loading.eq(works.r_rdy & oldest.load),
             self.failed.eq(self.storing & failed & ~written),
         ]
         with m.If(counts | self.completed):

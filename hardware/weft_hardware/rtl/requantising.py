@@ -54,8 +54,8 @@ class RequantisingUnit(wiring.Component):
         block began.
     busy : Out(1)
         The window port or ``insn`` is needed.
-    alone : In(1)
-        No instruction runs besides that one.
+    oldest : In(1)
+        That instruction, if it has begun, is the oldest that runs.
     outside, first_outside : Out(1), Out(16)
         The STORE needs parameter tiles outside the scratchpad; from the second cycle after it was accepted.
     blocks : In stream of STREAM_LAYOUT
@@ -96,7 +96,7 @@ class RequantisingUnit(wiring.Component):
                 "loaded": Out(1),
                 "insn": In(bits),
                 "busy": Out(1),
-                "alone": In(1),
+                "oldest": In(1),
                 "outside": Out(1),
                 "first_outside": Out(16),
                 "blocks": In(stream.Signature(STREAM_LAYOUT)),
@@ -168,7 +168,7 @@ class RequantisingUnit(wiring.Component):
         # The window's row is read when the loader starts, and looked at in the two cycles after.
         wanted, looks, loading, begins = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            loader.start.valid.eq(wanted & self.alone),
+            loader.start.valid.eq(wanted & self.oldest),
             loader.start.payload.eq(self.insn),
             loader.oldest.eq(1),
             begins.eq(self.blocks.valid & self.blocks.ready & self.blocks.payload.requantised),
@@ -178,7 +178,7 @@ class RequantisingUnit(wiring.Component):
             self.starved.eq(loading | path.starved),
         ]
         m.d.sync += looks.eq(wanted)
-        with m.If(loader.start.ready & self.alone):
+        with m.If(loader.start.ready & self.oldest):
             m.d.sync += wanted.eq(0)
         with m.If(self.load | (begins & has_mode(insn.mode, StoreMode.RESIDUAL) & config.residual)):
             m.d.sync += wanted.eq(1)

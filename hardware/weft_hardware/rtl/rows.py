@@ -154,6 +154,8 @@ class RowRequester(wiring.Component):
         itself and before its window.
     idle : Out(1)
         Nothing was started that is not all requested and taken.
+    single : Out(1)
+        One block was taken and has not ended.
     base_<name> : In(address_bits)
         Two's complement: what lies below address 0 is outside the address space like what lies beyond its end.
     window : Out(window_port)
@@ -178,6 +180,7 @@ class RowRequester(wiring.Component):
             "refused": In(1),
             "first_refused": In(16),
             "idle": Out(1),
+            "single": Out(1),
             "ranges": Out(stream.Signature(range_layout(config))),
             "blocks": Out(stream.Signature(block_layout(targets))),
             "window": Out(window_port(config)),
@@ -204,6 +207,7 @@ class RowRequester(wiring.Component):
             self.window.row.eq(self.start.payload.memory),
             self.blocks.valid.eq(checked & ~passed),
             alone.eq(unended == passed),
+            self.single.eq(unended == 1),
         ]
         requested = self._request_rows(m, checked, merged, tiles)
         self._look_at(m, advance, following)

@@ -158,9 +158,10 @@ class StoreModule(wiring.Component):
         """Accept instructions when they may begin; returns the LOAD or STORE accepted last."""
         issue, execute, rows, unit = self._issue, self._issue.execute, self._rows, self._unit
         store, load, set_ = self._legal(m)
+        completion = self._completion
         offered, insn = self._layout(execute.payload), Signal(self._layout)
         legal, empty, writes, may_store, accepted = Signal(), Signal(), Signal(), Signal(), Signal()
-        work = self._completion.work
+        work = completion.work
         one_range = offered.x_stride == offered.x_size
         m.d.comb += [
             legal.eq(store | load | set_),
@@ -171,7 +172,7 @@ class StoreModule(wiring.Component):
             may_store.eq(~self.fault.raised),
             rows.stop.eq(self._raised | (unit.fault.raised if unit else 0)),
             accepted.eq(execute.valid & execute.ready),
-            self._completion.accepted.eq(accepted),
+            completion.accepted.eq(accepted),
             work.ranges.eq(Mux(writes, Mux(one_range, 1, offered.y_size), 0)),
             work.load.eq(load),
         ]
@@ -190,13 +191,13 @@ class StoreModule(wiring.Component):
                 unit.load.eq(accepted & load),
                 unit.accepted.eq(accepted & writes),
                 unit.insn.eq(insn),
-                unit.alone.eq(issue.alone),
+                unit.oldest.eq(completion.loading | (completion.storing & rows.single)),
             ]
             with m.If(accepted & (writes | load)):
                 m.d.sync += insn.eq(execute.payload)
         m.d.comb += [
             execute.ready.eq(begins & ~self.fault.raised),
-            self._completion.loaded.eq(unit.loaded if unit else 0),
+            completion.loaded.eq(unit.loaded if unit else 0),
         ]
         return insn
 
