@@ -49,7 +49,7 @@ def test_255_of_256_macs_a_cycle():
 
 
 @pytest.mark.parametrize("latency", LATENCIES)
-@pytest.mark.parametrize("name", ["lenet5_conv1", "lenet5_conv1_relu"])
+@pytest.mark.parametrize("name", VTA_CYCLES)
 def test_vta_programs(name, latency):
     device, dram = shared_device("tsim", VTA, read_latency=latency)
     assert run_program(device, dram.base, vta_programs(VTA)[name]) <= VTA_CYCLES[name][LATENCIES.index(latency)]
