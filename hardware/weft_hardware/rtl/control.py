@@ -46,7 +46,8 @@ class ControlUnit(wiring.Component):
     fetched, retired and drained), or until a fault, which only a reset clears. A fault other than a deadlock, and a
     soft reset, raise ``stop`` until ``clear``: the memory port asks for nothing more and finishes what it asked for.
     A soft reset pulses ``clear`` once the port is empty, or gives up after DRAIN_LIMIT cycles.
-    Base, window and address registers have as many bits as the memory port's addresses; the others read as zero.
+    Base, window and address registers have as many bits as the memory port's addresses; the others read as zero. So do
+    words without a register; writing them does nothing.
 
     Attributes
     ----------
@@ -389,8 +390,9 @@ class ControlUnit(wiring.Component):
 
 
 def _in_windows(word: Value) -> Value:
-    """Whether a word number lies in the map's part for windows."""
-    return word[6:] == BY_NAME["UOP_FIRST_LO"].offset >> 8
+    """Whether a word number is one of a window: part, row (4 bits), which half of which end."""
+    rows = Cat(word[2:6] == row for row in WINDOW_ROWS.values())
+    return (word[6:] == BY_NAME["UOP_FIRST_LO"].offset >> 8) & rows.any()
 
 
 def _is_counter(word: Value) -> Value:
