@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    checker,
     compile_digits,
     demo_time,
     functional_epilogue,
@@ -27,6 +28,7 @@ SUBJECTS = {
     "rtl_speed": rtl_speed,
     "rtl_dma": rtl_dma,
     "layers": layers,
+    "checker": checker,
     "synthesis": synthesis,
     "rtl_rate": rtl_rate,
     "compile_digits": compile_digits,
