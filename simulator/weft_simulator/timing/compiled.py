@@ -1,0 +1,27 @@
+"""Functions compiled by numba, kept in the user's cache under a name that changes with any of this package's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from ..tsim.cache import cache_directory, content_key, source_key
+
+_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function when it is first called, or take it from the cache.
+
+    numba looks at a function's own file only, though its machine code holds what it calls and the constants it names:
+    so each state of the package has a directory of its own.
+    """
+    directory = cache_directory() / f"timing-{content_key(numba.__version__, source_key(_SOURCES))}"
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(directory)
+    try:
+        return numba.njit(function, cache=True)
+    finally:
+        numba.config.CACHE_DIR = before

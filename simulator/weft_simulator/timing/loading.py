@@ -1,0 +1,180 @@
+"""LOADs: their rows requested one after another, their tiles written as beats come."""
+
+from __future__ import annotations
+
+from .compiled import compiled
+from .reading import offer_range, release_beats, wake
+from .state import CHECK, IDLE, NEVER, REQUEST, RING, SIZE, WAKE_ISSUE, WAKE_ROWS, WAKE_WALK
+
+_AHEAD = 8
+"""Places of the queue of checked blocks: more than the RTL's."""
+
+
+@compiled
+def start_rows(m, client, time, insn):
+    """A LOAD is taken."""
+    rows = m.rows[client]
+    rows.state = SIZE
+    rows.valid_from = time + 1
+    rows.insn = insn
+    m.walks[client].started += 1
+    wake(m, WAKE_ROWS + client, time + 1)
+
+
+@compiled
+def step_rows(m, client, time):
+    """One cycle of the front: a row requested, a block passed on."""
+    rows = m.rows[client]
+    unit = WAKE_ROWS + client
+    if rows.state == IDLE:
+        return
+    if time < rows.valid_from:
+        wake(m, unit, rows.valid_from)
+        return
+    insn = m.program[rows.insn]
+    if rows.state == SIZE:
+        rows.state = CHECK
+        rows.rows_left = insn.ranges
+        rows.address = insn.address
+        rows.passed = 0
+        wake(m, unit, time + 1)
+        return
+    requested, passed = rows.rows_left == 0, rows.passed == 1
+    changed = False
+    if not passed and rows.ahead < m.parameters[0].blocks_ahead:
+        m.ahead[client, (rows.popped + rows.ahead) % _AHEAD] = rows.insn
+        rows.ahead += 1
+        rows.pushed_at = time
+        rows.passed = 1
+        passed = changed = True
+        if not m.walks[client].walking:
+            wake(m, WAKE_WALK + client, time + 1)
+    if not requested and m.readers[client].free_at <= time:
+        offer_range(m, client, time, rows.address, insn.nbytes)
+        rows.address += insn.step_bytes
+        rows.rows_left -= 1
+        changed = True
+    if rows.state == CHECK:
+        rows.state = REQUEST
+        changed = True
+    elif requested and passed:
+        rows.state = IDLE
+        rows.valid_from = time + 1
+        wake(m, WAKE_ISSUE + client - 1, time + 1)
+        return
+    if changed:
+        wake(m, unit, time + 1)
+
+
+@compiled
+def rows_idle(m, client, time):
+    """Whether the front takes a LOAD in this cycle."""
+    rows = m.rows[client]
+    return rows.state == IDLE and rows.valid_from <= time
+
+
+@compiled
+def step_walk(m, client, time):
+    """One cycle of the back: a block ends, the next one begins."""
+    walk, rows = m.walks[client], m.rows[client]
+    unit = WAKE_WALK + client
+    done = walk.walking == 1 and walk.done_at == time
+    if done:
+        walk.last_done = time
+        walk.finished += 1
+        walk.walking = 0
+        wake(m, WAKE_ISSUE + client - 1, time + 1)
+    if walk.walking:
+        return
+    walk.done_at = NEVER
+    if rows.ahead - (1 if rows.pushed_at == time else 0) <= 0:
+        if rows.ahead:
+            wake(m, unit, time + 1)
+        return
+    walk.insn = m.ahead[client, rows.popped % _AHEAD]
+    walk.walking = 1
+    walk.cursor = time + 1
+    rows.popped = (rows.popped + 1) % _AHEAD
+    rows.ahead -= 1
+    wake(m, WAKE_ROWS + client, time + 1)
+    insn = m.program[walk.insn]
+    if insn.tiles == 0:
+        _end_block(m, client, time + 1)
+        return
+    walk.slot = insn.slot
+    walk.row = 0
+    walk.cursor += insn.rows_before * insn.width * insn.pad_cost
+    _begin_row(m, client)
+    advance_walk(m, client)
+
+
+@compiled
+def _end_block(m, client, time):
+    m.walks[client].done_at = time
+    wake(m, WAKE_WALK + client, time)
+    wake(m, WAKE_ISSUE + client - 1, time)
+
+
+@compiled
+def _begin_row(m, client):
+    """The padding before a row of data, and how its tiles lie in beats."""
+    walk = m.walks[client]
+    insn = m.program[walk.insn]
+    walk.first = walk.full = walk.tail = 0
+    if walk.row >= insn.data_rows:
+        return
+    walk.cursor += insn.pads_before * insn.pad_cost
+    in_beat, tiles = insn.tiles_per_beat, insn.row_tiles
+    walk.full_cost = in_beat
+    if in_beat == 1:
+        walk.full = tiles * insn.beats_per_tile
+        return
+    if walk.slot:
+        walk.first = min(in_beat - walk.slot, tiles)
+        tiles -= walk.first
+    walk.full = tiles // in_beat
+    walk.tail = tiles % in_beat
+    walk.slot = (walk.slot + insn.slot_step) % in_beat
+
+
+@compiled
+def _take(m, client, count, cost):
+    """Take beats of the oldest burst, ``cost`` tiles each."""
+    walk, reader = m.walks[client], m.readers[client]
+    burst = m.bursts[client, reader.bursts_head % RING]
+    start = max(walk.cursor, burst.start + 1)
+    walk.waited += start - walk.cursor
+    release_beats(m, client, start + cost - 1, count, cost)
+    walk.cursor = start + count * cost
+    burst.start += count
+    burst.count -= count
+    if burst.count == 0:
+        reader.bursts_head += 1
+
+
+@compiled
+def advance_walk(m, client):
+    """Account for all beats whose arrival is known; tells when the block ends once that is."""
+    walk, reader = m.walks[client], m.readers[client]
+    if not walk.walking or walk.done_at != NEVER:
+        return
+    insn = m.program[walk.insn]
+    while walk.row < insn.data_rows:
+        while walk.first or walk.full or walk.tail:
+            if reader.bursts_head == reader.bursts_tail:
+                return
+            if walk.first:
+                _take(m, client, 1, walk.first)
+                walk.first = 0
+            elif walk.full:
+                count = min(walk.full, m.bursts[client, reader.bursts_head % RING].count)
+                _take(m, client, count, walk.full_cost)
+                walk.full -= count
+            else:
+                _take(m, client, 1, walk.tail)
+                walk.tail = 0
+        walk.cursor += (insn.width - insn.pads_before - insn.row_tiles) * insn.pad_cost
+        walk.row += 1
+        _begin_row(m, client)
+    walk.cursor += insn.rows_after * insn.width * insn.pad_cost
+    _end_block(m, client, walk.cursor - 1)

@@ -1,0 +1,218 @@
+"""What the timing model remembers: numpy records, one a unit, that compiled functions read and write.
+
+Times are cycles since the launch; `NEVER` is a time that is not known yet, or will not come.
+A field named ``..._at`` is the cycle in which something happens, or from which on it holds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Records = NDArray[np.void]
+
+NEVER = 1 << 62
+
+RING = 1024
+"""Places of each reader's queues of bursts and of releases: at least the beats of the deepest buffer."""
+
+FETCH, LOAD, COMPUTE, STORE = range(4)
+"""Readers, in the order of their AXI ids; the modules' queues are one less."""
+
+CHANNELS = 4
+"""Token queues: load to compute, compute to load, compute to store, store to compute."""
+
+SIZE, CHECK, REQUEST, IDLE = range(4)
+"""States of a `Rows` unit."""
+
+
+def _record(*names: str) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in names])
+
+
+PARAMETERS = _record(
+    "clients",
+    "read_latency",
+    "write_latency",
+    "reads_in_flight",
+    "writes_in_flight",
+    "command_depth",
+    "token_depth",
+    "axi_bytes",
+    "write_burst",
+    "grant_to_beat",
+    "instruction_parts",
+    "instruction_slots",
+    "first_slot",
+    "instructions",
+    "in_flight",
+    "most_room",
+    "blocks_ahead",
+    "read_stage",
+    "step_read_latency",
+    "step_to_completion",
+    "datapath_latency",
+    "acc_half",
+    "max_cycles",
+)
+"""What configuration, memory and RTL say; the same names as there."""
+
+PORT = _record("last_client", "last_end", "oldest", "granted")
+"""The shared read port: end of the last burst granted, and the numbers of the oldest one in flight and the next."""
+
+READER = _record(
+    "active",
+    "beat",
+    "left",
+    "burst_from",
+    "free_at",
+    "longest",
+    "buffer",
+    "requested",
+    "enough_at",
+    "bursts_head",
+    "bursts_tail",
+    "releases_head",
+    "releases_tail",
+    "released",
+)
+"""A client's splitter and buffer.
+
+``beat`` and ``left`` are the range being cut; a burst is offered from ``burst_from`` on, as soon as the buffer has
+room at ``enough_at``. ``requested`` and ``released`` count beats, the latter those whose release is known."""
+
+BURST = _record("start", "count")
+"""Beats that arrive one a cycle, from cycle ``start`` on, and are not consumed yet."""
+
+RELEASE = _record("before", "start", "count", "period")
+"""Beats that leave the buffer, ``period`` cycles apart; ``before`` counts those released earlier."""
+
+ROWS = _record("state", "valid_from", "insn", "rows_left", "address", "passed", "ahead", "pushed_at", "popped")
+"""The front of a loader. ``ahead`` blocks wait for the walk, of which one came at ``pushed_at``."""
+
+WALK = _record(
+    "walking",
+    "insn",
+    "cursor",
+    "done_at",
+    "last_done",
+    "started",
+    "finished",
+    "row",
+    "slot",
+    "first",
+    "full",
+    "full_cost",
+    "tail",
+    "pads_after",
+    "waited",
+)
+"""The back of a loader: ``cursor`` is the first cycle not accounted for; ``first``, ``full`` and ``tail`` are beats of
+the present row, or, of the first and the last, their tiles."""
+
+MODULE = _record(
+    "dispatched_at",
+    "filled",
+    "level",
+    "shown",
+    "present",
+    "issued",
+    "retired",
+    "waiting",
+    "prev_pushed",
+    "prev_popped",
+    "owed_prev",
+    "owed_next",
+    "at_once",
+    "last_retire",
+    "count",
+    "offset",
+    "state",
+)
+"""A command queue and what goes on around its instructions; ``at_once`` is when one without work is completed.
+
+``level`` counts words in the queue's memory, ``shown`` says that one more is at its output, ``filled`` that the head
+is there. Program indices of its instructions lie from ``offset`` on in `Machine.order`."""
+
+FETCHING = _record("next", "word_at", "free_at", "part", "slot", "last_dispatch", "blocked")
+"""The fetch unit: instruction number ``next`` is offered from ``word_at`` on."""
+
+STEPS = _record("free_at", "completions_head", "completions_tail", "stepped_at", "last_step", "finished_at")
+"""The sequencer and the pipeline behind it."""
+
+INSTRUCTION = _record(
+    "kind",
+    "queue",
+    "pop_prev",
+    "pop_next",
+    "push_prev",
+    "push_next",
+    "uop_load",
+    "ranges",
+    "address",
+    "nbytes",
+    "step_bytes",
+    "tiles",
+    "width",
+    "merged",
+    "pads_before",
+    "row_tiles",
+    "data_rows",
+    "rows_before",
+    "rows_after",
+    "pad_cost",
+    "beats_per_tile",
+    "tiles_per_beat",
+    "slot",
+    "slot_step",
+    "beats",
+    "reads_acc",
+)
+"""One instruction, as far as time depends on it. ``address`` and ``step_bytes`` are of its ``ranges`` in DRAM."""
+
+KINDS = ("finish", "load", "loop", "set", "store", "nothing")
+FINISH_KIND, LOAD_KIND, LOOP_KIND, SET_KIND, STORE_KIND, NOTHING_KIND = range(len(KINDS))
+
+(
+    WAKE_FETCH,
+    WAKE_PORT,
+    WAKE_ISSUE,
+    _1,
+    _2,
+    WAKE_ROWS,
+    _3,
+    _4,
+    _5,
+    WAKE_WALK,
+    _6,
+    _7,
+    _8,
+    UNITS,
+) = range(14)
+"""Places in `Machine.wake`; those of issue are by queue, those of rows and walk by reader."""
+
+
+class Machine(NamedTuple):
+    """All records of one launch, as compiled functions take them."""
+
+    parameters: Records
+    wake: NDArray[np.int64]
+    due: NDArray[np.int64]
+    program: Records
+    order: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    token_changes: NDArray[np.int64]
+    port: Records
+    ends: NDArray[np.int64]
+    readers: Records
+    bursts: Records
+    releases: Records
+    fetching: Records
+    modules: Records
+    rows: Records
+    walks: Records
+    ahead: NDArray[np.int64]
+    steps: Records
+    completions: NDArray[np.int64]
