@@ -6,7 +6,7 @@ A number lies here, and in no RTL module, if a program's cycles depend on it.
 from __future__ import annotations
 
 from .config import AcceleratorConfig
-from .isa import Memory
+from .isa import Memory, SetRegister, StoreMode
 
 # The memory port ----------------------------------------------------------------------------------------------
 
@@ -79,3 +79,57 @@ STEP_TO_COMPLETION = DATAPATH_LATENCY - TOKEN_TO_READ
 
 WRITTEN_BY_BEAT = frozenset({Memory.PARAM, Memory.TABLE})
 """Memories whose rows are narrower than their tiles: each beat is written as it comes, and no tile is put together."""
+
+# Stores -------------------------------------------------------------------------------------------------------
+
+STORES_IN_FLIGHT = 8
+"""STOREs that may be under way at once: one of a tile takes 11 cycles, and every second cycle one begins."""
+
+ACC_READ_LATENCY = 2
+"""Cycles from an accepted store read to its tile: one to read the bank, one to register its output."""
+
+TILES_AHEAD = 8
+"""Tiles read but not yet packed: covers the read latency and the buffer's own at one tile a cycle."""
+
+BLOCKS_READ = 4
+"""Blocks whose tiles are read but not yet all packed: a block of one tile is read 4 cycles ahead, and every second
+cycle one begins."""
+
+# The epilogue -------------------------------------------------------------------------------------------------
+
+BLOCKS_WAITING = 2
+"""Blocks whose tiles come next."""
+
+RESIDUALS_AHEAD = 4
+"""Residual tiles between the loader and the epilogue; their beats wait in the loader's buffer."""
+
+RESIDUALS_PAUSE = RESIDUALS_AHEAD - 2
+"""Residual tiles that make the loader pause: one may be on its way when the pause begins."""
+
+STATIC_MODE = StoreMode.UNSIGNED | StoreMode.RESIDUAL | StoreMode.SWAP | StoreMode.TABLE
+"""What all tiles inside the epilogue have in common."""
+
+MOVING = (SetRegister.PARAM, SetRegister.RESIDUAL)
+"""Registers of which a STORE takes a copy when it is accepted, so that SET need not wait for it."""
+
+FETCH_LATENCY = 2
+"""Cycles from a read's enable to the parameters: the memory, and a register behind it."""
+
+REQUANTISE_LATENCY = 11
+RESIDUAL_LATENCY = 14
+TABLE_LATENCY = 2
+"""Stages of the lanes."""
+
+BUFFER_LATENCY = 2
+"""Cycles through the empty buffer behind the lanes."""
+
+
+def lanes_latency(config: AcceleratorConfig) -> int:
+    """Cycles from a step's start to its result at the buffer behind the lanes."""
+    optional = RESIDUAL_LATENCY * config.residual + TABLE_LATENCY * config.table
+    return FETCH_LATENCY + REQUANTISE_LATENCY + optional
+
+
+def epilogue_buffer(config: AcceleratorConfig) -> int:
+    """Places for the steps under way at full rate, each of which has its own; 32 cost as much as fewer."""
+    return max(32, 1 << (lanes_latency(config) + BUFFER_LATENCY).bit_length())

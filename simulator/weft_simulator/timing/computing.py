@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .accumulators import load_uops, remember
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, retire, step_queue, tokens_there
 from .loading import rows_idle, start_rows
@@ -13,9 +14,7 @@ from .state import (
     LOAD_KIND,
     LOOP_KIND,
     NEVER,
-    NOTHING_KIND,
     SET_KIND,
-    STORE,
     WAKE_ISSUE,
 )
 
@@ -70,6 +69,9 @@ def _accept(m, time, number):
         steps.stepped_at = completion + 1
         if insn.beats:
             steps.last_step = done
+            remember(m, time, number)
+        if insn.register == p.overwrite_register:
+            m.storing[0].overwrite = insn.value
         return True
     if insn.kind == LOAD_KIND:
         if not stepped or (not insn.uop_load and time < steps.last_step + p.datapath_latency):
@@ -77,6 +79,8 @@ def _accept(m, time, number):
         if not rows_idle(m, COMPUTE, time):
             return False
         start_rows(m, COMPUTE, time, number)
+        if insn.uop_load:
+            load_uops(m, insn)
         return True
     if not stepped or not loaded:
         return False
@@ -115,27 +119,3 @@ def step_compute(m, time):
         if event > time:
             soonest = min(soonest, event)
     wake(m, WAKE_ISSUE + _QUEUE, soonest)
-
-
-@compiled
-def step_store(m, time):
-    """One cycle of the store module."""
-    module = m.modules[STORE - 1]
-    running, owed_prev = module.issued - module.retired, module.owed_prev
-    completed = module.at_once == time
-    moved = retire(m, STORE - 1, time, 1 if completed else 0)
-    issued = False
-    if may_begin(m, STORE - 1, running, owed_prev, 0):
-        popped = module.prev_popped
-        if tokens_there(m, STORE - 1, time):
-            number = next_instruction(m, STORE - 1)
-            busy = module.at_once > time
-            if m.program[number].kind == NOTHING_KIND or m.program[number].kind == SET_KIND:
-                issued = not busy
-                module.at_once = time + 1
-            if issued:
-                issue(m, STORE - 1, time)
-        moved = moved or popped != module.prev_popped
-    moved = step_queue(m, STORE - 1, time, issued) or moved
-    if moved or completed:
-        wake(m, WAKE_ISSUE + STORE - 1, time + 1)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words
-from weft_hardware.isa import Memory, Queue, instruction_bytes
+from weft_hardware.isa import Queue, SetRegister, StoreMode, instruction_bytes, uop_bits
 from weft_runtime.device import Launch, RunReport
 from weft_runtime.dram import Dram
 
@@ -41,6 +41,7 @@ class TimingDevice(SimulatedDevice):
         super().__init__(config, dram_size, dram)
         self._memory = memory or MemoryTiming()
         self.max_cycles = max_cycles
+        self._uop_dst, self._uop_src = np.zeros((2, config.uop_depth), np.int64)
 
     def launch(self, launch: Launch) -> RunReport:
         program = self.program(launch)
@@ -83,16 +84,37 @@ class TimingDevice(SimulatedDevice):
             "instruction_parts": max(1, size // config.axi_bytes),
             "instruction_slots": slots,
             "instructions": launch.insn_count,
-            "in_flight": latencies.IN_FLIGHT,
             "most_room": latencies.MOST_ROOM,
             "blocks_ahead": latencies.BLOCKS_AHEAD,
             "read_stage": latencies.ACC_READ_STAGE,
+            "step_latency": latencies.STEP_LATENCY,
             "step_read_latency": latencies.READ_LATENCY,
             "step_to_completion": latencies.STEP_TO_COMPLETION,
             "datapath_latency": latencies.DATAPATH_LATENCY,
             "acc_half": (config.acc_depth + 1) // 2,
             "max_cycles": self.max_cycles,
+            "uop_bytes": uop_bits(config) // 8,
+            "dst_bits": config.acc_index_bits,
+            "src_bits": config.src_index_bits,
+            "dram_base": self.dram.base,
+            # A register slice, then the memory.
+            "beat_to_answer": latencies.GRANT_TO_ADDRESS + 1 + self._memory.write_latency,
+            "acc_read_latency": latencies.ACC_READ_LATENCY,
+            "tiles_ahead": latencies.TILES_AHEAD,
+            "blocks_read": latencies.BLOCKS_READ,
+            "blocks_waiting": latencies.BLOCKS_WAITING,
+            "residuals_pause": latencies.RESIDUALS_PAUSE,
+            "residual_mode": int(StoreMode.RESIDUAL),
+            "static_mode": int(latencies.STATIC_MODE),
+            "residual_register": int(SetRegister.RESIDUAL),
+            "overwrite_register": int(SetRegister.OVERWRITE),
         }
+        if config.epilogue_lanes:
+            values |= {
+                "epilogue_steps": config.batch * config.block_out // config.epilogue_lanes,
+                "epilogue_latency": latencies.lanes_latency(config),
+                "epilogue_buffer": latencies.epilogue_buffer(config),
+            }
         record = _zeros(state.PARAMETERS)
         for name, value in values.items():
             record[name] = value
@@ -121,6 +143,8 @@ class TimingDevice(SimulatedDevice):
             modules[queue]["count"] = indices.size
             modules[queue]["offset"] = sum(part.size for part in order)
             order.append(indices)
+        modules["in_flight"] = latencies.IN_FLIGHT
+        modules[Queue.STORE]["in_flight"] = latencies.STORES_IN_FLIGHT
         for name in ("dispatched_at", "at_once", "last_retire"):
             modules[name] = -1
         rows, walks, steps, fetching = (
@@ -129,6 +153,8 @@ class TimingDevice(SimulatedDevice):
             _zeros(state.STEPS),
             _zeros(state.FETCHING),
         )
+        storing = _zeros(state.STORING)
+        storing["state"], storing["last_insn"], storing["last_answer"] = IDLE, -1, -1
         rows["state"], rows["pushed_at"] = IDLE, -1
         walks["last_done"], walks["done_at"] = -100, NEVER
         steps["last_step"], steps["finished_at"] = -100, -1
@@ -158,4 +184,14 @@ class TimingDevice(SimulatedDevice):
             ahead=np.zeros((4, 8), np.int64),
             steps=steps,
             completions=np.zeros(16, np.int64),
+            presents=_zeros(state.PRESENT, 16),
+            uop_dst=self._uop_dst,
+            uop_src=self._uop_src,
+            dram=self.dram.data,
+            storing=storing,
+            lengths=np.zeros((state.RING, 3), np.int64),
+            answers=np.zeros((state.RING, 2), np.int64),
+            results=np.zeros(state.RING, np.int64),
+            sent_blocks=np.zeros(8, np.int64),
+            path_blocks=np.zeros(8, np.int64),
         )

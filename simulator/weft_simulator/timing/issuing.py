@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .compiled import compiled
 from .reading import wake
-from .state import COMPUTE, LOAD, NEVER, WAKE_FETCH, WAKE_ISSUE
+from .state import WAKE_FETCH, WAKE_ISSUE
 
 _NONE = -1
 _POPS_PREV = (_NONE, 0, 2)
@@ -98,7 +98,7 @@ def tokens_there(m, queue, time):
 @compiled
 def may_begin(m, queue, running, owed_prev, owed_next):
     """Whether the head may take tokens: every push that running instructions owe is certain to be taken."""
-    if m.modules[queue].filled == 0 or running >= m.parameters[0].in_flight:
+    if m.modules[queue].filled == 0 or running >= m.modules[queue].in_flight:
         return False
     return _certain(m, _PUSHES_PREV[queue], owed_prev) and _certain(m, _PUSHES_NEXT[queue], owed_next)
 

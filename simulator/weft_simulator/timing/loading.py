@@ -17,6 +17,7 @@ def start_rows(m, client, time, insn):
     rows.state = SIZE
     rows.valid_from = time + 1
     rows.insn = insn
+    rows.shift = 0
     m.walks[client].started += 1
     wake(m, WAKE_ROWS + client, time + 1)
 
@@ -35,7 +36,7 @@ def step_rows(m, client, time):
     if rows.state == SIZE:
         rows.state = CHECK
         rows.rows_left = insn.ranges
-        rows.address = insn.address
+        rows.address = insn.address + rows.shift
         rows.passed = 0
         wake(m, unit, time + 1)
         return
@@ -103,6 +104,11 @@ def step_walk(m, client, time):
         return
     walk.slot = insn.slot
     walk.row = 0
+    if insn.requantised:
+        # A residual operand: the store module walks it, since it pauses.
+        walk.first, walk.full, walk.tail = 0, insn.row_tiles, insn.slot
+        wake(m, WAKE_ISSUE + client - 1, time + 1)
+        return
     walk.cursor += insn.rows_before * insn.width * insn.pad_cost
     _begin_row(m, client)
     advance_walk(m, client)
@@ -159,6 +165,8 @@ def advance_walk(m, client):
     if not walk.walking or walk.done_at != NEVER:
         return
     insn = m.program[walk.insn]
+    if insn.requantised:
+        return
     while walk.row < insn.data_rows:
         while walk.first or walk.full or walk.tail:
             if reader.bursts_head == reader.bursts_tail:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from .compiled import compiled
-from .computing import step_compute, step_load, step_store
+from .computing import step_compute, step_load
 from .fetching import collect, dispatch
 from .loading import advance_walk, step_rows, step_walk
 from .reading import grant, offer_range
-from .state import CHANNELS, COMPUTE, FETCH, LOAD, NEVER, STORE, UNITS, WAKE_FETCH, WAKE_ISSUE, WAKE_PORT
-from .state import WAKE_ROWS, WAKE_WALK
+from .state import (
+    CHANNELS,
+    COMPUTE,
+    FETCH,
+    LOAD,
+    NEVER,
+    STORE,
+    UNITS,
+    WAKE_FETCH,
+    WAKE_ISSUE,
+    WAKE_PORT,
+    WAKE_ROWS,
+    WAKE_WALK,
+)
+from .storing import step_store
 
 
 @compiled
@@ -56,6 +69,8 @@ def _cycle(m, time):
         elif client > 0:
             m.due[WAKE_ROWS + client] = 1
             advance_walk(m, client)
+            if client == STORE:
+                m.due[WAKE_ISSUE + STORE - 1] = 1
     if m.due[WAKE_ISSUE]:
         step_load(m, time)
     if m.due[WAKE_ISSUE + 1]:

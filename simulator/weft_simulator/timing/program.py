@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, opcodes, unpack
 from weft_hardware.isa import (
+    QUEUE_REGISTERS,
     Alu,
     Gemm,
     GemmOverwrite,
@@ -18,10 +19,11 @@ from weft_hardware.isa import (
     Memory,
     Opcode,
     Queue,
+    Set,
     Store,
     tile_bytes,
 )
-from weft_hardware.latencies import WRITTEN_BY_BEAT
+from weft_hardware.latencies import MOVING, WRITTEN_BY_BEAT
 from weft_runtime.diagnosis import command_queues
 
 from .state import FINISH_KIND, INSTRUCTION, LOAD_KIND, LOOP_KIND, NOTHING_KIND, SET_KIND, STORE_KIND, Records
@@ -55,8 +57,30 @@ def timed_program(program: Words, bases: Mapping[Memory, int], config: Accelerat
     for cls in (Gemm, Alu, GemmOverwrite):
         chosen = np.flatnonzero(codes == cls.OPCODE)
         columns = unpack(cls, program[chosen], config)
-        records["beats"][chosen] = _beats(cls, columns)
+        _loops(records, chosen, cls, columns)
+    chosen = np.flatnonzero(codes == Opcode.SET)
+    columns = unpack(Set, program[chosen], config)
+    records["register"] = -1
+    for number, register in QUEUE_REGISTERS.items():
+        rows = columns["register"] == number
+        records["register"][chosen[rows]] = number
+        records["value"][chosen[rows]] = [register.value(int(value)) for value in columns["value"][rows]]
+    records["moving"] = np.isin(records["register"], [int(number) for number in MOVING])
     return records
+
+
+def _loops(records: Records, chosen: NDArray[np.int64], cls: type[LoopInstruction], columns: Columns) -> None:
+    """What GEMM and ALU instructions read of the accumulators, and when."""
+    records["beats"][chosen] = _beats(cls, columns)
+    records["body"][chosen] = np.maximum(columns["uop_end"] - columns["uop_bgn"], 0)
+    for name in ("uop_bgn", "iter_in", "dst_out", "dst_in", "src_out", "src_in"):
+        records[name][chosen] = columns[name]
+    records["overwrites"][chosen] = cls is GemmOverwrite
+    if cls is Alu:
+        records["paired"][chosen] = 1 - columns["use_imm"]
+        records["reads_acc"][chosen] = 1
+    else:
+        records["reads_acc"][chosen] = 1 - columns["reset"]
 
 
 def _beats(cls: type[LoopInstruction], columns: Columns) -> NDArray[np.int64]:
@@ -95,6 +119,12 @@ def _block(records: Records, columns: Columns, bases: Mapping[Memory, int], conf
     records["pad_cost"] = np.where(by_beat, records["beats_per_tile"], 1)
     records["slot"] = columns["dram"] % in_beat
     records["slot_step"] = stride % in_beat
+    records["tile_bytes"] = size
+    records["sram"] = columns["sram"]
+    records["mode"] = columns.get("mode", 0)
+    records["eight_bit"] = memory == Memory.ACC_8BIT
+    records["requantised"] = records["eight_bit"] * (records["kind"] == STORE_KIND)
+    records["acknowledgements"] = records["ranges"] * (records["kind"] == STORE_KIND)
     records["uop_load"] = memory == Memory.UOP
     in_compute = records["queue"] == Queue.COMPUTE
     records["kind"][in_compute & (x == 0)] = NOTHING_KIND

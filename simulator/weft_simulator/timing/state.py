@@ -47,15 +47,32 @@ PARAMETERS = _record(
     "instruction_slots",
     "first_slot",
     "instructions",
-    "in_flight",
     "most_room",
     "blocks_ahead",
     "read_stage",
+    "step_latency",
     "step_read_latency",
     "step_to_completion",
     "datapath_latency",
     "acc_half",
     "max_cycles",
+    "uop_bytes",
+    "dst_bits",
+    "src_bits",
+    "dram_base",
+    "beat_to_answer",
+    "acc_read_latency",
+    "tiles_ahead",
+    "blocks_read",
+    "blocks_waiting",
+    "epilogue_steps",
+    "epilogue_latency",
+    "epilogue_buffer",
+    "residuals_pause",
+    "residual_mode",
+    "static_mode",
+    "residual_register",
+    "overwrite_register",
 )
 """What configuration, memory and RTL say; the same names as there."""
 
@@ -89,7 +106,7 @@ BURST = _record("start", "count")
 RELEASE = _record("before", "start", "count", "period")
 """Beats that leave the buffer, ``period`` cycles apart; ``before`` counts those released earlier."""
 
-ROWS = _record("state", "valid_from", "insn", "rows_left", "address", "passed", "ahead", "pushed_at", "popped")
+ROWS = _record("state", "valid_from", "insn", "rows_left", "address", "passed", "ahead", "pushed_at", "popped", "shift")
 """The front of a loader. ``ahead`` blocks wait for the walk, of which one came at ``pushed_at``."""
 
 WALK = _record(
@@ -127,9 +144,9 @@ MODULE = _record(
     "owed_next",
     "at_once",
     "last_retire",
+    "in_flight",
     "count",
     "offset",
-    "state",
 )
 """A command queue and what goes on around its instructions; ``at_once`` is when one without work is completed.
 
@@ -139,7 +156,80 @@ is there. Program indices of its instructions lie from ``offset`` on in `Machine
 FETCHING = _record("next", "word_at", "free_at", "part", "slot", "last_dispatch", "blocked")
 """The fetch unit: instruction number ``next`` is offered from ``word_at`` on."""
 
-STEPS = _record("free_at", "completions_head", "completions_tail", "stepped_at", "last_step", "finished_at")
+PRESENT = _record("insn", "first_at", "beats", "mask")
+"""A GEMM or ALU instruction in the pipeline: its first step's cycle, its beats, and the register OVERWRITE."""
+
+STORING = _record(
+    "overwrite",
+    "residual",
+    "last_insn",
+    "waiting",
+    "following",
+    "state",
+    "insn",
+    "rows_left",
+    "address",
+    "passed",
+    "range_active",
+    "range_beat",
+    "range_left",
+    "lengths_head",
+    "lengths_tail",
+    "sent",
+    "unanswered",
+    "answers_head",
+    "answers_tail",
+    "last_answer",
+    "unread",
+    "index",
+    "ahead",
+    "arriving",
+    "buffered",
+    "blocks_head",
+    "blocks_tail",
+    "present",
+    "block",
+    "tiles",
+    "x",
+    "slot",
+    "row_slot",
+    "part",
+    "beat_valid",
+    "acknowledged",
+    "completed",
+    "wanted",
+    "looks",
+    "loading",
+    "shift",
+    "path_head",
+    "path_tail",
+    "path_present",
+    "path_requantised",
+    "path_left",
+    "path_mode",
+    "inside",
+    "step",
+    "under_way",
+    "results_head",
+    "results_tail",
+    "level",
+    "shown",
+    "result_part",
+    "residuals",
+    "residual_written",
+)
+"""The store module but for its loader."""
+
+STEPS = _record(
+    "free_at",
+    "completions_head",
+    "completions_tail",
+    "stepped_at",
+    "last_step",
+    "finished_at",
+    "presents_head",
+    "presents_tail",
+)
 """The sequencer and the pipeline behind it."""
 
 INSTRUCTION = _record(
@@ -167,8 +257,26 @@ INSTRUCTION = _record(
     "tiles_per_beat",
     "slot",
     "slot_step",
+    "tile_bytes",
+    "sram",
+    "mode",
+    "eight_bit",
+    "requantised",
+    "acknowledgements",
     "beats",
+    "uop_bgn",
+    "body",
+    "iter_in",
+    "dst_out",
+    "dst_in",
+    "src_out",
+    "src_in",
+    "paired",
+    "overwrites",
     "reads_acc",
+    "register",
+    "value",
+    "moving",
 )
 """One instruction, as far as time depends on it. ``address`` and ``step_bytes`` are of its ``ranges`` in DRAM."""
 
@@ -216,3 +324,13 @@ class Machine(NamedTuple):
     ahead: NDArray[np.int64]
     steps: Records
     completions: NDArray[np.int64]
+    presents: Records
+    uop_dst: NDArray[np.int64]
+    uop_src: NDArray[np.int64]
+    dram: NDArray[np.uint8]
+    storing: Records
+    lengths: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    results: NDArray[np.int64]
+    sent_blocks: NDArray[np.int64]
+    path_blocks: NDArray[np.int64]

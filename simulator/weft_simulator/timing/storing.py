@@ -1,0 +1,446 @@
+"""The store module: rows announced, accumulators read, requantised on the way or not, written and acknowledged.
+
+It is looked at in every cycle in which something in it moves.
+"""
+
+from __future__ import annotations
+
+from .accumulators import bank_read
+from .compiled import compiled
+from .issuing import issue, may_begin, next_instruction, retire, step_queue, tokens_there
+from .loading import rows_idle, start_rows
+from .reading import release_beats, wake
+from .state import (
+    CHECK,
+    IDLE,
+    LOAD_KIND,
+    NEVER,
+    NOTHING_KIND,
+    REQUEST,
+    RING,
+    SET_KIND,
+    STORE,
+    WAKE_ISSUE,
+    WAKE_WALK,
+)
+
+_QUEUE = STORE - 1
+_BLOCKS = 8
+"""Places of the queues of blocks: more than the RTL's."""
+
+
+@compiled
+def _send(m, time):
+    """The write engine and the packer: returns whether anything moved and whether a tile ends, as bits 0 and 1."""
+    p, s = m.parameters[0], m.storing[0]
+    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and m.lengths[s.lengths_head % RING, 1] < time
+    if taken:
+        s.sent += 1
+        if s.sent == m.lengths[s.lengths_head % RING, 0]:
+            s.sent = 0
+            # On the bus in the next cycle; acknowledged after that, in order, one a cycle.
+            answer = max(time + p.beat_to_answer, s.last_answer + 1)
+            s.last_answer = answer
+            m.answers[s.answers_tail % RING, 0] = answer
+            m.answers[s.answers_tail % RING, 1] = m.lengths[s.lengths_head % RING, 2]
+            s.answers_tail += 1
+            s.lengths_head += 1
+    room = s.beat_valid == 0 or taken
+    if not room:
+        return False, False
+    offered = _tile_offered(m, time)
+    if not offered:
+        if taken:
+            s.beat_valid = 0
+        return taken, False
+    insn = m.program[s.block]
+    last = s.tiles == 1 if insn.merged else s.x == insn.width - 1
+    tile_ends, beat_ends = True, True
+    if insn.tiles_per_beat > 1:
+        beat_ends = last or s.slot % insn.tiles_per_beat == insn.tiles_per_beat - 1
+    else:
+        s.part += 1
+        tile_ends = s.part == insn.beats_per_tile
+        if tile_ends:
+            s.part = 0
+    s.beat_valid = 1 if beat_ends else 0
+    if tile_ends:
+        s.tiles -= 1
+        s.x += 1
+        s.slot += 1
+        if last:
+            s.x = 0
+            s.row_slot += insn.slot_step
+            s.slot = s.row_slot
+    return True, tile_ends
+
+
+@compiled
+def _tile_offered(m, time):
+    """Whether the present block's next tile is there."""
+    p, s = m.parameters[0], m.storing[0]
+    if s.present == 0:
+        return False
+    if m.program[s.block].requantised:
+        return s.shown == 1 and s.result_part == p.epilogue_steps - 1
+    if p.clients <= STORE:
+        return s.buffered > 0
+    return s.buffered > 0 and s.path_present == 1 and s.path_requantised == 0
+
+
+@compiled
+def _next_block(m, sent):
+    """The sender goes on to the next block; returns whether anything moved."""
+    s = m.storing[0]
+    if s.present == 1 and not sent:
+        return False
+    was = s.present
+    s.present = 0
+    if s.blocks_head != s.blocks_tail:
+        s.present = 1
+        s.block = m.sent_blocks[s.blocks_head % _BLOCKS]
+        insn = m.program[s.block]
+        s.tiles, s.x, s.slot, s.row_slot = insn.tiles, 0, insn.slot, insn.slot
+        s.blocks_head += 1
+    return s.present != was or s.present == 1
+
+
+@compiled
+def _requantise(m, time, tile_to_sender, result_to_sender):
+    """The path past or through the epilogue; returns whether anything moved and whether it takes a tile."""
+    p, s = m.parameters[0], m.storing[0]
+    moved = False
+    # Results leave the buffer behind the lanes.
+    last_part = s.result_part == p.epilogue_steps - 1
+    read = s.shown == 1 and (result_to_sender or not last_part)
+    # Steps enter.
+    operand = s.path_mode & p.residual_mode == 0 or s.residuals > 0
+    enters = s.path_present == 1 and s.path_requantised == 1 and operand
+    started = s.buffered > 0 and enters and s.under_way != p.epilogue_buffer
+    tile_taken = tile_to_sender
+    if started:
+        s.step += 1
+        m.results[s.results_tail % RING] = time + p.epilogue_latency
+        s.results_tail += 1
+        if s.step == p.epilogue_steps:
+            s.step = 0
+            tile_taken = True
+            if s.path_mode & p.residual_mode:
+                s.residuals -= 1
+    if read:
+        s.result_part = 0 if last_part else s.result_part + 1
+    s.under_way += (1 if started else 0) - (1 if read else 0)
+    # The buffer: a memory with an output register.
+    arrived = s.results_head != s.results_tail and m.results[s.results_head % RING] == time
+    inner = s.level > 0 and (s.shown == 0 or read)
+    shown = 1 if inner else (0 if read else s.shown)
+    moved = started or read or arrived or inner
+    s.shown = shown
+    s.level += (1 if arrived else 0) - (1 if inner else 0)
+    if arrived:
+        s.results_head += 1
+    if s.results_head != s.results_tail:
+        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, m.results[s.results_head % RING]))
+    return moved, tile_taken
+
+
+@compiled
+def _next_path_block(m, taken, sent, had):
+    """The path goes on to the next block, of which ``had`` wait; returns whether anything moved."""
+    p, s = m.parameters[0], m.storing[0]
+    ends = taken and s.path_left == 1
+    advances = False
+    if had and (s.path_present == 0 or ends):
+        insn = m.program[m.path_blocks[s.path_head % _BLOCKS]]
+        fits = s.loading == 0 and (s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0)
+        advances = insn.requantised == 0 or fits
+    if taken:
+        s.path_left -= 1
+        s.path_present = 0 if ends else 1
+    enters = False
+    if advances:
+        insn = m.program[m.path_blocks[s.path_head % _BLOCKS]]
+        s.path_head += 1
+        s.path_left, s.path_present, s.path_requantised = insn.tiles, 1, insn.requantised
+        enters = insn.requantised == 1
+        if enters:
+            s.path_mode = insn.mode
+    s.inside += (1 if enters else 0) - (1 if sent else 0)
+    return advances or taken
+
+
+@compiled
+def _read(m, time, taken):
+    """The reader of accumulators; returns whether anything moved."""
+    p, s = m.parameters[0], m.storing[0]
+    requested = False
+    if s.unread and s.ahead != p.tiles_ahead:
+        requested = bank_read(m, time) != (1 if s.index >= p.acc_half else 0)
+        waits = not requested
+    else:
+        waits = False
+    arrived = s.arriving >> (p.acc_read_latency - 1) & 1
+    s.arriving = (s.arriving << 1 | (1 if requested else 0)) & ((1 << p.acc_read_latency) - 1)
+    s.buffered += arrived - (1 if taken else 0)
+    s.ahead += (1 if requested else 0) - (1 if taken else 0)
+    if requested:
+        s.unread -= 1
+        s.index += 1
+    return requested or waits or s.arriving != 0 or arrived == 1 or taken
+
+
+@compiled
+def _announce(m, time, room, waiting):
+    """The front: blocks passed on, ranges cut into bursts; returns whether anything moved."""
+    p, s = m.parameters[0], m.storing[0]
+    # Bursts of the range taken before.
+    moved = False
+    free = s.range_active == 0
+    if s.range_active == 1 and s.unanswered < p.writes_in_flight:
+        beats = min(s.range_left, p.write_burst - s.range_beat % p.write_burst)
+        s.range_beat += beats
+        s.range_left -= beats
+        m.lengths[s.lengths_tail % RING, 0] = beats
+        m.lengths[s.lengths_tail % RING, 1] = time
+        m.lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
+        s.lengths_tail += 1
+        s.unanswered += 1
+        moved = True
+        if s.range_left == 0:
+            s.range_active = 0
+            free = True
+    advance = False
+    if s.state == IDLE:
+        advance = waiting
+    else:
+        requested, passed = s.rows_left == 0, s.passed == 1
+        if not passed and room:
+            _pass_block(m)
+            passed = moved = True
+        if not requested and free:
+            s.range_active = 1
+            s.range_beat = s.address // p.axi_bytes
+            s.range_left = (s.address % p.axi_bytes + m.program[s.insn].nbytes + p.axi_bytes - 1) // p.axi_bytes
+            s.address += m.program[s.insn].step_bytes
+            s.rows_left -= 1
+            moved = True
+        if s.state == CHECK:
+            s.state = REQUEST
+            moved = True
+        elif requested and passed:
+            advance = waiting
+            s.state = IDLE
+            moved = True
+    if advance:
+        s.state = CHECK
+        s.insn = s.following
+        s.waiting = 0
+        s.passed = 0
+        s.rows_left = m.program[s.insn].ranges
+        s.address = m.program[s.insn].address
+        moved = True
+    return moved
+
+
+@compiled
+def _pass_block(m):
+    p, s = m.parameters[0], m.storing[0]
+    insn = m.program[s.insn]
+    s.passed = 1
+    s.unread, s.index = insn.tiles, insn.sram
+    m.sent_blocks[s.blocks_tail % _BLOCKS] = s.insn
+    s.blocks_tail += 1
+    if p.clients > STORE:
+        m.path_blocks[s.path_tail % _BLOCKS] = s.insn
+        s.path_tail += 1
+        if insn.requantised and insn.mode & p.residual_mode:
+            s.wanted = 1
+
+
+@compiled
+def _room_for_block(m):
+    """Whether everybody takes the block on offer."""
+    p, s = m.parameters[0], m.storing[0]
+    if s.unread or s.blocks_tail - s.blocks_head == p.blocks_read:
+        return False
+    return p.clients <= STORE or s.path_tail - s.path_head < p.blocks_waiting
+
+
+@compiled
+def _complete(m, time):
+    """Whether the oldest instruction that is not over ends now; acknowledgements of this cycle count from the next."""
+    s, module, walk = m.storing[0], m.modules[_QUEUE], m.walks[STORE]
+    completed = False
+    if s.completed < module.issued:
+        insn = m.program[m.order[module.offset + s.completed]]
+        if insn.kind == LOAD_KIND:
+            completed = walk.walking == 1 and walk.done_at == time
+        else:
+            completed = s.acknowledged >= insn.acknowledgements
+        if completed:
+            s.acknowledged -= insn.acknowledgements
+            s.completed += 1
+    return completed
+
+
+@compiled
+def _acknowledge(m, time):
+    """Answers of the memory in this cycle; returns whether there is one."""
+    s = m.storing[0]
+    if s.answers_head == s.answers_tail:
+        return False
+    if m.answers[s.answers_head % RING, 0] > time:
+        wake(m, WAKE_ISSUE + _QUEUE, m.answers[s.answers_head % RING, 0])
+        return False
+    s.acknowledged += m.answers[s.answers_head % RING, 1]
+    s.answers_head += 1
+    s.unanswered -= 1
+    if s.answers_head != s.answers_tail:
+        wake(m, WAKE_ISSUE + _QUEUE, m.answers[s.answers_head % RING, 0])
+    return True
+
+
+@compiled
+def _accept(m, time, number, running):
+    """Whether the store module begins an instruction in this cycle; what becomes of it."""
+    p, s = m.parameters[0], m.storing[0]
+    insn = m.program[number]
+    if insn.kind == NOTHING_KIND:
+        return True
+    if insn.kind == SET_KIND:
+        if not insn.moving and running:
+            return False
+        if insn.register == p.residual_register:
+            s.residual = insn.value
+        return True
+    if insn.kind == LOAD_KIND:
+        if running:
+            return False
+        s.wanted = s.loading = 1
+        s.shift = 0
+        s.last_insn = number
+        return True
+    if s.waiting:
+        return False
+    if p.clients > STORE:
+        idle = s.state == IDLE
+        after = s.last_insn >= 0 and m.program[s.last_insn].eight_bit == 1
+        if s.wanted or s.looks or not (idle or not (insn.eight_bit == 1 or after)):
+            return False
+        s.shift = s.residual * insn.tile_bytes
+    s.last_insn = number
+    s.following = number
+    s.waiting = 1
+    return True
+
+
+@compiled
+def _start_loader(m, time, wanted, running):
+    """The loader takes a LOAD, or a residual operand, when nothing else runs; returns whether anything moved."""
+    s = m.storing[0]
+    moved = s.looks != wanted
+    s.looks = wanted
+    if wanted and running <= 1 and rows_idle(m, STORE, time):
+        start_rows(m, STORE, time, s.last_insn)
+        m.rows[STORE].shift = s.shift
+        s.wanted = 0
+        moved = True
+    return moved
+
+
+@compiled
+def _walk_residual(m, time, paused):
+    """One cycle of the loader's walk over a residual operand, which pauses; returns whether anything moved."""
+    s, walk, reader = m.storing[0], m.walks[STORE], m.readers[STORE]
+    arrived = s.residual_written
+    s.residual_written = 0
+    s.residuals += arrived
+    if walk.walking == 0 or not m.program[walk.insn].requantised or walk.done_at != NEVER:
+        return arrived == 1
+    if walk.cursor > time:
+        wake(m, WAKE_ISSUE + _QUEUE, walk.cursor)
+        return arrived == 1
+    if paused or reader.bursts_head == reader.bursts_tail:
+        return arrived == 1
+    burst = m.bursts[STORE, reader.bursts_head % RING]
+    if burst.start >= time:
+        wake(m, WAKE_ISSUE + _QUEUE, burst.start + 1)
+        return arrived == 1
+    insn = m.program[walk.insn]
+    # ``first`` counts what is left of the present tile or beat, ``full`` the row's tiles, ``tail`` the slot.
+    tile_ends, beat_ends = True, True
+    if insn.tiles_per_beat > 1:
+        beat_ends = walk.full == 1 or walk.tail == insn.tiles_per_beat - 1
+        walk.tail = 0 if beat_ends else walk.tail + 1
+    else:
+        walk.first += 1
+        tile_ends = walk.first == insn.beats_per_tile
+    if beat_ends:
+        release_beats(m, STORE, time, 1, 1)
+        burst.start += 1
+        burst.count -= 1
+        if burst.count == 0:
+            reader.bursts_head += 1
+    if tile_ends:
+        walk.first = 0
+        s.residual_written = 1
+        walk.full -= 1
+        if walk.full == 0:
+            walk.row += 1
+            walk.full = insn.row_tiles
+            walk.slot = (walk.slot + insn.slot_step) % insn.tiles_per_beat
+            walk.tail = walk.slot
+            if walk.row == insn.data_rows:
+                walk.done_at = time
+                m.due[WAKE_WALK + STORE] = 1
+    return True
+
+
+@compiled
+def step_store(m, time):
+    """One cycle of the store module."""
+    p, s, module = m.parameters[0], m.storing[0], m.modules[_QUEUE]
+    running, owed_prev = module.issued - module.retired, module.owed_prev
+    requantises = p.clients > STORE
+    wanted, room, waiting = s.wanted, _room_for_block(m), s.waiting == 1
+    path_had = s.path_head != s.path_tail
+    paused = s.residuals >= p.residuals_pause
+
+    completed = _complete(m, time)
+    retired = retire(m, _QUEUE, time, 1 if completed else 0)
+    moved = completed or retired
+    sending, tile_ends = _send(m, time)
+    requantised = s.present == 1 and m.program[s.block].requantised == 1
+    sent = tile_ends and s.tiles == 0
+    tile_taken = tile_ends and not requantised
+    if requantises:
+        requantising, tile_taken = _requantise(m, time, tile_taken, tile_ends and requantised)
+        moved = moved or requantising
+    moved = _next_block(m, sent) or moved or sending
+    moved = _read(m, time, tile_taken) or moved
+    if requantises:
+        moved = _next_path_block(m, tile_taken, sent and requantised, path_had) or moved
+        moved = _walk_residual(m, time, paused) or moved
+
+    issued = False
+    if may_begin(m, _QUEUE, running, owed_prev, 0):
+        popped = module.prev_popped
+        if tokens_there(m, _QUEUE, time):
+            number = next_instruction(m, _QUEUE)
+            issued = _accept(m, time, number, running)
+            if issued:
+                issue(m, _QUEUE, time)
+        moved = moved or popped != module.prev_popped
+    if requantises:
+        moved = _start_loader(m, time, wanted, running) or moved
+        walk = m.walks[STORE]
+        if walk.walking == 1 and walk.done_at == time:
+            s.loading = 0
+    moved = _announce(m, time, room, waiting) or moved
+    moved = _acknowledge(m, time) or moved
+    moved = step_queue(m, _QUEUE, time, issued) or moved
+    if moved:
+        wake(m, WAKE_ISSUE + _QUEUE, time + 1)
+    walk = m.walks[STORE]
+    if walk.walking == 1 and walk.done_at > time and walk.done_at != NEVER:
+        wake(m, WAKE_ISSUE + _QUEUE, walk.done_at)
