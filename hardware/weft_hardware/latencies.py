@@ -13,8 +13,8 @@ from .isa import Memory, SetRegister, StoreMode
 PAGE_BYTES = 4096
 """No burst crosses a multiple of this (AXI A3.4.1)."""
 
-GRANT_TO_ADDRESS = 1
-"""Cycles from a burst's grant to its address on the bus: a register slice."""
+SLICE_LATENCY = 1
+"""Cycles from a burst's grant to its address on the bus, and of a written beat: a register slice."""
 
 FETCH_BURST_BYTES = 128
 FETCH_BUFFER_BYTES = 512
@@ -38,6 +38,16 @@ def streaming_beats(config: AcceleratorConfig) -> int:
     return max(2 * longest_burst(config), 256)
 
 
+def fetch_burst(config: AcceleratorConfig) -> int:
+    """Beats of the longest burst of instructions."""
+    return min(max(1, FETCH_BURST_BYTES // config.axi_bytes), longest_burst(config))
+
+
+def epilogue_reader_beats(config: AcceleratorConfig) -> int:
+    """Buffer of the store module's reader."""
+    return max(2 * EPILOGUE_BURST, EPILOGUE_BUFFER_BYTES // config.axi_bytes)
+
+
 # Instructions -------------------------------------------------------------------------------------------------
 
 IN_FLIGHT = 4
@@ -45,6 +55,9 @@ IN_FLIGHT = 4
 
 MOST_ROOM = 4
 """The most that a token queue's ``room`` says."""
+
+RETIRE_TO_DONE = 2
+"""Cycles from the last instruction's retirement to *done*: its count, and the comparison of the sum, are registered."""
 
 BLOCKS_AHEAD = 2
 """Blocks that are checked and wait for the one that is being written; two more LOADs are here and there."""

@@ -1,11 +1,11 @@
-"""Which bank of the accumulators the compute pipeline reads in a cycle: what a STORE's read must not."""
+"""Micro-ops: whether a loop nest stays in its scratchpads, and which bank of the accumulators it reads in a cycle."""
 
 from __future__ import annotations
 
 from .compiled import compiled
+from .state import PLACES
 
 _NONE = -1
-_PRESENTS = 16
 _OUTER, _INNER, _UOP = 1, 2, 4
 """Bits of `isa.OverwriteMask`, an encoding that the instruction set fixes."""
 
@@ -13,24 +13,24 @@ _OUTER, _INNER, _UOP = 1, 2, 4
 @compiled
 def remember(m, time, number):
     """An instruction with steps is accepted."""
-    p, steps = m.parameters[0], m.steps[0]
-    if steps.presents_tail - steps.presents_head == _PRESENTS:
+    p, steps = m.s.parameters, m.s.steps
+    if steps.presents_tail - steps.presents_head == PLACES:
         steps.presents_head += 1
-    present = m.presents[steps.presents_tail % _PRESENTS]
+    present = m.s.presents[steps.presents_tail % PLACES]
     present.insn = number
     present.first_at = time + p.step_latency
     present.beats = m.program[number].beats
-    present.mask = m.storing[0].overwrite
+    present.mask = m.s.storing.overwrite
     steps.presents_tail += 1
 
 
 @compiled
 def bank_read(m, time):
     """The bank, 0 or 1, or -1 where no step reads its accumulator."""
-    p, steps = m.parameters[0], m.steps[0]
+    p, steps = m.s.parameters, m.s.steps
     time -= p.read_stage
     while steps.presents_head != steps.presents_tail:
-        present = m.presents[steps.presents_head % _PRESENTS]
+        present = m.s.presents[steps.presents_head % PLACES]
         if time < present.first_at:
             return _NONE
         if time < present.first_at + present.beats:
@@ -56,26 +56,34 @@ def _bank(m, present, beat):
             return _NONE
     place = insn.uop_bgn + uop
     if insn.paired and beat % 2 == 0:
-        index = m.uop_src[place] + outer * insn.src_out + inner * insn.src_in
+        index = m.uops[place].src + outer * insn.src_out + inner * insn.src_in
     else:
-        index = m.uop_dst[place] + outer * insn.dst_out + inner * insn.dst_in
-    return 1 if index >= m.parameters[0].acc_half else 0
+        index = m.uops[place].dst + outer * insn.dst_out + inner * insn.dst_in
+    return 1 if index >= m.s.parameters.acc_half else 0
 
 
 @compiled
 def load_uops(m, insn):
-    """Keep the destinations and sources of the micro-ops that a LOAD brings; padding is zero."""
-    p = m.parameters[0]
-    place = insn.sram
-    for row in range(insn.rows_before + insn.data_rows + insn.rows_after):
-        inside = insn.rows_before <= row < insn.rows_before + insn.data_rows
-        for x in range(insn.width):
-            word = 0
-            if inside and insn.pads_before <= x < insn.pads_before + insn.row_tiles:
-                tile = (row - insn.rows_before) * insn.step_bytes + (x - insn.pads_before) * p.uop_bytes
-                address = insn.address + tile - p.dram_base
-                for k in range(p.uop_bytes - 1, -1, -1):
-                    word = word << 8 | m.dram[address + k]
-            m.uop_dst[place] = word & ((1 << p.dst_bits) - 1)
-            m.uop_src[place] = word >> p.dst_bits & ((1 << p.src_bits) - 1)
-            place += 1
+    """Put the micro-ops that a LOAD brings into their buffer."""
+    for k in range(insn.tiles):
+        uop, loaded = m.uops[insn.sram + k], m.loaded_uops[insn.uops_at + k]
+        uop.dst, uop.src, uop.wgt = loaded.dst, loaded.src, loaded.wgt
+
+
+@compiled
+def loop_fits(m, insn):
+    """Whether every index of a loop nest lies in its scratchpad, and its micro-ops in their buffer."""
+    if insn.beats == 0:
+        return True
+    p = m.s.parameters
+    if insn.uop_end > p.uop_depth:
+        return False
+    dst = src = wgt = 0
+    for place in range(insn.uop_bgn, insn.uop_end):
+        uop = m.uops[place]
+        dst, src, wgt = max(dst, uop.dst), max(src, uop.src), max(wgt, uop.wgt)
+    return (
+        dst + insn.dst_reach < p.acc_depth
+        and (insn.src_depth == 0 or src + insn.src_reach < insn.src_depth)
+        and (insn.wgt_depth == 0 or wgt + insn.wgt_reach < insn.wgt_depth)
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .accumulators import load_uops, remember
+from .accumulators import load_uops, loop_fits, remember
 from .compiled import compiled
-from .issuing import issue, may_begin, next_instruction, retire, step_queue, tokens_there
+from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
 from .loading import rows_idle, start_rows
 from .reading import wake
 from .state import (
@@ -14,18 +14,19 @@ from .state import (
     LOAD_KIND,
     LOOP_KIND,
     NEVER,
+    OUT_OF_SCRATCHPAD,
+    PLACES,
     SET_KIND,
     WAKE_ISSUE,
 )
 
 _QUEUE = COMPUTE - 1
-_COMPLETIONS = 16
 
 
 @compiled
 def step_load(m, time):
     """One cycle of the load module."""
-    module, walk = m.modules[LOAD - 1], m.walks[LOAD]
+    module, walk = m.s.modules[LOAD - 1], m.s.walks[LOAD]
     running, owed_next = module.issued - module.retired, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
     moved = retire(m, LOAD - 1, time, 1 if completed else 0)
@@ -34,7 +35,9 @@ def step_load(m, time):
         popped = module.prev_popped
         if tokens_there(m, LOAD - 1, time):
             number = next_instruction(m, LOAD - 1)
-            if m.program[number].kind == SET_KIND:
+            if m.program[number].fault:
+                refuse(m, number, m.program[number].fault)
+            elif m.program[number].kind == SET_KIND:
                 issued = running == 0
                 if issued:
                     module.at_once = time + 1
@@ -54,24 +57,28 @@ def step_load(m, time):
 @compiled
 def _accept(m, time, number):
     """Whether the compute module begins an instruction in this cycle; what becomes of it."""
-    p, steps, walk = m.parameters[0], m.steps[0], m.walks[COMPUTE]
-    insn, module = m.program[number], m.modules[_QUEUE]
+    p, steps, walk = m.s.parameters, m.s.steps, m.s.walks[COMPUTE]
+    insn, module = m.program[number], m.s.modules[_QUEUE]
     stepped = time >= steps.stepped_at
     loaded = walk.started == walk.finished and time >= walk.last_done + 2
+    if insn.fault:
+        return refuse(m, number, insn.fault)
     if insn.kind == LOOP_KIND or insn.kind == SET_KIND:
         if not loaded or time < steps.free_at:
             return False
+        if not loop_fits(m, insn):
+            return refuse(m, number, OUT_OF_SCRATCHPAD)
         steps.free_at = time + max(1, insn.beats)
         done = steps.free_at + p.step_read_latency
         completion = done + p.step_to_completion
-        m.completions[steps.completions_tail % _COMPLETIONS] = completion
+        m.s.completions[steps.completions_tail % PLACES] = completion
         steps.completions_tail += 1
         steps.stepped_at = completion + 1
         if insn.beats:
             steps.last_step = done
             remember(m, time, number)
         if insn.register == p.overwrite_register:
-            m.storing[0].overwrite = insn.value
+            m.s.storing.overwrite = insn.value
         return True
     if insn.kind == LOAD_KIND:
         if not stepped or (not insn.uop_load and time < steps.last_step + p.datapath_latency):
@@ -93,13 +100,13 @@ def _accept(m, time, number):
 @compiled
 def step_compute(m, time):
     """One cycle of the compute module."""
-    p, module, walk, steps = m.parameters[0], m.modules[_QUEUE], m.walks[COMPUTE], m.steps[0]
+    p, module, walk, steps = m.s.parameters, m.s.modules[_QUEUE], m.s.walks[COMPUTE], m.s.steps
     running, owed_prev, owed_next = module.issued - module.retired, module.owed_prev, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
-    if steps.completions_head != steps.completions_tail:
-        if m.completions[steps.completions_head % _COMPLETIONS] == time:
-            steps.completions_head += 1
-            completed = True
+    pending = steps.completions_head != steps.completions_tail
+    if pending and m.s.completions[steps.completions_head % PLACES] == time:
+        steps.completions_head += 1
+        completed = True
     moved = retire(m, _QUEUE, time, 1 if completed else 0)
     issued = False
     if may_begin(m, _QUEUE, running, owed_prev, owed_next):
@@ -114,7 +121,7 @@ def step_compute(m, time):
     if walk.walking == 1 and walk.done_at > time:
         soonest = min(soonest, walk.done_at)
     if steps.completions_head != steps.completions_tail:
-        soonest = min(soonest, m.completions[steps.completions_head % _COMPLETIONS])
+        soonest = min(soonest, m.s.completions[steps.completions_head % PLACES])
     for event in (steps.free_at, steps.stepped_at, steps.last_step + p.datapath_latency, walk.last_done + 2):
         if event > time:
             soonest = min(soonest, event)

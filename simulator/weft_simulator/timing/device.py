@@ -1,33 +1,57 @@
-"""The timing model as a device: the RTL's cycles without its data."""
+"""`TimingDevice`: the cycles that the RTL takes, from instructions and micro-ops, without data."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.encoding import Words
-from weft_hardware.isa import Queue, SetRegister, StoreMode, instruction_bytes, uop_bits
+from weft_hardware.encoding import Words, decode
+from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
+from weft_hardware.registers import Cause, ModuleState, Unit
 from weft_runtime.device import Launch, RunReport
+from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
+from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
 
+from ..functional.faults import address_outside, value_of
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from ..tsim.model import MemoryTiming
 from . import state
-from .machine import launch as launch_machine
-from .machine import run
-from .program import timed_program
-from .state import IDLE, NEVER, Machine, Records
+from .machine import begin, run
+from .parameters import machine_at_rest
+from .program import MemoryMap, TimedProgram, timed_program
+from .state import Machine
 
 MAX_CYCLES = 1 << 60
+"""Cycles that a launch may take where no limit is chosen: as good as none."""
 
+CHUNK = 50_000_000
+"""Cycles between two returns to Python, so that Ctrl-C is heard."""
 
-def _zeros(dtype: np.dtype[np.void], *shape: int) -> Records:
-    return np.zeros(shape or (1,), dtype)
+_POPS = ((None, 1), (0, 3), (2, None))
+_PUSHES_PREV = (None, 1, 3)
+"""Each module's channels, numbered as `diagnosis.CHANNELS`."""
 
 
 class TimingDevice(SimulatedDevice):
-    """Predicts the cycles that the RTL takes, from instructions and micro-ops alone; memory keeps what it holds."""
+    """Predicts the cycles of a program on the RTL with its in-order memory, to the cycle, and computes nothing.
+
+    What a program stores never arrives in memory. Micro-ops are those that lie in memory when the program is launched.
+
+    Parameters
+    ----------
+    config, dram_size, dram
+        See `SimulatedDevice`.
+    memory : MemoryTiming
+        How the memory answers: latencies only.
+    max_cycles : int
+        Cycles a launch may take.
+
+    Raises
+    ------
+    DeviceError
+        If the memory does what cannot be predicted.
+    """
 
     def __init__(
         self,
@@ -38,160 +62,131 @@ class TimingDevice(SimulatedDevice):
         memory: MemoryTiming | None = None,
         max_cycles: int = MAX_CYCLES,
     ) -> None:
+        if max_cycles < 1:
+            raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
         super().__init__(config, dram_size, dram)
-        self._memory = memory or MemoryTiming()
         self.max_cycles = max_cycles
-        self._uop_dst, self._uop_src = np.zeros((2, config.uop_depth), np.int64)
+        self._memory = memory or MemoryTiming()
+        for name, value in (
+            ("stall_seed", self._memory.stall_seed),
+            ("out_of_order", self._memory.out_of_order or None),
+            ("error_range", self._memory.error_range),
+        ):
+            if value is not None:
+                raise DeviceError(
+                    f"{name} = {value} is not predicted by the timing device, whose memory answers in order, without "
+                    "pauses and errors; open tsim instead"
+                )
+        self._uops = np.zeros(config.uop_depth, state.UOP)
 
     def launch(self, launch: Launch) -> RunReport:
         program = self.program(launch)
-        machine = self._machine(program, launch)
-        launch_machine(machine, launch.insn_address, launch.insn_count * instruction_bytes(self.config))
-        time = run(machine, 0)
-        self.last = machine
-        assert time < MAX_CYCLES, "hang"
-        return RunReport(cycles=self._done(machine), instructions=len(program))
+        timed = timed_program(program, self._memory_map(launch), self.dram, self.config)
+        s = self._start(launch, timed)
+        machine = Machine(s[0], timed.records, timed.queues, self._uops, timed.loaded_uops)
+        begin(machine, launch.insn_address, launch.insn_count * instruction_bytes(self.config))
+        time = 0
+        while (time := run(machine, min(time + CHUNK, self.max_cycles))) < self.max_cycles:
+            if machine.s["refusal"]["outcome"]:
+                raise self._fault(program, launch, timed, machine)
+            if machine.s["modules"]["retired"].sum() == launch.insn_count:
+                return self._report(program, machine)
+        if time == state.NEVER:
+            retired, tokens = self._retired(machine), self._tokens(machine)
+            states = {queue: self._state(machine, queue) for queue in Queue}
+            raise DeadlockError(deadlock_message(program, self.config, retired, states, tokens))
+        raise self._timeout(program)
 
-    def _done(self, machine: Machine) -> int:
-        """The cycle in which the last condition of *done* holds."""
-        steps = machine.steps[0]
-        return int(
-            max(
-                max(machine.modules["last_retire"]) + 2,
-                machine.fetching[0]["last_dispatch"] + 1,
-                steps["last_step"] + latencies.DATAPATH_LATENCY,
-                steps["finished_at"] + 1,
-                machine.port[0]["last_end"] + 1,
-            )
+    def _memory_map(self, launch: Launch) -> MemoryMap:
+        windows = np.array([self.window(launch, memory) for memory in Memory])
+        bases = np.array([launch.bases.get(memory, 0) for memory in Memory])
+        return MemoryMap(bases, windows[:, 0], windows[:, 1])
+
+    def _start(self, launch: Launch, timed: TimedProgram) -> state.Records:
+        machine = machine_at_rest(self.config, self._memory)
+        modules = machine[0]["modules"]
+        modules["offset"] = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
+        parameters = machine[0]["parameters"]
+        parameters["instructions"] = launch.insn_count
+        begin_, end = self.window(launch, Memory.ACC_8BIT)
+        parameters["residual_begin"], parameters["residual_end"] = begin_, end
+        first = launch.insn_address // instruction_bytes(self.config)
+        machine[0]["fetching"]["slot"] = first % parameters["instruction_slots"]
+        return machine
+
+    def _report(self, program: Words, machine: Machine) -> RunReport:
+        s = machine.s
+        if s["steps"]["finished_at"] < 0:
+            fault = Fault(Cause.NO_FINISH, Unit.ENGINE, len(program), 0)
+            raise FaultError(fault_message(program, self.config, fault), fault)
+        if any((tokens := self._tokens(machine)).values()):
+            raise TokenError(token_message(program, self.config, tokens))
+        # *Done* takes what `control` looks at: the modules' counts, registered twice, and units that are drained.
+        cycles = max(
+            s["modules"]["last_retire"].max() + latencies.RETIRE_TO_DONE,
+            s["steps"]["last_step"] + latencies.DATAPATH_LATENCY,
+            s["fetching"]["last_dispatch"] + 1,
+            s["port"]["last_end"] + 1,
+        )
+        return RunReport(cycles=int(cycles), instructions=len(program))
+
+    def _timeout(self, program: Words) -> DeviceError:
+        return DeviceError(
+            f"program of {len(program)} instructions did not end in max_cycles = {self.max_cycles}; "
+            "raise max_cycles or shorten the program"
         )
 
-    def _parameters(self, launch: Launch) -> Records:
-        config = self.config
-        size = instruction_bytes(config)
-        slots = max(1, config.axi_bytes // size)
-        values = {
-            "clients": 4 if config.epilogue_lanes else 3,
-            "read_latency": self._memory.read_latency,
-            "write_latency": self._memory.write_latency,
-            "reads_in_flight": config.reads_in_flight,
-            "writes_in_flight": config.writes_in_flight,
-            "command_depth": config.command_queue_depth,
-            "token_depth": config.token_queue_depth,
-            "axi_bytes": config.axi_bytes,
-            "write_burst": latencies.longest_burst(config),
-            # The memory answers in the cycle after the address, at the earliest.
-            "grant_to_beat": latencies.GRANT_TO_ADDRESS + 1 + self._memory.read_latency,
-            "instruction_parts": max(1, size // config.axi_bytes),
-            "instruction_slots": slots,
-            "instructions": launch.insn_count,
-            "most_room": latencies.MOST_ROOM,
-            "blocks_ahead": latencies.BLOCKS_AHEAD,
-            "read_stage": latencies.ACC_READ_STAGE,
-            "step_latency": latencies.STEP_LATENCY,
-            "step_read_latency": latencies.READ_LATENCY,
-            "step_to_completion": latencies.STEP_TO_COMPLETION,
-            "datapath_latency": latencies.DATAPATH_LATENCY,
-            "acc_half": (config.acc_depth + 1) // 2,
-            "max_cycles": self.max_cycles,
-            "uop_bytes": uop_bits(config) // 8,
-            "dst_bits": config.acc_index_bits,
-            "src_bits": config.src_index_bits,
-            "dram_base": self.dram.base,
-            # A register slice, then the memory.
-            "beat_to_answer": latencies.GRANT_TO_ADDRESS + 1 + self._memory.write_latency,
-            "acc_read_latency": latencies.ACC_READ_LATENCY,
-            "tiles_ahead": latencies.TILES_AHEAD,
-            "blocks_read": latencies.BLOCKS_READ,
-            "blocks_waiting": latencies.BLOCKS_WAITING,
-            "residuals_pause": latencies.RESIDUALS_PAUSE,
-            "residual_mode": int(StoreMode.RESIDUAL),
-            "static_mode": int(latencies.STATIC_MODE),
-            "residual_register": int(SetRegister.RESIDUAL),
-            "overwrite_register": int(SetRegister.OVERWRITE),
-        }
-        if config.epilogue_lanes:
-            values |= {
-                "epilogue_steps": config.batch * config.block_out // config.epilogue_lanes,
-                "epilogue_latency": latencies.lanes_latency(config),
-                "epilogue_buffer": latencies.epilogue_buffer(config),
-            }
-        record = _zeros(state.PARAMETERS)
-        for name, value in values.items():
-            record[name] = value
-        return record
+    # What a program that does not complete leaves --------------------------------------------------------------
 
-    def _readers(self) -> Records:
-        config = self.config
-        readers = _zeros(state.READER, 4)
-        longest, streaming = latencies.longest_burst(config), latencies.streaming_beats(config)
-        readers["longest"] = longest
-        readers["buffer"] = streaming
-        readers[state.FETCH]["longest"] = min(max(1, latencies.FETCH_BURST_BYTES // config.axi_bytes), longest)
-        readers[state.FETCH]["buffer"] = latencies.FETCH_BUFFER_BYTES // config.axi_bytes
-        readers[state.STORE]["longest"] = min(latencies.EPILOGUE_BURST, longest)
-        readers[state.STORE]["buffer"] = max(
-            2 * latencies.EPILOGUE_BURST, latencies.EPILOGUE_BUFFER_BYTES // config.axi_bytes
-        )
-        return readers
+    def _retired(self, machine: Machine) -> dict[Queue, int]:
+        return {queue: int(machine.s["modules"]["retired"][queue]) for queue in Queue}
 
-    def _machine(self, program: Words, launch: Launch) -> Machine:
-        records = timed_program(program, launch.bases, self.config)
-        modules = _zeros(state.MODULE, 3)
-        order: list[NDArray[np.int64]] = []
-        for queue in Queue:
-            indices = np.flatnonzero(records["queue"] == queue)
-            modules[queue]["count"] = indices.size
-            modules[queue]["offset"] = sum(part.size for part in order)
-            order.append(indices)
-        modules["in_flight"] = latencies.IN_FLIGHT
-        modules[Queue.STORE]["in_flight"] = latencies.STORES_IN_FLIGHT
-        for name in ("dispatched_at", "at_once", "last_retire"):
-            modules[name] = -1
-        rows, walks, steps, fetching = (
-            _zeros(state.ROWS, 4),
-            _zeros(state.WALK, 4),
-            _zeros(state.STEPS),
-            _zeros(state.FETCHING),
-        )
-        storing = _zeros(state.STORING)
-        storing["state"], storing["last_insn"], storing["last_answer"] = IDLE, -1, -1
-        rows["state"], rows["pushed_at"] = IDLE, -1
-        walks["last_done"], walks["done_at"] = -100, NEVER
-        steps["last_step"], steps["finished_at"] = -100, -1
-        fetching["word_at"] = NEVER
-        size = instruction_bytes(self.config)
-        slots = max(1, self.config.axi_bytes // size)
-        fetching["slot"] = launch.insn_address // size % slots
-        port = _zeros(state.PORT)
-        port["last_end"] = -1
-        return Machine(
-            parameters=self._parameters(launch),
-            wake=np.full(state.UNITS, NEVER, np.int64),
-            due=np.zeros(state.UNITS, np.int64),
-            program=records,
-            order=np.concatenate(order),
-            tokens=np.zeros(state.CHANNELS, np.int64),
-            token_changes=np.zeros(state.CHANNELS, np.int64),
-            port=port,
-            ends=np.zeros(state.RING, np.int64),
-            readers=self._readers(),
-            bursts=_zeros(state.BURST, 4, state.RING),
-            releases=_zeros(state.RELEASE, 4, state.RING),
-            fetching=fetching,
-            modules=modules,
-            rows=rows,
-            walks=walks,
-            ahead=np.zeros((4, 8), np.int64),
-            steps=steps,
-            completions=np.zeros(16, np.int64),
-            presents=_zeros(state.PRESENT, 16),
-            uop_dst=self._uop_dst,
-            uop_src=self._uop_src,
-            dram=self.dram.data,
-            storing=storing,
-            lengths=np.zeros((state.RING, 3), np.int64),
-            answers=np.zeros((state.RING, 2), np.int64),
-            results=np.zeros(state.RING, np.int64),
-            sent_blocks=np.zeros(8, np.int64),
-            path_blocks=np.zeros(8, np.int64),
-        )
+    def _tokens(self, machine: Machine) -> dict[Channel, int]:
+        return {channel: int(machine.s["tokens"][k]) for k, channel in enumerate(CHANNELS)}
+
+    def _state(self, machine: Machine, queue: Queue) -> ModuleState:
+        """What a module waits for when nothing can move."""
+        module, tokens = machine.s["modules"][queue], machine.s["tokens"]
+        if module["waiting"]:
+            insn = machine.program[module["offset"] + module["retired"]]
+            channel = _PUSHES_PREV[queue]
+            full = channel is not None and tokens[channel] == self.config.token_queue_depth
+            owes_prev = insn["push_prev"] and not module["prev_pushed"]
+            return ModuleState.WAIT_PUSH_PREV if full and owes_prev else ModuleState.WAIT_PUSH_NEXT
+        if not module["filled"]:
+            return ModuleState.IDLE
+        insn = machine.program[module["offset"] + module["issued"]]
+        prev, next_ = _POPS[queue]
+        if prev is not None and insn["pop_prev"] and not module["prev_popped"] and not tokens[prev]:
+            return ModuleState.WAIT_POP_PREV
+        if next_ is not None and insn["pop_next"] and not tokens[next_]:
+            return ModuleState.WAIT_POP_NEXT
+        return ModuleState.BUSY
+
+    def _fault(self, program: Words, launch: Launch, timed: TimedProgram, machine: Machine) -> FaultError:
+        """What the fault registers would say."""
+        number, outcome = (int(machine.s["refusal"][name]) for name in ("insn", "outcome"))
+        queue = Queue(int(timed.records["queue"][number]))
+        index = number - int(machine.s["modules"]["offset"][queue])
+        cause, value = self._cause(program[timed.places[number]][None], launch, machine, outcome)
+        fault = Fault(cause, Unit(queue), index, value)
+        return FaultError(fault_message(program, self.config, fault), fault)
+
+    def _cause(self, word: Words, launch: Launch, machine: Machine, outcome: int) -> tuple[Cause, int]:
+        if outcome == state.ILLEGAL:
+            return Cause.ILLEGAL_INSTRUCTION, 0
+        instruction = decode(word, self.config)[0]
+        storing = machine.s["storing"]
+        if outcome == state.OUT_OF_PARAMETERS:
+            return Cause.SCRATCHPAD_RANGE, max(int(storing["param"]), self.config.param_depth)
+        if outcome == state.OUT_OF_SCRATCHPAD:
+            uops = {name: self._uops[name] for name in ("dst", "src", "wgt")}
+            return Cause.SCRATCHPAD_RANGE, value_of(instruction, uops, self.config)
+        assert isinstance(instruction, MemoryInstruction)
+        memory = Memory(instruction.memory)
+        base = launch.bases.get(memory, 0)
+        if outcome == state.RESIDUAL_OUT_OF_WINDOW:
+            base += int(storing["shift"])
+        address = address_outside(instruction, base, self.window(launch, memory), self.config)
+        address += (address < 0) << self.config.axi_addr_bits  # RESIDUAL may lead below 0, where the bus wraps
+        return Cause.WINDOW, address

@@ -14,11 +14,11 @@ def collect(m):
     A part is taken a cycle, when the instruction before has left; its beat came in the cycle before, at the latest. A
     beat that holds several instructions stays until its last one is taken.
     """
-    p, fetching, reader = m.parameters[0], m.fetching[0], m.readers[FETCH]
+    p, fetching, reader = m.s.parameters, m.s.fetching, m.s.readers[FETCH]
     while fetching.part < p.instruction_parts:
         if reader.bursts_head == reader.bursts_tail:
             return
-        burst = m.bursts[FETCH, reader.bursts_head % RING]
+        burst = m.s.bursts[FETCH, reader.bursts_head % RING]
         taken = max(fetching.free_at, burst.start + 1)
         fetching.free_at = taken + 1
         fetching.part += 1
@@ -37,19 +37,19 @@ def collect(m):
 @compiled
 def dispatch(m, time):
     """Hand the instruction to its queue, if that has room."""
-    p, fetching = m.parameters[0], m.fetching[0]
+    p, fetching = m.s.parameters, m.s.fetching
     if fetching.word_at > time:
         wake(m, WAKE_FETCH, fetching.word_at)
         return
-    queue = m.program[fetching.next].queue
-    module = m.modules[queue]
+    queue = m.queues[fetching.next]
+    module = m.s.modules[queue]
     if module.present == p.command_depth:
         fetching.blocked = 1
         return
     fetching.blocked = 0
     module.present += 1
     module.dispatched_at = time
-    m.due[WAKE_ISSUE + queue] = 1
+    m.s.due[WAKE_ISSUE + queue] = 1
     fetching.next += 1
     fetching.word_at = NEVER
     fetching.free_at = time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .compiled import compiled
 from .reading import wake
-from .state import WAKE_FETCH, WAKE_ISSUE
+from .state import NO_FAULT, WAKE_FETCH, WAKE_ISSUE
 
 _NONE = -1
 _POPS_PREV = (_NONE, 0, 2)
@@ -21,40 +21,40 @@ _PUSHER = (0, 1, 1, 2)
 @compiled
 def _certain(m, channel, owed):
     """Whether as many pushes as are owed will be taken."""
-    p = m.parameters[0]
-    return channel == _NONE or owed <= min(p.token_depth - m.tokens[channel], p.most_room)
+    p = m.s.parameters
+    return channel == _NONE or owed <= min(p.token_depth - m.s.tokens[channel], p.most_room)
 
 
 @compiled
 def _pop(m, channel, time):
-    m.token_changes[channel] -= 1
+    m.s.token_changes[channel] -= 1
     wake(m, WAKE_ISSUE + _PUSHER[channel], time + 1)
 
 
 @compiled
 def _push(m, channel, time):
-    m.token_changes[channel] += 1
+    m.s.token_changes[channel] += 1
     wake(m, WAKE_ISSUE + _POPPER[channel], time + 1)
 
 
 @compiled
 def retire(m, queue, time, completed):
     """Push the oldest instruction's tokens when its work is done; returns whether anything moved."""
-    p, module = m.parameters[0], m.modules[queue]
+    p, module = m.s.parameters, m.s.modules[queue]
     module.waiting += completed
     if not module.waiting:
         return False
-    insn = m.program[m.order[module.offset + module.retired]]
+    insn = m.program[module.offset + module.retired]
     prev, next_ = _PUSHES_PREV[queue], _PUSHES_NEXT[queue]
     push_prev = prev != _NONE and insn.push_prev == 1 and module.prev_pushed == 0
     push_next = next_ != _NONE and insn.push_next == 1
     if push_prev:
-        if m.tokens[prev] == p.token_depth:
+        if m.s.tokens[prev] == p.token_depth:
             return False
         _push(m, prev, time)
         module.owed_prev -= 1
     if push_next:
-        if m.tokens[next_] == p.token_depth:
+        if m.s.tokens[next_] == p.token_depth:
             module.prev_pushed = 1
             return push_prev
         _push(m, next_, time)
@@ -64,7 +64,7 @@ def retire(m, queue, time, completed):
     module.retired += 1
     module.last_retire = time
     module.present -= 1
-    if m.fetching[0].blocked:
+    if m.s.fetching.blocked:
         wake(m, WAKE_FETCH, time + 1)
     return True
 
@@ -72,20 +72,20 @@ def retire(m, queue, time, completed):
 @compiled
 def next_instruction(m, queue):
     """Program index of the command queue's head."""
-    module = m.modules[queue]
-    return m.order[module.offset + module.issued]
+    module = m.s.modules[queue]
+    return module.offset + module.issued
 
 
 @compiled
 def tokens_there(m, queue, time):
     """Whether the head is offered; it takes prev's token when only next's is missing."""
-    module = m.modules[queue]
+    module = m.s.modules[queue]
     insn = m.program[next_instruction(m, queue)]
     prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
     pop_prev = prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0
     pop_next = next_ != _NONE and insn.pop_next == 1
-    next_missing = pop_next and m.tokens[next_] == 0
-    if pop_prev and m.tokens[prev] == 0:
+    next_missing = pop_next and m.s.tokens[next_] == 0
+    if pop_prev and m.s.tokens[prev] == 0:
         return False
     if next_missing:
         if pop_prev:
@@ -98,15 +98,24 @@ def tokens_there(m, queue, time):
 @compiled
 def may_begin(m, queue, running, owed_prev, owed_next):
     """Whether the head may take tokens: every push that running instructions owe is certain to be taken."""
-    if m.modules[queue].filled == 0 or running >= m.modules[queue].in_flight:
+    if m.s.modules[queue].filled == 0 or running >= m.s.modules[queue].in_flight:
         return False
     return _certain(m, _PUSHES_PREV[queue], owed_prev) and _certain(m, _PUSHES_NEXT[queue], owed_next)
 
 
 @compiled
+def refuse(m, number, outcome):
+    """Stop the program, unless something did before; returns that nothing is issued."""
+    refusal = m.s.refusal
+    if refusal.outcome == NO_FAULT:
+        refusal.outcome, refusal.insn = outcome, number
+    return False
+
+
+@compiled
 def issue(m, queue, time):
     """The head leaves the queue, with its tokens."""
-    module = m.modules[queue]
+    module = m.s.modules[queue]
     insn = m.program[next_instruction(m, queue)]
     prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
     if prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0:
@@ -127,7 +136,7 @@ def step_queue(m, queue, time, issued):
 
     Words pass through a memory and its output register; one dispatched to an empty queue goes to the head at once.
     """
-    module = m.modules[queue]
+    module = m.s.modules[queue]
     dispatched = module.dispatched_at == time
     take = issued or module.filled == 0
     empty = module.level + module.shown == 0

@@ -1,4 +1,4 @@
-"""The timing model's clock: it stands only in cycles in which something can happen."""
+"""The timing model's clock: it stops only at cycles in which something can happen."""
 
 from __future__ import annotations
 
@@ -25,29 +25,27 @@ from .storing import step_store
 
 
 @compiled
-def launch(m, address, nbytes):
-    """Begin to fetch: the range is asked for in the cycle after the launch."""
+def begin(m, address, nbytes):
+    """Launch: the program is asked for in the cycle after."""
     offer_range(m, FETCH, 1, address, nbytes)
 
 
 @compiled
-def run(m, time):
-    """Go on from a cycle until all instructions retired, nothing can move, or the time is over; returns the cycle."""
-    p = m.parameters[0]
-    left = p.instructions
-    for queue in range(3):
-        left -= m.modules[queue].retired
-    while left:
+def run(m, end):
+    """Go on until all instructions retired, one is refused, or a cycle is reached; returns the next cycle to look at.
+
+    That is `state.NEVER` if nothing can move.
+    """
+    total = m.s.parameters.instructions
+    while True:
         time = NEVER
         for unit in range(UNITS):
-            time = min(time, m.wake[unit])
-        if time >= p.max_cycles:
+            time = min(time, m.s.wake[unit])
+        modules = m.s.modules
+        retired = modules[0].retired + modules[1].retired + modules[2].retired
+        if retired == total or time >= end or m.s.refusal.outcome:
             return time
         _cycle(m, time)
-        left = p.instructions
-        for queue in range(3):
-            left -= m.modules[queue].retired
-    return time
 
 
 @compiled
@@ -56,34 +54,34 @@ def _cycle(m, time):
 
     The order serves what passes between units within a cycle: a grant frees a splitter, a start finds rows idle.
     """
+    wake, due = m.s.wake, m.s.due
     for unit in range(UNITS):
-        if m.wake[unit] <= time:
-            m.due[unit] = 1
-            m.wake[unit] = NEVER
-    if m.due[WAKE_FETCH]:
+        due[unit] = 0
+        if wake[unit] <= time:
+            due[unit] = 1
+            wake[unit] = NEVER
+    if due[WAKE_FETCH]:
         dispatch(m, time)
-    if m.due[WAKE_PORT]:
+    if due[WAKE_PORT]:
         client = grant(m, time)
         if client == FETCH:
             collect(m)
         elif client > 0:
-            m.due[WAKE_ROWS + client] = 1
+            due[WAKE_ROWS + client] = 1
             advance_walk(m, client)
             if client == STORE:
-                m.due[WAKE_ISSUE + STORE - 1] = 1
-    if m.due[WAKE_ISSUE]:
+                due[WAKE_ISSUE + STORE - 1] = 1
+    if due[WAKE_ISSUE]:
         step_load(m, time)
-    if m.due[WAKE_ISSUE + 1]:
+    if due[WAKE_ISSUE + 1]:
         step_compute(m, time)
-    if m.due[WAKE_ISSUE + 2]:
+    if due[WAKE_ISSUE + 2]:
         step_store(m, time)
     for client in (LOAD, COMPUTE, STORE):
-        if m.due[WAKE_ROWS + client]:
+        if due[WAKE_ROWS + client]:
             step_rows(m, client, time)
-        if m.due[WAKE_WALK + client]:
+        if due[WAKE_WALK + client]:
             step_walk(m, client, time)
-    for unit in range(UNITS):
-        m.due[unit] = 0
     for channel in range(CHANNELS):
-        m.tokens[channel] += m.token_changes[channel]
-        m.token_changes[channel] = 0
+        m.s.tokens[channel] += m.s.token_changes[channel]
+        m.s.token_changes[channel] = 0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from weft_hardware.isa import Queue
 
 Records = NDArray[np.void]
 
@@ -20,6 +21,11 @@ RING = 1024
 
 FETCH, LOAD, COMPUTE, STORE = range(4)
 """Readers, in the order of their AXI ids; the modules' queues are one less."""
+
+READERS = 4
+
+PLACES = 16
+"""Of short queues: more than the RTL's."""
 
 CHANNELS = 4
 """Token queues: load to compute, compute to load, compute to store, store to compute."""
@@ -34,8 +40,6 @@ def _record(*names: str) -> np.dtype[np.void]:
 
 PARAMETERS = _record(
     "clients",
-    "read_latency",
-    "write_latency",
     "reads_in_flight",
     "writes_in_flight",
     "command_depth",
@@ -45,7 +49,6 @@ PARAMETERS = _record(
     "grant_to_beat",
     "instruction_parts",
     "instruction_slots",
-    "first_slot",
     "instructions",
     "most_room",
     "blocks_ahead",
@@ -55,11 +58,6 @@ PARAMETERS = _record(
     "step_to_completion",
     "datapath_latency",
     "acc_half",
-    "max_cycles",
-    "uop_bytes",
-    "dst_bits",
-    "src_bits",
-    "dram_base",
     "beat_to_answer",
     "acc_read_latency",
     "tiles_ahead",
@@ -73,6 +71,12 @@ PARAMETERS = _record(
     "static_mode",
     "residual_register",
     "overwrite_register",
+    "param_register",
+    "param_depth",
+    "acc_depth",
+    "uop_depth",
+    "residual_begin",
+    "residual_end",
 )
 """What configuration, memory and RTL say; the same names as there."""
 
@@ -145,13 +149,12 @@ MODULE = _record(
     "at_once",
     "last_retire",
     "in_flight",
-    "count",
     "offset",
 )
 """A command queue and what goes on around its instructions; ``at_once`` is when one without work is completed.
 
 ``level`` counts words in the queue's memory, ``shown`` says that one more is at its output, ``filled`` that the head
-is there. Program indices of its instructions lie from ``offset`` on in `Machine.order`."""
+is there. Its instructions lie from ``offset`` on in `Machine.program`."""
 
 FETCHING = _record("next", "word_at", "free_at", "part", "slot", "last_dispatch", "blocked")
 """The fetch unit: instruction number ``next`` is offered from ``word_at`` on."""
@@ -160,6 +163,7 @@ PRESENT = _record("insn", "first_at", "beats", "mask")
 """A GEMM or ALU instruction in the pipeline: its first step's cycle, its beats, and the register OVERWRITE."""
 
 STORING = _record(
+    "param",
     "overwrite",
     "residual",
     "last_insn",
@@ -197,6 +201,7 @@ STORING = _record(
     "beat_valid",
     "acknowledged",
     "completed",
+    "unended",
     "wanted",
     "looks",
     "loading",
@@ -259,6 +264,7 @@ INSTRUCTION = _record(
     "slot_step",
     "tile_bytes",
     "sram",
+    "uops_at",
     "mode",
     "eight_bit",
     "requantised",
@@ -274,11 +280,22 @@ INSTRUCTION = _record(
     "paired",
     "overwrites",
     "reads_acc",
+    "uop_end",
+    "dst_reach",
+    "src_reach",
+    "wgt_reach",
+    "src_depth",
+    "wgt_depth",
+    "fault",
+    "last_param",
+    "extent",
     "register",
     "value",
     "moving",
 )
-"""One instruction, as far as time depends on it. ``address`` and ``step_bytes`` are of its ``ranges`` in DRAM."""
+"""One instruction, as far as time depends on it. ``address`` and ``step_bytes`` are of its ``ranges`` in DRAM, which
+lie within ``extent`` bytes. A loop's operand reaches ``..._reach`` tiles beyond its micro-op's index; a depth of 0 says
+that the operand is not used."""
 
 KINDS = ("finish", "load", "loop", "set", "store", "nothing")
 FINISH_KIND, LOAD_KIND, LOOP_KIND, SET_KIND, STORE_KIND, NOTHING_KIND = range(len(KINDS))
@@ -302,35 +319,61 @@ FINISH_KIND, LOAD_KIND, LOOP_KIND, SET_KIND, STORE_KIND, NOTHING_KIND = range(le
 """Places in `Machine.wake`; those of issue are by queue, those of rows and walk by reader."""
 
 
-class Machine(NamedTuple):
-    """All records of one launch, as compiled functions take them."""
+UOP = _record("dst", "src", "wgt")
 
-    parameters: Records
-    wake: NDArray[np.int64]
-    due: NDArray[np.int64]
+NO_FAULT, ILLEGAL, OUT_OF_SCRATCHPAD, OUT_OF_WINDOW, OUT_OF_PARAMETERS, RESIDUAL_OUT_OF_WINDOW = range(6)
+"""Why an instruction is refused."""
+
+REFUSAL = _record("outcome", "insn")
+"""The instruction that stopped the program, and why."""
+
+MACHINE = np.dtype(
+    [
+        ("parameters", PARAMETERS),
+        ("wake", np.int64, UNITS),
+        ("due", np.int64, UNITS),
+        ("tokens", np.int64, CHANNELS),
+        ("token_changes", np.int64, CHANNELS),
+        ("port", PORT),
+        ("ends", np.int64, RING),
+        ("readers", READER, READERS),
+        ("bursts", BURST, (READERS, RING)),
+        ("releases", RELEASE, (READERS, RING)),
+        ("fetching", FETCHING),
+        ("modules", MODULE, len(Queue)),
+        ("rows", ROWS, READERS),
+        ("walks", WALK, READERS),
+        ("ahead", np.int64, (READERS, PLACES)),
+        ("steps", STEPS),
+        ("completions", np.int64, PLACES),
+        ("presents", PRESENT, PLACES),
+        ("refusal", REFUSAL),
+        ("storing", STORING),
+        ("lengths", np.int64, (RING, 3)),
+        ("answers", np.int64, (RING, 2)),
+        ("results", np.int64, RING),
+        ("sent_blocks", np.int64, PLACES),
+        ("path_blocks", np.int64, PLACES),
+    ]
+)
+"""All that changes while a program runs, in one piece: a compiled function takes it as one pointer."""
+
+
+class Machine(NamedTuple):
+    """One launch.
+
+    Attributes
+    ----------
+    s : record of `MACHINE`
+    program : records of `INSTRUCTION`, queue by queue
+    queues : int64 array
+        The queue of each instruction, in the order of fetching.
+    uops, loaded_uops : records of `UOP`
+        The micro-op buffer, and what LOADs will put there.
+    """
+
+    s: np.record
     program: Records
-    order: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    token_changes: NDArray[np.int64]
-    port: Records
-    ends: NDArray[np.int64]
-    readers: Records
-    bursts: Records
-    releases: Records
-    fetching: Records
-    modules: Records
-    rows: Records
-    walks: Records
-    ahead: NDArray[np.int64]
-    steps: Records
-    completions: NDArray[np.int64]
-    presents: Records
-    uop_dst: NDArray[np.int64]
-    uop_src: NDArray[np.int64]
-    dram: NDArray[np.uint8]
-    storing: Records
-    lengths: NDArray[np.int64]
-    answers: NDArray[np.int64]
-    results: NDArray[np.int64]
-    sent_blocks: NDArray[np.int64]
-    path_blocks: NDArray[np.int64]
+    queues: NDArray[np.int64]
+    uops: Records
+    loaded_uops: Records

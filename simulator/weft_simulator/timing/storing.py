@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .accumulators import bank_read
 from .compiled import compiled
-from .issuing import issue, may_begin, next_instruction, retire, step_queue, tokens_there
+from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
 from .loading import rows_idle, start_rows
 from .reading import release_beats, wake
 from .state import (
@@ -16,7 +16,10 @@ from .state import (
     LOAD_KIND,
     NEVER,
     NOTHING_KIND,
+    OUT_OF_PARAMETERS,
+    PLACES,
     REQUEST,
+    RESIDUAL_OUT_OF_WINDOW,
     RING,
     SET_KIND,
     STORE,
@@ -25,24 +28,22 @@ from .state import (
 )
 
 _QUEUE = STORE - 1
-_BLOCKS = 8
-"""Places of the queues of blocks: more than the RTL's."""
 
 
 @compiled
 def _send(m, time):
     """The write engine and the packer: returns whether anything moved and whether a tile ends, as bits 0 and 1."""
-    p, s = m.parameters[0], m.storing[0]
-    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and m.lengths[s.lengths_head % RING, 1] < time
+    p, s = m.s.parameters, m.s.storing
+    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and m.s.lengths[s.lengths_head % RING, 1] < time
     if taken:
         s.sent += 1
-        if s.sent == m.lengths[s.lengths_head % RING, 0]:
+        if s.sent == m.s.lengths[s.lengths_head % RING, 0]:
             s.sent = 0
             # On the bus in the next cycle; acknowledged after that, in order, one a cycle.
             answer = max(time + p.beat_to_answer, s.last_answer + 1)
             s.last_answer = answer
-            m.answers[s.answers_tail % RING, 0] = answer
-            m.answers[s.answers_tail % RING, 1] = m.lengths[s.lengths_head % RING, 2]
+            m.s.answers[s.answers_tail % RING, 0] = answer
+            m.s.answers[s.answers_tail % RING, 1] = m.s.lengths[s.lengths_head % RING, 2]
             s.answers_tail += 1
             s.lengths_head += 1
     room = s.beat_valid == 0 or taken
@@ -78,7 +79,7 @@ def _send(m, time):
 @compiled
 def _tile_offered(m, time):
     """Whether the present block's next tile is there."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     if s.present == 0:
         return False
     if m.program[s.block].requantised:
@@ -91,14 +92,14 @@ def _tile_offered(m, time):
 @compiled
 def _next_block(m, sent):
     """The sender goes on to the next block; returns whether anything moved."""
-    s = m.storing[0]
+    s = m.s.storing
     if s.present == 1 and not sent:
         return False
     was = s.present
     s.present = 0
     if s.blocks_head != s.blocks_tail:
         s.present = 1
-        s.block = m.sent_blocks[s.blocks_head % _BLOCKS]
+        s.block = m.s.sent_blocks[s.blocks_head % PLACES]
         insn = m.program[s.block]
         s.tiles, s.x, s.slot, s.row_slot = insn.tiles, 0, insn.slot, insn.slot
         s.blocks_head += 1
@@ -108,7 +109,7 @@ def _next_block(m, sent):
 @compiled
 def _requantise(m, time, tile_to_sender, result_to_sender):
     """The path past or through the epilogue; returns whether anything moved and whether it takes a tile."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     moved = False
     # Results leave the buffer behind the lanes.
     last_part = s.result_part == p.epilogue_steps - 1
@@ -120,7 +121,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     tile_taken = tile_to_sender
     if started:
         s.step += 1
-        m.results[s.results_tail % RING] = time + p.epilogue_latency
+        m.s.results[s.results_tail % RING] = time + p.epilogue_latency
         s.results_tail += 1
         if s.step == p.epilogue_steps:
             s.step = 0
@@ -131,7 +132,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
         s.result_part = 0 if last_part else s.result_part + 1
     s.under_way += (1 if started else 0) - (1 if read else 0)
     # The buffer: a memory with an output register.
-    arrived = s.results_head != s.results_tail and m.results[s.results_head % RING] == time
+    arrived = s.results_head != s.results_tail and m.s.results[s.results_head % RING] == time
     inner = s.level > 0 and (s.shown == 0 or read)
     shown = 1 if inner else (0 if read else s.shown)
     moved = started or read or arrived or inner
@@ -140,18 +141,18 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     if arrived:
         s.results_head += 1
     if s.results_head != s.results_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, m.results[s.results_head % RING]))
+        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, m.s.results[s.results_head % RING]))
     return moved, tile_taken
 
 
 @compiled
 def _next_path_block(m, taken, sent, had):
     """The path goes on to the next block, of which ``had`` wait; returns whether anything moved."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     ends = taken and s.path_left == 1
     advances = False
     if had and (s.path_present == 0 or ends):
-        insn = m.program[m.path_blocks[s.path_head % _BLOCKS]]
+        insn = m.program[m.s.path_blocks[s.path_head % PLACES]]
         fits = s.loading == 0 and (s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0)
         advances = insn.requantised == 0 or fits
     if taken:
@@ -159,7 +160,7 @@ def _next_path_block(m, taken, sent, had):
         s.path_present = 0 if ends else 1
     enters = False
     if advances:
-        insn = m.program[m.path_blocks[s.path_head % _BLOCKS]]
+        insn = m.program[m.s.path_blocks[s.path_head % PLACES]]
         s.path_head += 1
         s.path_left, s.path_present, s.path_requantised = insn.tiles, 1, insn.requantised
         enters = insn.requantised == 1
@@ -172,7 +173,7 @@ def _next_path_block(m, taken, sent, had):
 @compiled
 def _read(m, time, taken):
     """The reader of accumulators; returns whether anything moved."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     requested = False
     if s.unread and s.ahead != p.tiles_ahead:
         requested = bank_read(m, time) != (1 if s.index >= p.acc_half else 0)
@@ -192,7 +193,7 @@ def _read(m, time, taken):
 @compiled
 def _announce(m, time, room, waiting):
     """The front: blocks passed on, ranges cut into bursts; returns whether anything moved."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     # Bursts of the range taken before.
     moved = False
     free = s.range_active == 0
@@ -200,9 +201,9 @@ def _announce(m, time, room, waiting):
         beats = min(s.range_left, p.write_burst - s.range_beat % p.write_burst)
         s.range_beat += beats
         s.range_left -= beats
-        m.lengths[s.lengths_tail % RING, 0] = beats
-        m.lengths[s.lengths_tail % RING, 1] = time
-        m.lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
+        m.s.lengths[s.lengths_tail % RING, 0] = beats
+        m.s.lengths[s.lengths_tail % RING, 1] = time
+        m.s.lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
         s.lengths_tail += 1
         s.unanswered += 1
         moved = True
@@ -244,14 +245,15 @@ def _announce(m, time, room, waiting):
 
 @compiled
 def _pass_block(m):
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     insn = m.program[s.insn]
     s.passed = 1
+    s.unended += 1
     s.unread, s.index = insn.tiles, insn.sram
-    m.sent_blocks[s.blocks_tail % _BLOCKS] = s.insn
+    m.s.sent_blocks[s.blocks_tail % PLACES] = s.insn
     s.blocks_tail += 1
     if p.clients > STORE:
-        m.path_blocks[s.path_tail % _BLOCKS] = s.insn
+        m.s.path_blocks[s.path_tail % PLACES] = s.insn
         s.path_tail += 1
         if insn.requantised and insn.mode & p.residual_mode:
             s.wanted = 1
@@ -260,7 +262,7 @@ def _pass_block(m):
 @compiled
 def _room_for_block(m):
     """Whether everybody takes the block on offer."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     if s.unread or s.blocks_tail - s.blocks_head == p.blocks_read:
         return False
     return p.clients <= STORE or s.path_tail - s.path_head < p.blocks_waiting
@@ -269,16 +271,17 @@ def _room_for_block(m):
 @compiled
 def _complete(m, time):
     """Whether the oldest instruction that is not over ends now; acknowledgements of this cycle count from the next."""
-    s, module, walk = m.storing[0], m.modules[_QUEUE], m.walks[STORE]
+    s, module, walk = m.s.storing, m.s.modules[_QUEUE], m.s.walks[STORE]
     completed = False
     if s.completed < module.issued:
-        insn = m.program[m.order[module.offset + s.completed]]
+        insn = m.program[module.offset + s.completed]
         if insn.kind == LOAD_KIND:
             completed = walk.walking == 1 and walk.done_at == time
         else:
             completed = s.acknowledged >= insn.acknowledgements
         if completed:
             s.acknowledged -= insn.acknowledgements
+            s.unended -= 1 if insn.acknowledgements else 0
             s.completed += 1
     return completed
 
@@ -286,25 +289,27 @@ def _complete(m, time):
 @compiled
 def _acknowledge(m, time):
     """Answers of the memory in this cycle; returns whether there is one."""
-    s = m.storing[0]
+    s = m.s.storing
     if s.answers_head == s.answers_tail:
         return False
-    if m.answers[s.answers_head % RING, 0] > time:
-        wake(m, WAKE_ISSUE + _QUEUE, m.answers[s.answers_head % RING, 0])
+    if m.s.answers[s.answers_head % RING, 0] > time:
+        wake(m, WAKE_ISSUE + _QUEUE, m.s.answers[s.answers_head % RING, 0])
         return False
-    s.acknowledged += m.answers[s.answers_head % RING, 1]
+    s.acknowledged += m.s.answers[s.answers_head % RING, 1]
     s.answers_head += 1
     s.unanswered -= 1
     if s.answers_head != s.answers_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, m.answers[s.answers_head % RING, 0])
+        wake(m, WAKE_ISSUE + _QUEUE, m.s.answers[s.answers_head % RING, 0])
     return True
 
 
 @compiled
 def _accept(m, time, number, running):
     """Whether the store module begins an instruction in this cycle; what becomes of it."""
-    p, s = m.parameters[0], m.storing[0]
+    p, s = m.s.parameters, m.s.storing
     insn = m.program[number]
+    if insn.fault:
+        return refuse(m, number, insn.fault)
     if insn.kind == NOTHING_KIND:
         return True
     if insn.kind == SET_KIND:
@@ -312,6 +317,8 @@ def _accept(m, time, number, running):
             return False
         if insn.register == p.residual_register:
             s.residual = insn.value
+        elif insn.register == p.param_register:
+            s.param = insn.value
         return True
     if insn.kind == LOAD_KIND:
         if running:
@@ -328,6 +335,12 @@ def _accept(m, time, number, running):
         if s.wanted or s.looks or not (idle or not (insn.eight_bit == 1 or after)):
             return False
         s.shift = s.residual * insn.tile_bytes
+        if insn.requantised:
+            if s.param + insn.last_param >= p.param_depth:
+                return refuse(m, number, OUT_OF_PARAMETERS)
+            first = insn.address + s.shift
+            if insn.mode & p.residual_mode and (first < p.residual_begin or first + insn.extent > p.residual_end):
+                return refuse(m, number, RESIDUAL_OUT_OF_WINDOW)
     s.last_insn = number
     s.following = number
     s.waiting = 1
@@ -335,14 +348,24 @@ def _accept(m, time, number, running):
 
 
 @compiled
-def _start_loader(m, time, wanted, running):
-    """The loader takes a LOAD, or a residual operand, when nothing else runs; returns whether anything moved."""
-    s = m.storing[0]
+def _is_oldest(m):
+    """Whether the loader's instruction, if it has begun, is the oldest that runs."""
+    s, module = m.s.storing, m.s.modules[_QUEUE]
+    if s.completed == module.issued:
+        return False
+    insn = m.program[module.offset + s.completed]
+    return insn.kind == LOAD_KIND or (insn.acknowledgements > 0 and s.unended == 1)
+
+
+@compiled
+def _start_loader(m, time, wanted, oldest):
+    """The loader takes a LOAD, or a residual operand; returns whether anything moved."""
+    s = m.s.storing
     moved = s.looks != wanted
     s.looks = wanted
-    if wanted and running <= 1 and rows_idle(m, STORE, time):
+    if wanted and oldest and rows_idle(m, STORE, time):
         start_rows(m, STORE, time, s.last_insn)
-        m.rows[STORE].shift = s.shift
+        m.s.rows[STORE].shift = s.shift
         s.wanted = 0
         moved = True
     return moved
@@ -351,7 +374,7 @@ def _start_loader(m, time, wanted, running):
 @compiled
 def _walk_residual(m, time, paused):
     """One cycle of the loader's walk over a residual operand, which pauses; returns whether anything moved."""
-    s, walk, reader = m.storing[0], m.walks[STORE], m.readers[STORE]
+    s, walk, reader = m.s.storing, m.s.walks[STORE], m.s.readers[STORE]
     arrived = s.residual_written
     s.residual_written = 0
     s.residuals += arrived
@@ -362,7 +385,7 @@ def _walk_residual(m, time, paused):
         return arrived == 1
     if paused or reader.bursts_head == reader.bursts_tail:
         return arrived == 1
-    burst = m.bursts[STORE, reader.bursts_head % RING]
+    burst = m.s.bursts[STORE, reader.bursts_head % RING]
     if burst.start >= time:
         wake(m, WAKE_ISSUE + _QUEUE, burst.start + 1)
         return arrived == 1
@@ -392,19 +415,19 @@ def _walk_residual(m, time, paused):
             walk.tail = walk.slot
             if walk.row == insn.data_rows:
                 walk.done_at = time
-                m.due[WAKE_WALK + STORE] = 1
+                m.s.due[WAKE_WALK + STORE] = 1
     return True
 
 
 @compiled
 def step_store(m, time):
     """One cycle of the store module."""
-    p, s, module = m.parameters[0], m.storing[0], m.modules[_QUEUE]
+    p, s, module = m.s.parameters, m.s.storing, m.s.modules[_QUEUE]
     running, owed_prev = module.issued - module.retired, module.owed_prev
     requantises = p.clients > STORE
     wanted, room, waiting = s.wanted, _room_for_block(m), s.waiting == 1
     path_had = s.path_head != s.path_tail
-    paused = s.residuals >= p.residuals_pause
+    paused, oldest = s.residuals >= p.residuals_pause, _is_oldest(m)
 
     completed = _complete(m, time)
     retired = retire(m, _QUEUE, time, 1 if completed else 0)
@@ -432,8 +455,8 @@ def step_store(m, time):
                 issue(m, _QUEUE, time)
         moved = moved or popped != module.prev_popped
     if requantises:
-        moved = _start_loader(m, time, wanted, running) or moved
-        walk = m.walks[STORE]
+        moved = _start_loader(m, time, wanted, oldest) or moved
+        walk = m.s.walks[STORE]
         if walk.walking == 1 and walk.done_at == time:
             s.loading = 0
     moved = _announce(m, time, room, waiting) or moved
@@ -441,6 +464,6 @@ def step_store(m, time):
     moved = step_queue(m, _QUEUE, time, issued) or moved
     if moved:
         wake(m, WAKE_ISSUE + _QUEUE, time + 1)
-    walk = m.walks[STORE]
+    walk = m.s.walks[STORE]
     if walk.walking == 1 and walk.done_at > time and walk.done_at != NEVER:
         wake(m, WAKE_ISSUE + _QUEUE, walk.done_at)
