@@ -22,7 +22,8 @@ FETCH_BUFFER_BYTES = 512
 
 EPILOGUE_BURST = 16
 EPILOGUE_BUFFER_BYTES = 2048
-"""Beats of a burst, and bytes, of the store module's reader."""
+"""Of the store module's reader: more than a residual operand of half a beat a cycle needs at a latency of 200 cycles;
+its bursts are short, so that they hold up those of others for a short time only."""
 
 
 def longest_burst(config: AcceleratorConfig) -> int:
@@ -41,6 +42,11 @@ def streaming_beats(config: AcceleratorConfig) -> int:
 def fetch_burst(config: AcceleratorConfig) -> int:
     """Beats of the longest burst of instructions."""
     return min(max(1, FETCH_BURST_BYTES // config.axi_bytes), longest_burst(config))
+
+
+def epilogue_burst(config: AcceleratorConfig) -> int:
+    """Beats of the longest burst of the store module's reader."""
+    return min(EPILOGUE_BURST, longest_burst(config))
 
 
 def epilogue_reader_beats(config: AcceleratorConfig) -> int:

@@ -25,7 +25,7 @@ def open_device(name: str, config: AcceleratorConfig | str | Path, **options: An
     config : AcceleratorConfig, str or Path
         The accelerator: itself, a preset's name, or a file (see `weft_hardware.presets.load_config`).
     **options
-        Passed on to the device: ``dram`` for both, ``memory`` and ``max_cycles`` for tsim.
+        Passed on to the device: ``dram`` for all, ``memory`` and ``max_cycles`` for tsim and timing.
 
     Raises
     ------
@@ -52,5 +52,11 @@ def _tsim(config: AcceleratorConfig, **options: Any) -> Device:
     return TsimDevice(config, **options)
 
 
-DEVICES: dict[str, Callable[..., Device]] = {"functional": _functional, "tsim": _tsim}
+def _timing(config: AcceleratorConfig, **options: Any) -> Device:
+    with needs_extra("timing", "the timing device"):
+        from weft_simulator.timing.device import TimingDevice
+    return TimingDevice(config, **options)
+
+
+DEVICES: dict[str, Callable[..., Device]] = {"functional": _functional, "tsim": _tsim, "timing": _timing}
 """How each device is opened."""

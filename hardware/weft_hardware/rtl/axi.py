@@ -12,12 +12,11 @@ from __future__ import annotations
 from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
+from ..latencies import PAGE_BYTES as PAGE_BYTES
 
 ID_BITS = 4
 """Bits of the transaction IDs; a read's ID is its client's number."""
 
-PAGE_BYTES = 4096
-"""No burst crosses a multiple of this (A3.4.1)."""
 
 BURST_INCR = 1
 CACHE_BUFFERABLE = 0b0011

@@ -7,13 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from .axi import PAGE_BYTES
+from ..latencies import longest_burst as longest_burst
 from .signatures import RANGE_BYTES_BITS, range_layout
-
-
-def longest_burst(config: AcceleratorConfig) -> int:
-    """Beats of the longest burst that the configuration and the 4 KiB rule allow; a power of two."""
-    return min(config.max_burst, PAGE_BYTES // config.axi_bytes)
 
 
 def split_layout(config: AcceleratorConfig) -> data.StructLayout:

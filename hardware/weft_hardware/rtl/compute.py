@@ -8,16 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import Alu, Load, Memory, Opcode, Queue, Set, alu_operations, instruction_bits, loadable
+from ..latencies import IN_FLIGHT, STEP_LATENCY, STEP_TO_COMPLETION
 from ..registers import Cause
 from .block import BlockLoader
-from .datapath import DATAPATH_LATENCY, Datapath
-from .issue import IN_FLIGHT, Issue
+from .datapath import Datapath
+from .issue import Issue
 from .layouts import instruction_layout, uop_layout
 from .queue_registers import QueueRegisters, has_registers
 from .scratchpad import Scratchpad
-from .sequencer import STEP_LATENCY, Sequencer
+from .sequencer import Sequencer
 from .signatures import (
-    TOKEN_TO_READ,
     acc_read_port,
     effort_port,
     fault_port,
@@ -29,10 +29,7 @@ from .signatures import (
 )
 from .steps import decode_loops
 
-_COMPLETION = DATAPATH_LATENCY - TOKEN_TO_READ
-"""Cycles from a step to the push that announces it."""
-
-RETIRE_LATENCY = STEP_LATENCY - 1 + _COMPLETION
+RETIRE_LATENCY = STEP_LATENCY - 1 + STEP_TO_COMPLETION
 """Cycles that a GEMM or ALU instruction takes from being accepted to its retirement, besides one for each beat."""
 
 
@@ -150,7 +147,7 @@ class Compute(wiring.Component):
         m.d.comb += [sequencer.start.payload.operation[name].eq(value) for name, value in operation.items()]
 
         # Instructions whose last step was issued, on their way to the moment at which they count as complete.
-        ending = Signal(_COMPLETION)
+        ending = Signal(STEP_TO_COMPLETION)
         m.d.sync += ending.eq(Cat(sequencer.done, ending))
         at_once = self._begin(m, issue, loader, sequencer, ~ending.any(), datapath.busy)
         m.d.comb += issue.completed.eq(ending[-1] | loader.done | at_once)

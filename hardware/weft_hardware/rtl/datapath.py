@@ -9,18 +9,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
+from ..latencies import ACC_READ_STAGE, DATAPATH_LATENCY
 from .accumulators import Accumulators
 from .alu import VectorAlu
-from .gemm import MAC_LATENCY, MacArray, acc_tile_layout
+from .gemm import MacArray, acc_tile_layout
 from .scratchpad import MEMORY_LATENCY, Scratchpad
 from .signatures import acc_read_port, scratchpad_write
 from .steps import access_layout, operation_layout
 
 _OPERAND_STAGE = MEMORY_LATENCY
-_SUM_STAGE = _OPERAND_STAGE + MAC_LATENCY
-
-DATAPATH_LATENCY = _SUM_STAGE + 2
-"""Cycles from a step to the first in which a read of the accumulators sees what it wrote."""
 
 
 class _Stage:
@@ -104,7 +101,7 @@ class Datapath(wiring.Component):
 
     def _stages(self, m: Module) -> list[_Stage]:
         """What accompanies a step from stage 0 to stage 5, where it writes."""
-        stages = [_Stage(self.config, k) for k in range(_SUM_STAGE + 2)]
+        stages = [_Stage(self.config, k) for k in range(DATAPATH_LATENCY)]
         first = stages[0]
         if self.config.gemm_overwrite:
             m.d.comb += first.step.overwrite.eq(self.access.overwrite)
@@ -147,7 +144,7 @@ class Datapath(wiring.Component):
     def _accumulate(self, m: Module, stages: list[_Stage], sums: data.View) -> None:
         config = self.config
         tile = acc_tile_layout(config)
-        read, answer, compute, write = stages[2:6]
+        read, answer, compute, write = stages[ACC_READ_STAGE:]
         m.submodules.accumulators = accumulators = Accumulators(config)
         wiring.connect(m, wiring.flipped(self.store), accumulators.store)
 

@@ -12,15 +12,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import PARAM_BITS, Memory, StoreMode
+from ..latencies import BUFFER_LATENCY, epilogue_buffer
 from .parameters import FETCH_LATENCY, ParameterMemory
 from .requantise import REQUANTISE_LATENCY, RequantiseLane
 from .residual import RESIDUAL_LATENCY, ResidualConstants, ResidualLane
 from .rows import load_target
 from .stages import Stages
 from .table import TABLE_LATENCY, ByteTable
-
-BUFFER_LATENCY = 2
-"""Cycles through the empty buffer behind the lanes."""
 
 _ONE = 0x3F800000
 _LEAST, _GREATEST = -256, 255
@@ -132,7 +130,7 @@ class Epilogue(wiring.Component):
 
     def _start(self, started: Signal, step: Signal, taken: Value) -> None:
         """Cut the tile at the stream's head into steps, as far as the buffer has places left."""
-        m, depth = self._m, self._buffer_depth
+        m, depth = self._m, epilogue_buffer(self._config)
         under_way, room = Signal(range(depth + 1)), Signal()
         last = step == self.steps - 1
         m.d.comb += [
@@ -144,11 +142,6 @@ class Epilogue(wiring.Component):
             m.d.sync += step.eq(Mux(last, 0, step + 1))
         with m.If(started ^ taken):
             m.d.sync += under_way.eq(Mux(started, under_way + 1, under_way - 1))
-
-    @property
-    def _buffer_depth(self) -> int:
-        """Places enough for the steps under way at full rate, each of which has its own; 32 cost as much as fewer."""
-        return max(32, 1 << self.latency.bit_length())
 
     def _ordered(self, low: Value, high: Value, name: str) -> Value:
         """The lower bound, at most the upper: ``min(max(v, lo), hi)`` is ``hi`` if they are the wrong way round."""
@@ -213,7 +206,7 @@ class Epilogue(wiring.Component):
         The last part of a tile comes straight from the buffer.
         """
         m = self._m
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=len(result), depth=self._buffer_depth)
+        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=len(result), depth=epilogue_buffer(self._config))
         m.d.comb += [buffer.w_data.eq(result), buffer.w_en.eq(arrived)]
         part, taken = Signal(range(max(2, self.steps))), Signal()
         parts = [Signal(len(result), name=f"part_{k}", reset_less=True) for k in range(self.steps - 1)]

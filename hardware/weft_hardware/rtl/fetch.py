@@ -8,15 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import LOAD_QUEUES, SET_QUEUE_SHIFT, Load, Opcode, Queue, Set, instruction_bits, instruction_bytes
+from ..latencies import FETCH_BUFFER_BYTES, fetch_burst
 from ..registers import WINDOW_ROWS, Cause
-from .bursts import longest_burst
 from .layouts import instruction_layout
 from .reader import BufferedReader
 from .signatures import fault_port, read_port, window_port
 from .windows import outside
-
-BURST_BYTES = 128
-BUFFER_BYTES = 512
 
 COUNT_BITS = 32
 
@@ -72,8 +69,8 @@ class Fetch(wiring.Component):
         size_bits = nbytes.bit_length() - 1
         m.submodules.reader = reader = BufferedReader(
             config,
-            buffer_beats=BUFFER_BYTES // config.axi_bytes,
-            longest=min(max(1, BURST_BYTES // config.axi_bytes), longest_burst(config)),
+            buffer_beats=FETCH_BUFFER_BYTES // config.axi_bytes,
+            longest=fetch_burst(config),
             nbytes_bits=COUNT_BITS + size_bits,
         )
         wiring.connect(m, wiring.flipped(self.read), reader.read)

@@ -10,9 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..errors import ConfigError
-
-MAC_LATENCY = 3
-"""Cycles from the operands to the sums: registered operands, products and sums."""
+from ..latencies import MAC_LATENCY as MAC_LATENCY
 
 MULTIPLIER_BITS = (25, 18)
 """Operand widths, two's complement, of the narrowest multiplier to pack for: the DSP48E1 of Xilinx 7-series.

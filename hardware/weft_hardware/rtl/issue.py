@@ -8,13 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import Load, instruction_bits
+from ..latencies import IN_FLIGHT
 from ..registers import ModuleState
 from .layouts import instruction_layout
 from .signatures import status_port, token_port
-
-IN_FLIGHT = 4
-"""Instructions that may run at once, unless a module says otherwise: enough for GEMMs of two micro-ops to follow each
-other closely."""
 
 
 class Issue(wiring.Component):

@@ -8,10 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import PARAM_BITS, Memory
+from ..latencies import FETCH_LATENCY as FETCH_LATENCY
 from .rows import load_target
-
-FETCH_LATENCY = 2
-"""Cycles from a read's enable to the parameters: the memory, and a register behind it."""
 
 
 class ParameterMemory(wiring.Component):

@@ -11,16 +11,10 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from .bursts import BurstSplitter, longest_burst
+from ..latencies import longest_burst
+from ..latencies import streaming_beats as streaming_beats
+from .bursts import BurstSplitter
 from .signatures import RANGE_BYTES_BITS, range_layout, read_beat_layout, read_port
-
-
-def streaming_beats(config: AcceleratorConfig) -> int:
-    """Buffer of a reader that shall use the whole bus: two bursts, and 256 beats where those are short.
-
-    One burst arrives while the place of the one before is requested again, so a latency of 200 cycles costs nothing.
-    """
-    return max(2 * longest_burst(config), 256)
 
 
 class BeatBuffer(wiring.Component):

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..latencies import REQUANTISE_LATENCY
 from .floats import (
     FRACTION_BITS,
     WINDOW_BITS,
@@ -18,9 +19,6 @@ from .floats import (
     rounding_sum,
 )
 from .stages import Stages
-
-REQUANTISE_LATENCY = 11
-"""Cycles from accumulator, bias and scale to the result: one a stage."""
 
 MAX_SHIFT = 42
 _NO_SHIFT_EXPONENT = 136

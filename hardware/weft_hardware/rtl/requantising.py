@@ -7,22 +7,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Load, Memory, Queue, Set, SetRegister, Store, StoreMode, instruction_bits
+from ..isa import Load, Memory, Queue, Set, Store, StoreMode, instruction_bits
+from ..latencies import MOVING, epilogue_burst, epilogue_reader_beats
 from .block import BlockLoader
-from .bursts import longest_burst
 from .layouts import instruction_layout
 from .queue_registers import QueueRegisters
 from .requantising_path import OPERANDS, RESIDUAL_OPERANDS, STREAM_LAYOUT, RequantisingPath, has_mode
 from .rows import address_bits, load_target
 from .signatures import fault_port, read_port, window_port
-
-BUFFER_BYTES = 2048
-LOAD_BURST = 16
-"""The loader's buffer is more than a residual operand of half a beat a cycle needs at a latency of 200 cycles; its
-bursts are short, so that they hold up those of others for a short time only."""
-
-MOVING = (SetRegister.PARAM, SetRegister.RESIDUAL)
-"""Registers of which a STORE takes a copy when it is accepted, so that SET need not wait for it."""
 
 
 class RequantisingUnit(wiring.Component):
@@ -159,8 +151,8 @@ class RequantisingUnit(wiring.Component):
         m.submodules.loader = loader = BlockLoader(
             config,
             self._memories,
-            buffer_beats=max(2 * LOAD_BURST, BUFFER_BYTES // config.axi_bytes),
-            longest=min(LOAD_BURST, longest_burst(config)),
+            buffer_beats=epilogue_reader_beats(config),
+            longest=epilogue_burst(config),
         )
         wiring.connect(m, loader.read, wiring.flipped(self.read))
         wiring.connect(m, loader.window, wiring.flipped(self.window))

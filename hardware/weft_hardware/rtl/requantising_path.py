@@ -8,24 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import StoreMode
+from ..latencies import BLOCKS_WAITING, RESIDUALS_AHEAD, RESIDUALS_PAUSE, STATIC_MODE
 from .epilogue import Epilogue, epilogue_tile_layout
 from .rows import STORES_IN_FLIGHT
 from .signatures import scratchpad_write
-
-RESIDUALS_AHEAD = 4
-"""Residual tiles between the loader and the epilogue; their beats wait in the loader's buffer."""
-
-BLOCKS_WAITING = 2
-"""Blocks whose tiles come next."""
 
 OPERANDS = ("zero_point", "clamp_lo", "clamp_hi")
 RESIDUAL_OPERANDS = ("scale", "residual_scale", "offset", "sum_lo", "sum_hi")
 
 STREAM_LAYOUT = data.StructLayout({"tiles": 17, "width": 17, "requantised": 1})
 """A block: its tiles, those of a row, and whether they go through the epilogue."""
-
-STATIC_MODE = StoreMode.UNSIGNED | StoreMode.RESIDUAL | StoreMode.SWAP | StoreMode.TABLE
-"""What all tiles inside the epilogue have in common."""
 
 
 def has_mode(mode: Value, bit: StoreMode) -> Value:
@@ -162,7 +154,7 @@ class RequantisingPath(wiring.Component):
             residuals.w_data.eq(self.write_residual.tile),
             residuals.w_en.eq(self.write_residual.enable),
             # One may be on its way from the loader's walk when the pause begins.
-            self.pause.eq(residuals.w_level >= RESIDUALS_AHEAD - 2),
+            self.pause.eq(residuals.w_level >= RESIDUALS_PAUSE),
             operand.eq(residuals.r_data),
             residuals.r_en.eq(taken & needed),
         ]

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..latencies import RESIDUAL_LATENCY
 from .floats import (
     FRACTION_BITS,
     WINDOW_BITS,
@@ -18,9 +19,6 @@ from .floats import (
     rounding_sum,
 )
 from .stages import Stages
-
-RESIDUAL_LATENCY = 14
-"""Cycles from the operands to the result: one a stage."""
 
 EXPONENT_BIAS = 150
 """A float32 is its mantissa, a 24-bit integer, times 2 to its exponent field less this."""

@@ -11,19 +11,11 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
 from ..isa import Load, Memory, scratchpad_depth, tile_bytes, uop_bits
+from ..latencies import BLOCKS_AHEAD, STORES_IN_FLIGHT, WRITTEN_BY_BEAT
 from ..registers import Cause
 from .layouts import instruction_layout
 from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, scratchpad_write, window_port
 from .windows import extent
-
-WRITTEN_BY_BEAT = frozenset({Memory.PARAM, Memory.TABLE})
-"""Memories whose rows are narrower than their tiles: each beat is written as it comes, and no tile is put together."""
-
-BLOCKS_AHEAD = 2
-"""Blocks that are checked and wait for the one that is being written; two more LOADs are here and there."""
-
-STORES_IN_FLIGHT = 8
-"""STOREs that may be under way at once: one of a tile takes 11 cycles, and every second cycle one begins."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
+from ..latencies import MEMORY_LATENCY as MEMORY_LATENCY
+from ..latencies import READ_LATENCY as READ_LATENCY
 from .signatures import scratchpad_write
-
-MEMORY_LATENCY = 1
-"""Cycles from a read's enable to its tile, as the memory puts it out: for who registers it at once."""
-
-READ_LATENCY = MEMORY_LATENCY + 1
-"""Cycles from a read's enable to its tile where the scratchpad registers its output."""
 
 
 def scratchpad_read(index_bits: int, tile_bits: int) -> Signature:

@@ -8,14 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import OverwriteMask
+from ..latencies import STEP_LATENCY as STEP_LATENCY
 from ..registers import Cause
 from .layouts import uop_layout
 from .scratchpad import READ_LATENCY, scratchpad_read
 from .signatures import fault_port
 from .steps import access_layout, is_paired, loops_layout, operation_layout, reads_src
-
-STEP_LATENCY = READ_LATENCY + 1
-"""Cycles from an accepted instruction to its first step."""
 
 
 def _flags_layout(config: AcceleratorConfig) -> data.StructLayout:

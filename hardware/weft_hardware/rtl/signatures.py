@@ -6,6 +6,9 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
+from ..latencies import ACC_READ_LATENCY as ACC_READ_LATENCY
+from ..latencies import MOST_ROOM
+from ..latencies import TOKEN_TO_READ as TOKEN_TO_READ
 
 RANGE_BYTES_BITS = 30
 """Bits of a contiguous byte range's length: a scratchpad of 65,536 tiles of 8 KiB, the largest there is, fits."""
@@ -79,10 +82,6 @@ def acc_read_port(config: AcceleratorConfig) -> Signature:
     )
 
 
-ACC_READ_LATENCY = 2
-"""Cycles from an accepted store read to its tile: one to read the bank, one to register its output."""
-
-
 def fault_port() -> Signature:
     """How a unit raises a fault: ``raised`` stays high until reset, ``cause`` and ``value`` with it.
 
@@ -115,10 +114,6 @@ def window_port(config: AcceleratorConfig) -> Signature:
     return Signature({"read": Out(1), "row": Out(4), "first": In(bits), "last": In(bits, init=(1 << bits) - 1)})
 
 
-MOST_ROOM = 4
-"""The most that a token queue's ``room`` says."""
-
-
 def token_port() -> Signature:
     """A module's view of one neighbour: one token popped or pushed per cycle of valid and ready.
 
@@ -131,7 +126,3 @@ def token_port() -> Signature:
             "room": In(range(MOST_ROOM + 1)),
         }
     )
-
-
-TOKEN_TO_READ = 3
-"""Cycles from a token's push to the first in which the module that pops it may read or write a scratchpad."""

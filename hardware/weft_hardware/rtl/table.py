@@ -8,11 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import Memory
+from ..latencies import TABLE_LATENCY
 from .rows import load_target
 from .stages import Stages
-
-TABLE_LATENCY = 2
-"""Cycles from an index to its byte: a row of bytes is read, then one of them is chosen."""
 
 
 class ByteTable(wiring.Component):

@@ -10,19 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import Memory
+from ..latencies import BLOCKS_READ, TILES_AHEAD
 from .packer import TilePacker, packed_tile_layout
 from .rows import Target, block_layout
 from .signatures import ACC_READ_LATENCY, acc_read_port, write_beat_layout
 
-TILES_AHEAD = 8
-"""Tiles read but not yet packed: covers the read latency and the buffer's own at one tile a cycle."""
-
-
 READ_LAYOUT = data.StructLayout({"index": 17, "count": 17})
-
-BLOCKS_READ = 4
-"""Blocks whose tiles are read but not yet all packed: a block of one tile is read 4 cycles ahead, and every second
-cycle one begins."""
 
 
 class AccumulatorReader(wiring.Component):

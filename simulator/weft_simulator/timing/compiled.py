@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import config
 
 from ..tsim.cache import cache_directory, content_key, source_key
 
@@ -19,9 +21,14 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     numba looks at a function's own file only, though its machine code holds what it calls and the constants it names:
     so each state of the package has a directory of its own.
     """
-    directory = cache_directory() / f"timing-{content_key(numba.__version__, source_key(_SOURCES))}"
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(directory)
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, _directory()
     try:
         return numba.njit(function, cache=True)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
+
+
+@functools.cache
+def _directory() -> str:
+    return str(cache_directory() / "timing" / content_key(numba.__version__, source_key(_SOURCES)))

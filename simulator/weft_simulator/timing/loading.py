@@ -103,7 +103,8 @@ def step_walk(m, client, time):
     walk.row = 0
     if insn.requantised:
         # A residual operand: the store module walks it, since it pauses.
-        walk.first, walk.full, walk.tail = 0, insn.row_tiles, insn.slot
+        walk.slot = (insn.slot + rows.shift // insn.tile_bytes) % insn.tiles_per_beat
+        walk.first, walk.full, walk.tail = 0, insn.row_tiles, walk.slot
         wake(m, WAKE_ISSUE + client - 1, time + 1)
         return
     walk.cursor += insn.rows_before * insn.width * insn.pad_cost

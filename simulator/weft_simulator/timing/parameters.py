@@ -84,12 +84,11 @@ def _parameters(config: AcceleratorConfig, memory: MemoryTiming) -> dict[str, in
 
 
 def _set_readers(readers: state.Records, config: AcceleratorConfig) -> None:
-    longest = latencies.longest_burst(config)
-    readers["longest"] = longest
+    readers["longest"] = latencies.longest_burst(config)
     readers["buffer"] = latencies.streaming_beats(config)
     for client, burst, buffer in (
         (state.FETCH, latencies.fetch_burst(config), latencies.FETCH_BUFFER_BYTES // config.axi_bytes),
-        (state.STORE, min(latencies.EPILOGUE_BURST, longest), latencies.epilogue_reader_beats(config)),
+        (state.STORE, latencies.epilogue_burst(config), latencies.epilogue_reader_beats(config)),
     ):
         readers["longest"][client] = burst
         readers["buffer"][client] = buffer

@@ -10,11 +10,12 @@ from support.bench import TINY, seeded, simulate
 from support.range_memory import RangeReader
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, Opcode, instruction_bytes
+from weft_hardware.latencies import FETCH_BUFFER_BYTES
 from weft_hardware.registers import Cause
-from weft_hardware.rtl.fetch import BUFFER_BYTES, Fetch
+from weft_hardware.rtl.fetch import Fetch
 
 DRAM_BYTES = 1 << 13
-HELD = BUFFER_BYTES // instruction_bytes(TINY)
+HELD = FETCH_BUFFER_BYTES // instruction_bytes(TINY)
 """Instructions that the buffer holds."""
 CONFIGS = {
     "two beats": TINY,
@@ -119,7 +120,7 @@ def test_a_full_queue_blocks_fetch_but_not_the_bus(name):
         await run(ctx, dut, reader, rng, 0, 200, 0.0, 400)
         assert (ctx.get(dut.done), ctx.get(dut.waiting)) == (0, 1)
         assert reader.outstanding == 0, "beats were requested that fetch cannot take"
-        assert sum(nbytes for _, nbytes in reader.requests) <= BUFFER_BYTES + 64
+        assert sum(nbytes for _, nbytes in reader.requests) <= FETCH_BUFFER_BYTES + 64
 
     simulate(dut, testbench)
 

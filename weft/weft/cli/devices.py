@@ -17,11 +17,15 @@ def device_options(device: str, read_latency: int, max_cycles: int | None) -> It
 
     Devices that model no time take none, so that one command line serves all of them.
     """
-    if device != "tsim":
+    if device not in ("tsim", "timing"):
         yield {}
         return
-    with needs_extra("rtl", "the tsim device"):
+    with needs_extra("rtl" if device == "tsim" else "timing", f"the {device} device"):
         from weft_simulator.tsim.model import MemoryTiming
     limit = {} if max_cycles is None else {"max_cycles": max_cycles}
+    memory = {"memory": MemoryTiming(read_latency=read_latency)}
+    if device == "timing":
+        yield {**memory, **limit}
+        return
     with build_progress() as progress:
-        yield {"memory": MemoryTiming(read_latency=read_latency), "progress": progress, **limit}
+        yield {**memory, "progress": progress, **limit}
