@@ -15,8 +15,16 @@ from ..tsim.cache import cache_directory, content_key, source_key
 _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 
 
+_OPTIONS = {"error_model": "numpy"}  # nothing is divided by zero; looking costs time
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function when it is first called, or take it from the cache.
+    """Compile a function for others that are compiled; Python cannot call it."""
+    return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+
+
+def entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that Python calls, when it is first called, or take it from the cache.
 
     numba looks at a function's own file only, though its machine code holds what it calls and the constants it names:
     so each state of the package has a directory of its own.
@@ -24,7 +32,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, _directory()
     try:
-        return numba.njit(function, cache=True)
+        return numba.njit(function, cache=True, **_OPTIONS)
     finally:
         settings.CACHE_DIR = before
 

@@ -17,7 +17,7 @@ from ..functional.faults import address_outside, value_of
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from ..tsim.model import MemoryTiming
 from . import state
-from .machine import begin, run
+from .machine import run
 from .parameters import machine_at_rest
 from .program import MemoryMap, TimedProgram, timed_program
 from .state import Machine
@@ -84,9 +84,9 @@ class TimingDevice(SimulatedDevice):
         timed = timed_program(program, self._memory_map(launch), self.dram, self.config)
         s = self._start(launch, timed)
         machine = Machine(s[0], timed.records, timed.queues, self._uops, timed.loaded_uops)
-        begin(machine, launch.insn_address, launch.insn_count * instruction_bytes(self.config))
+        nbytes = launch.insn_count * instruction_bytes(self.config)
         time = 0
-        while (time := run(machine, min(time + CHUNK, self.max_cycles))) < self.max_cycles:
+        while (time := run(machine, min(time + CHUNK, self.max_cycles), launch.insn_address, nbytes)) < self.max_cycles:
             if machine.s["refusal"]["outcome"]:
                 raise self._fault(program, launch, timed, machine)
             if machine.s["modules"]["retired"].sum() == launch.insn_count:

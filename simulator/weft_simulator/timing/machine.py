@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .compiled import compiled
+from .compiled import compiled, entry
 from .computing import step_compute, step_load
 from .fetching import collect, dispatch
 from .loading import advance_walk, step_rows, step_walk
@@ -24,18 +24,15 @@ from .state import (
 from .storing import step_store
 
 
-@compiled
-def begin(m, address, nbytes):
-    """Launch: the program is asked for in the cycle after."""
-    offer_range(m, FETCH, 1, address, nbytes)
-
-
-@compiled
-def run(m, end):
+@entry
+def run(m, end, address, nbytes):
     """Go on until all instructions retired, one is refused, or a cycle is reached; returns the next cycle to look at.
 
-    That is `state.NEVER` if nothing can move.
+    That is `state.NEVER` if nothing can move. At first the program, ``nbytes`` at ``address``, is asked for, in the
+    cycle after the launch.
     """
+    if m.s.readers[FETCH].free_at == 0:
+        offer_range(m, FETCH, 1, address, nbytes)
     total = m.s.parameters.instructions
     while True:
         time = NEVER
