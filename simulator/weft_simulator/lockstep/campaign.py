@@ -130,7 +130,7 @@ class Bench:
                 device.launch(program.launch())
                 said[name] = "ran to its end"
             except WeftError as error:
-                said[name] = f"{type(error).__name__}: {_comparable(str(error), self.config)}"
+                said[name] = f"{type(error).__name__}: {comparable(str(error), self.config)}"
         self._session = self._fresh()
         if len(set(said.values())) == 1 and "ran to its end" not in said.values():
             return None
@@ -141,7 +141,7 @@ def _dram() -> Dram:
     return Dram.zeros(DRAM_SIZE, DRAM_BASE)
 
 
-def _comparable(message: str, config: AcceleratorConfig) -> str:
+def comparable(message: str, config: AcceleratorConfig) -> str:
     """A message whose DRAM address is cut to what the fault register holds: 32 bits, of a whole bus beat."""
     mask = 0xFFFFFFFF & -config.axi_bytes
     return re.sub(r"at (0x[0-9a-f]+) is outside", lambda m: f"at {int(m[1], 16) & mask:#x} is outside", message)

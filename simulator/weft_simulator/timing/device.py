@@ -12,8 +12,8 @@ from weft_runtime.device import Launch, RunReport
 from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
+from weft_runtime.fault_values import address_outside, value_of
 
-from ..functional.faults import address_outside, value_of
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from ..tsim.model import MemoryTiming
 from . import state

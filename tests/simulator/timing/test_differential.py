@@ -1,0 +1,71 @@
+"""The timing model against the RTL, to the cycle."""
+
+import pytest
+from support.configs import CONFIGS, EXTENDED
+from support.devices import shared_device
+from weft_hardware.errors import WeftError
+from weft_simulator.lockstep.campaign import comparable, spoilt
+from weft_simulator.lockstep.generator import generate
+from weft_simulator.lockstep.pairwise import CONFIGURATIONS
+
+pytestmark = pytest.mark.rtl
+
+LATENCIES = (0, 20, 50, 200)
+
+
+def both(config, latency, write_latency=0):
+    """The devices with their memories, the RTL first."""
+    timing = {"write_latency": write_latency} if write_latency else {}
+    return [shared_device(kind, config, latency, **timing) for kind in ("tsim", "timing")]
+
+
+def cycles(device, dram, program):
+    """What a program takes, or what it is refused with."""
+    dram.data[:] = program.image
+    try:
+        return device.launch(program.launch()).cycles
+    except WeftError as error:
+        return f"{type(error).__name__}: {comparable(str(error), program.config)}"
+
+
+def compare(config, latency, programs, write_latency=0):
+    devices = both(config, latency, write_latency)
+    taken = {program.name: [cycles(*device, program) for device in devices] for program in programs}
+    different = {name: pair for name, pair in taken.items() if pair[0] != pair[1]}
+    assert not different, f"{len(different)} of {len(taken)} programs differ, (RTL, model): {different}"
+    return taken
+
+
+@pytest.mark.parametrize("latency", [0, 50])
+@pytest.mark.parametrize("name", ["vta", "batch2", "full"])
+def test_random_programs(name, latency):
+    config = (CONFIGS | EXTENDED)[name]
+    print(f"seeds 0..39 at {name}")
+    taken = compare(config, latency, (generate(config, seed) for seed in range(40)))
+    assert all(isinstance(pair[0], int) for pair in taken.values())
+
+
+def test_write_latency():
+    config = EXTENDED["full"]
+    print("seeds 0..19")
+    compare(config, 20, (generate(config, seed) for seed in range(20)), write_latency=30)
+
+
+@pytest.mark.parametrize("name", ["vta", "full"])
+def test_programs_that_cannot_end(name):
+    """Hangs, left-over tokens and faults are told in the same words."""
+    config = (CONFIGS | EXTENDED)[name]
+    print("seeds 0..59")
+    programs = [program for seed in range(60) if (program := spoilt(generate(config, seed), seed)) is not None]
+    taken = compare(config, 0, programs)
+    said = " ".join(str(pair[0]) for pair in taken.values())
+    assert all(word in said for word in ("DeadlockError", "TokenError", "FaultError"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS | EXTENDED | CONFIGURATIONS)
+def test_every_configuration(name):
+    config = (CONFIGS | EXTENDED | CONFIGURATIONS)[name]
+    for latency in LATENCIES:
+        print(f"seeds 1000..1049 at {name}, latency {latency}")
+        compare(config, latency, (generate(config, seed) for seed in range(1000, 1050)))
