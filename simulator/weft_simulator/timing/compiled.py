@@ -15,12 +15,10 @@ from ..tsim.cache import cache_directory, content_key, source_key
 _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 
 
-_OPTIONS = {"error_model": "numpy"}  # nothing is divided by zero; looking costs time
-
-
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function for others that are compiled; Python cannot call it."""
-    return numba.njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+    njit: Any = numba.njit  # its type knows no wrappers
+    return njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,7 +30,7 @@ def entry(function: Callable[..., Any]) -> Callable[..., Any]:
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, _directory()
     try:
-        return numba.njit(function, cache=True, **_OPTIONS)
+        return numba.njit(function, cache=True, error_model="numpy")
     finally:
         settings.CACHE_DIR = before
 
