@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.configs import CONFIGS
 from support.devices import shared_device
+from support.soundness import report_of
 from weft_hardware.isa import Alu, Finish, Gemm, Load, Memory, Queue, Store
 from weft_runtime.errors import DeadlockError, TokenError
 from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, INSN_REGION
@@ -64,6 +65,9 @@ def outcome(kind, program):
 
 
 def check_against_the_oracle(program, found):
+    """The static check says it in the device's words, the oracle agrees."""
+    report = report_of(program)
+    assert [report.sentence(finding) for finding in report.findings] == ([found[1]] if found else [])
     verdict = judge(program)
     if verdict.hangs:
         assert found is not None, program

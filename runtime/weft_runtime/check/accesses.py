@@ -35,7 +35,7 @@ from ..device import Launch
 from ..dram import Dram
 from ..fault_values import address_outside, first_index_outside, first_tile_outside
 from .findings import Span
-from .regions import Block, repeated
+from .regions import Block, Stretch, repeated
 
 FIELDS = ("dst", "src", "wgt")
 
@@ -93,9 +93,7 @@ class AccessReader:
         Addresses whose bytes may be others when the program is launched.
     """
 
-    def __init__(
-        self, launch: Launch, memory: Dram, config: AcceleratorConfig, unknown: Sequence[tuple[int, int]]
-    ) -> None:
+    def __init__(self, launch: Launch, memory: Dram, config: AcceleratorConfig, unknown: Sequence[Stretch]) -> None:
         self._config = config
         self._memory = memory
         self._unknown = unknown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
@@ -19,12 +19,12 @@ from .accesses import Accesses, AccessReader, RefusedError, UnknownError
 from .findings import Finding, Kind, Span
 from .order import legal_order, pushers
 from .races import RaceFinder
-from .regions import Block
+from .regions import Block, Stretch, gaps
 from .report import Report
 
 
 def check_program(
-    launch: Launch, memory: Dram, config: AcceleratorConfig, *, unknown: Sequence[tuple[int, int]] = ()
+    launch: Launch, memory: Dram, config: AcceleratorConfig, *, constants: Sequence[Stretch] | None = None
 ) -> Report:
     """Prove that a program runs to its end with the same result whatever the timing, or find what is in the way.
 
@@ -36,8 +36,9 @@ def check_program(
         Where the program lies, its base registers and windows.
     memory : Dram
         The memory before the launch, the program and its micro-ops in it; not changed.
-    unknown : sequence of (begin, end)
-        Addresses whose bytes may be others when the program is launched: inputs, results of other programs.
+    constants : sequence of (begin, end), optional
+        Addresses whose bytes are the same at every launch, and must stay so; what lies elsewhere is not known, say
+        inputs, or results of other programs. By default all of the memory is known, and only the program must stay.
 
     Raises
     ------
@@ -50,9 +51,12 @@ def check_program(
     plan = plan_of(words, config)
     instructions = _decoded(words, config)
     findings = _check_queues(words, plan, config)
+    unknown = () if constants is None else gaps(constants, memory.base, memory.base + memory.data.size)
     reader = AccessReader(launch, memory, config, unknown)
     program = (launch.insn_address, launch.insn_address + size)
-    accesses = _read(instructions, plan, reader, program, findings)
+    accesses = _read(instructions, plan, reader, findings)
+    for index in plan.queues[Queue.STORE]:
+        findings += _check_store(index, accesses[index], program, constants or ())
     finder = RaceFinder(instructions, accesses, plan, memory, config)
     findings += finder.walk(legal_order(plan, sources := pushers(plan)), sources)
     return Report(config, words, tuple(findings))
@@ -87,7 +91,6 @@ def _read(
     instructions: list[Instruction | None],
     plan: Plan,
     reader: AccessReader,
-    program: tuple[int, int],
     findings: list[Finding],
 ) -> list[Accesses]:
     """What each instruction reaches; what faults reaches nothing."""
@@ -104,27 +107,25 @@ def _read(
         except UnknownError as unknown:
             findings.append(Finding(Kind.UNKNOWN_MICRO_OPS, (index,), unknown.span))
         every.append(accesses)
-        if queue is Queue.STORE and accesses.blocks:
-            findings += _check_store(index, accesses, program)
     return every
 
 
-def _check_store(index: int, accesses: Accesses, program: tuple[int, int]) -> list[Finding]:
-    """A STORE over the program, or over its own residual operand, neither of which any token could order."""
-    findings = []
+def _check_store(index: int, accesses: Accesses, program: Stretch, constants: Sequence[Stretch]) -> Iterator[Finding]:
+    """A STORE over the program, a constant, or its own residual operand, none of which any token could order."""
     reads = [block for writes, block in accesses.blocks if not writes]
     for writes, block in accesses.blocks:
         if not writes:
             continue
         if block.meets(*program):
-            findings.append(Finding(Kind.PROGRAM_OVERWRITTEN, (index,), _common(block, *program)))
+            yield Finding(Kind.PROGRAM_OVERWRITTEN, (index,), _common(block, *program))
+        for constant in constants:
+            if block.meets(*constant) and constant != program:
+                yield Finding(Kind.CONSTANT_OVERWRITTEN, (index,), _common(block, *constant))
         for operand in reads:
             distance = operand.start - block.start
             in_place = distance == 0 and (block.rows == 1 or block.pitch >= block.length)
             if block.meets_moved(distance) and not in_place:
-                span = _common(block, operand.start, operand.end)
-                findings.append(Finding(Kind.OPERAND_OVERWRITTEN, (index,), span))
-    return findings
+                yield Finding(Kind.OPERAND_OVERWRITTEN, (index,), _common(block, operand.start, operand.end))
 
 
 def _common(block: Block, begin: int, end: int) -> Span:

@@ -22,6 +22,8 @@ class Kind(Enum):
     """An illegal instruction, an index or address outside, or no FINISH."""
     PROGRAM_OVERWRITTEN = "program overwritten"
     """A STORE reaches the instruction stream, which is fetched at no time that tokens order."""
+    CONSTANT_OVERWRITTEN = "constant overwritten"
+    """A STORE reaches what has to stay as it is for the launches to come: weights, micro-ops, programs."""
     OPERAND_OVERWRITTEN = "operand overwritten"
     """A STORE writes over the residual operand that it may still have to read."""
     UNKNOWN_MICRO_OPS = "unknown micro-ops"

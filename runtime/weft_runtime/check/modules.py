@@ -14,30 +14,20 @@ from .report import Report
 def check_module(content: ModuleContent) -> list[tuple[str, Report]]:
     """The layer's name and the report of each launch, in order.
 
-    Only what constants hold is known before a launch: inputs and results lie elsewhere.
+    Only what constants hold is known before a launch, and no launch may write over them: they are written once, for any
+    number of runs. Inputs and results lie elsewhere.
     """
     size = max(1, content.region_bytes["device"])
     memory = Dram(np.zeros(size, np.uint8))
-    known = []
+    constants = []
     for constant in content.constants:
         buffer = constant.buffer
         if buffer.region == "device":
             memory.view(buffer.offset, buffer.nbytes)[:] = np.frombuffer(constant.data, np.uint8)
-            known.append((buffer.offset, buffer.offset + buffer.nbytes))
-    unknown = _gaps(known, size)
+            constants.append((buffer.offset, buffer.offset + buffer.nbytes))
     reports = []
     for step in content.steps:
         if isinstance(step, AcceleratorStep):
-            report = check_program(launch_of(step, content, 0), memory, content.config, unknown=unknown)
+            report = check_program(launch_of(step, content, 0), memory, content.config, constants=constants)
             reports.append((content.layers[step.layer].name, report))
     return reports
-
-
-def _gaps(ranges: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
-    """What ranges leave of ``[0, size)``."""
-    gaps, end = [], 0
-    for begin, following in [*sorted(ranges), (size, size)]:
-        if begin > end:
-            gaps.append((end, begin))
-        end = max(end, following)
-    return gaps

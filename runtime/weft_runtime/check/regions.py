@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 Key = slice | NDArray[np.intp]
 """The elements of a set: ``array[key]`` reads and ``array[key] = value`` writes them all."""
+
+
+Stretch = tuple[int, int]
+"""Bytes ``[begin, end)`` of DRAM."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +84,13 @@ def key_of(mask: int) -> Key:
 def elements(key: Key) -> NDArray[np.intp]:
     """The indices that a key selects."""
     return np.arange(key.start, key.stop) if isinstance(key, slice) else key
+
+
+def gaps(stretches: Iterable[Stretch], begin: int, end: int) -> list[Stretch]:
+    """What stretches leave of ``[begin, end)``."""
+    found = []
+    for first, following in [*sorted(stretches), (end, end)]:
+        if first > begin:
+            found.append((begin, min(first, end)))
+        begin = max(begin, following)
+    return found

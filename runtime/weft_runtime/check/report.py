@@ -23,7 +23,7 @@ class Report:
     words : uint64 array, shape (n, instruction_bits / 64)
         The program.
     findings : tuple of Finding
-        Queues first, then single instructions and pairs, in program order each.
+        Queues first, then single instructions, STOREs and pairs, in program order each.
     """
 
     config: AcceleratorConfig
@@ -56,6 +56,8 @@ class Report:
                 f"{names[0]} writes {finding.span}, where the program itself lies, which is fetched at no time that "
                 "tokens order; store elsewhere"
             )
+        if finding.kind is Kind.CONSTANT_OVERWRITTEN:
+            return f"{names[0]} writes {finding.span}, which holds constants of later launches; store elsewhere"
         if finding.kind is Kind.OPERAND_OVERWRITTEN:
             return (
                 f"{names[0]} writes {finding.span}, where it may still have to read its residual operand; "

@@ -260,6 +260,20 @@ def test_a_store_over_the_program():
     assert check(FINISH, replace(store, x_size=1)) == []
 
 
+def test_a_store_over_a_constant():
+    constants = [(512, 516), (2052, 2056)]
+    assert check(replace(STORE, x_size=2), FINISH, constants=constants) == [
+        (
+            Kind.CONSTANT_OVERWRITTEN,
+            (0,),
+            "instruction 0 (STORE OUT) writes DRAM 0x804..0x807, which holds constants of later launches; "
+            "store elsewhere",
+        )
+    ]
+    gap = {"y_size": 2, "x_stride": 2}  # tiles 0 and 2: the constant lies between them
+    assert check(replace(STORE, **gap), FINISH, constants=constants) == []
+
+
 @pytest.mark.parametrize(
     ("away", "stride", "is_sound"),
     [
@@ -297,9 +311,9 @@ def test_micro_ops_that_were_never_loaded():
 
 def test_micro_ops_from_memory_that_is_not_known():
     reset = replace(GEMM, reset=True)
-    (found,) = check(UOPS, reset, FINISH, unknown=[(515, 516)])
+    (found,) = check(UOPS, reset, FINISH, constants=[(0, 515), (516, 8192)])
     assert found[:2] == (Kind.UNKNOWN_MICRO_OPS, (1,))
-    assert check(UOPS, reset, FINISH, unknown=[(0, 512), (516, 4096)]) == []
+    assert check(UOPS, reset, FINISH, constants=[(512, 516)]) == []
 
 
 def test_micro_ops_that_the_program_stored():

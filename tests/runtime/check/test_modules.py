@@ -15,13 +15,13 @@ PROGRAM = Buffer("device", 192, 80)
 BLOCK = {"x_size": 1, "y_size": 1}
 
 
-def content(uop_at: int, *, is_ordered: bool = True) -> ModuleContent:
+def content(uop_at: int, *, is_ordered: bool = True, target: int = OUTPUT.offset) -> ModuleContent:
     """Adds 1 to an accumulator, with the micro-op at a byte offset."""
     instructions = [
         Load(memory=int(Memory.UOP), dram=uop_at // 4, **BLOCK),
         Load(memory=int(Memory.ACC), **BLOCK),
         Alu(alu_op=int(AluOp.ADD), use_imm=True, imm=1, uop_end=1, iter_out=1, iter_in=1, push_next=is_ordered),
-        Store(memory=int(Memory.OUT), dram=OUTPUT.offset // 4, pop_prev=is_ordered, **BLOCK),
+        Store(memory=int(Memory.OUT), dram=target // 4, pop_prev=is_ordered, **BLOCK),
         Finish(),
     ]
     uops = np.zeros(16, np.uint32)
@@ -55,6 +55,16 @@ def test_micro_ops_that_are_no_constant():
     """An input may hold anything."""
     ((_, report),) = check_module(content(INPUT.offset))
     assert [(f.kind, f.instructions) for f in report.findings] == [(Kind.UNKNOWN_MICRO_OPS, (2,))]
+
+
+def test_a_result_over_a_constant():
+    ((_, report),) = check_module(content(UOPS.offset, target=UOPS.offset + 60))
+    assert [(f.kind, f.instructions) for f in report.findings] == [(Kind.CONSTANT_OVERWRITTEN, (3,))]
+
+
+def test_a_result_over_the_program_is_told_once():
+    ((_, report),) = check_module(content(UOPS.offset, target=PROGRAM.offset))
+    assert [(f.kind, f.instructions) for f in report.findings] == [(Kind.PROGRAM_OVERWRITTEN, (3,))]
 
 
 def test_a_program_that_leaves_its_region():

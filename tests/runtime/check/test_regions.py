@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_runtime.check.regions import Block, elements, key_of, repeated
+from weft_runtime.check.regions import Block, elements, gaps, key_of, repeated
 
 blocks = st.builds(
     Block,
@@ -53,3 +53,11 @@ def test_key_of_a_mask(chosen):
     assert elements(key).tolist() == sorted(chosen)
     dense = max(chosen) - min(chosen) + 1 == len(chosen)
     assert isinstance(key, slice) == dense
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=5), st.integers(0, 30), st.integers(30, 60))
+def test_gaps(chosen, begin, end):
+    stretches = [(first, first + length) for first, length in chosen]
+    covered = {byte for first, following in stretches for byte in range(first, following)}
+    found = [byte for first, following in gaps(stretches, begin, end) for byte in range(first, following)]
+    assert found == [byte for byte in range(begin, end) if byte not in covered]
