@@ -191,7 +191,8 @@ class StoreModule(wiring.Component):
                 unit.load.eq(accepted & load),
                 unit.accepted.eq(accepted & writes),
                 unit.insn.eq(insn),
-                unit.oldest.eq(completion.loading | (completion.storing & rows.single)),
+                # Of `insn`, that is: a LOAD is accepted when nothing else runs, a STORE also while a LOAD does.
+                unit.oldest.eq(Mux(insn.opcode == Opcode.LOAD, completion.loading, completion.storing & rows.single)),
             ]
             with m.If(accepted & (writes | load)):
                 m.d.sync += insn.eq(execute.payload)

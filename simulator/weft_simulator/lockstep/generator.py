@@ -406,6 +406,8 @@ class _Builder:
     def requantise(self, buffer: int | None = None) -> None:
         """A requantising STORE, after SETs of some of the registers that it uses."""
         rng, c = self.rng, self.config
+        if rng.random() < 0.1:
+            self.load_parameters()  # which may still be under way
         registers = [r for r in sorted(settable(c)) if r >> 4 == STORE and r is not SetRegister.RESIDUAL]
         self.set_some(*registers)
         region = self._half(lower=rng.random() < 0.1)

@@ -11,7 +11,21 @@ import pytest
 from support.bench import seeded
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Load, Memory, MemoryInstruction, Queue, Set, Store
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Finish,
+    Gemm,
+    GemmOverwrite,
+    Load,
+    Memory,
+    MemoryInstruction,
+    Queue,
+    Set,
+    SetRegister,
+    Store,
+    StoreMode,
+)
 from weft_hardware.isa import tile_bytes as isa_tile_bytes
 from weft_hardware.registers import Cause, Status, Unit, offset
 from weft_runtime.device import Launch
@@ -50,24 +64,66 @@ INSTRUCTIONS = [
 ]
 
 
+EXTENDED = replace(
+    CONFIG,
+    pad_value=True,
+    widening_load=True,
+    gemm_overwrite=True,
+    epilogue_lanes=2,
+    param_depth=5,
+    residual=True,
+    table=True,
+)
+BOTH = StoreMode.RESIDUAL | StoreMode.TABLE | StoreMode.PARAM_X
+AWAY = -71
+"""Tiles from a result to its residual operand: another half of a beat."""
+
+EXTENDED_INSTRUCTIONS = [
+    Load(memory=Memory.UOP, x_size=3, y_size=1),
+    Load(memory=Memory.PARAM, dram=2, x_size=5, y_size=1),
+    Set(register=SetRegister.COMPUTE_PAD, value=5),
+    Load(memory=Memory.ACC_8BIT, dram=1, x_size=2, y_size=2, x_stride=5, x_pad0=1),
+    Set(register=SetRegister.LOAD_PAD, value=3),
+    Load(memory=Memory.INP, dram=3, x_size=3, y_size=2, x_stride=4, y_pad0=1),
+    Load(memory=Memory.WGT, x_size=1, y_size=4, x_stride=2, push_next=True),
+    Load(memory=Memory.TABLE, dram=1, x_size=1, y_size=1),
+    Set(register=SetRegister.OVERWRITE, value=2),
+    GemmOverwrite(pop_prev=True, push_prev=True, **LOOPS),
+    Load(memory=Memory.INP, dram=20, x_size=5, y_size=2, x_stride=6, pop_next=True, push_next=True),
+    Alu(alu_op=AluOp.ADD, use_imm=True, imm=7, push_next=True, **LOOPS),
+    Set(register=SetRegister.ZERO_POINT, value=3),
+    Store(memory=Memory.ACC_8BIT, dram=100, x_size=2, y_size=3, x_stride=5, pop_prev=True, mode=StoreMode.PARAM_Y),
+    Set(register=SetRegister.RESIDUAL, value=AWAY % (1 << 32)),
+    Set(register=SetRegister.RESIDUAL_SCALE, value=0x3F000000),
+    Set(register=SetRegister.SCALE, value=0x3F400000),
+    Store(memory=Memory.ACC_8BIT, dram=121, x_size=3, y_size=2, x_stride=4, mode=BOTH, push_prev=True),
+    Gemm(pop_prev=True, pop_next=True, push_next=True, **LOOPS),
+    Store(memory=Memory.OUT, x_size=3, y_size=2, x_stride=4, pop_prev=True),
+    Store(memory=Memory.ACC_8BIT, dram=140, x_size=5, y_size=1, mode=BOTH, push_prev=True),
+    Finish(pop_next=True),
+]
+CASES = {"base": (CONFIG, INSTRUCTIONS), "extended": (EXTENDED, EXTENDED_INSTRUCTIONS)}
+
+
 class Bench:
     """A device whose memory is noise around a program, and what a run without faults leaves of it."""
 
-    def __init__(self, timing: MemoryTiming) -> None:
+    def __init__(self, timing: MemoryTiming, case: str = "base") -> None:
         from weft_hardware.encoding import pack_uops
 
+        self.config, self.instructions = CASES[case]
         self.dram = Dram.zeros(SIZE, BASE)
         self.device = TsimDevice(
-            CONFIG, dram=self.dram, memory=timing, max_cycles=20_000, watchdog=400, drain_limit=400
+            self.config, dram=self.dram, memory=timing, max_cycles=20_000, watchdog=400, drain_limit=400
         )
         self.image = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8)
-        uops = pack_uops(CONFIG, [0, 1, 2], [0, 3, 5], [1, 0, 3])
+        uops = pack_uops(self.config, [0, 1, 2], [0, 3, 5], [1, 0, 3])
         start = BASES[Memory.UOP] - BASE
         raw = np.frombuffer(uops.tobytes(), np.uint8)
         self.image[start : start + raw.size] = raw
         self.functional_dram = Dram.zeros(SIZE, BASE)
-        self.functional = FunctionalDevice(CONFIG, dram=self.functional_dram)
-        self.expected = self._on(self.functional, self.functional_dram, INSTRUCTIONS, WINDOWS)
+        self.functional = FunctionalDevice(self.config, dram=self.functional_dram)
+        self.expected = self._on(self.functional, self.functional_dram, self.instructions, WINDOWS)
         self.reads, self.writes, self.cycles = self._measure()
 
     def launch(self, words, windows=WINDOWS):
@@ -79,23 +135,23 @@ class Bench:
         dram.data[PROGRAM - BASE : PROGRAM - BASE + raw.size] = raw
 
     def _on(self, device, dram, instructions, windows):
-        words = encode(instructions, CONFIG)
+        words = encode(instructions, self.config)
         self.install(dram, words)
         device.launch(self.launch(words, windows))
         return dram.data.copy()
 
     def _measure(self):
-        words = encode(INSTRUCTIONS, CONFIG)
+        words = encode(self.instructions, self.config)
         self.install(self.dram, words)
         cycles = self.device.launch(self.launch(words)).cycles
         np.testing.assert_array_equal(self.dram.data, self.expected)
-        reads = sum(self.device.read_traffic(n).beats for n in range(3))
+        reads = sum(self.device.read_traffic(n).beats for n in range(4))
         return reads, self.device.write_traffic().bursts, cycles
 
     def check_good_program(self):
         """The program without faults leaves the right bytes, all of them."""
         self.device.inject(Injection())
-        got = self._on(self.device, self.dram, INSTRUCTIONS, WINDOWS)
+        got = self._on(self.device, self.dram, self.instructions, WINDOWS)
         np.testing.assert_array_equal(got, self.expected)
 
     def check_guards(self, words):
@@ -106,17 +162,17 @@ class Bench:
         np.testing.assert_array_equal(self.dram.data[changed], self.expected[changed])
 
     def check_acknowledged(self, retired):
-        """STOREs that retired are in memory."""
-        stores = [insn for insn in INSTRUCTIONS if isinstance(insn, Store)][:retired]
-        for insn in stores:
-            size = isa_tile_bytes(Memory(insn.memory), CONFIG)
+        """STOREs among the instructions that its queue retired are in memory."""
+        retired_ones = [insn for insn in self.instructions if insn.queue is Queue.STORE][:retired]
+        for insn in (insn for insn in retired_ones if isinstance(insn, Store)):
+            size = isa_tile_bytes(Memory(insn.memory), self.config)
             for y in range(insn.y_size):
                 at = BASES[Memory(insn.memory)] - BASE + (insn.dram + y * insn.x_stride) * size
                 row = slice(at, at + insn.x_size * size)
                 np.testing.assert_array_equal(self.dram.data[row], self.expected[row])
 
     def fault(self, words, windows=WINDOWS):
-        """Run a program that must fault; what the device says, and the STOREs that had retired."""
+        """Run a program that must fault; what the device says, and how many the store queue had retired."""
         self.install(self.dram, words)
         retired = []
         describe = self.device._fault_error
@@ -134,7 +190,7 @@ class Bench:
         return caught.value.fault, str(caught.value), retired[0]
 
 
-def check_bus_error(fault, words, write):
+def check_bus_error(bench, fault, words, write):
     """Unit, instruction and address belong together."""
     assert fault.cause is Cause.BUS_ERROR
     if fault.unit is Unit.FETCH:
@@ -142,13 +198,16 @@ def check_bus_error(fault, words, write):
         assert PROGRAM <= fault.value < PROGRAM + words.nbytes
         assert 0 <= fault.index < len(words)
         return
-    assert (fault.unit is Unit.STORE) == write
-    index = program_index(words, CONFIG, Queue(fault.unit), fault.index)
-    insn = INSTRUCTIONS[index]
+    index = program_index(words, bench.config, Queue(fault.unit), fault.index)
+    insn = bench.instructions[index]
     assert isinstance(insn, MemoryInstruction)
-    size, base = isa_tile_bytes(Memory(insn.memory), CONFIG), BASES[Memory(insn.memory)]
+    size, base = isa_tile_bytes(Memory(insn.memory), bench.config), BASES[Memory(insn.memory)]
+    if isinstance(insn, Store) and not write:
+        assert insn.mode & StoreMode.RESIDUAL
+        base += AWAY * size
+    assert isinstance(insn, Store) or not write
     rows = [base + (insn.dram + y * insn.x_stride) * size for y in range(insn.y_size)]
-    beat = CONFIG.axi_bytes
+    beat = bench.config.axi_bytes
     assert any(row // beat * beat <= fault.value < row + insn.x_size * size for row in rows), (fault, insn)
 
 
@@ -156,7 +215,7 @@ def inject_read_error(bench, rng, words):
     response = rng.choice(list(Response))
     bench.device.inject(Injection(read_beat=rng.randrange(bench.reads), response=response))
     fault, _, retired = bench.fault(words)
-    check_bus_error(fault, words, write=False)
+    check_bus_error(bench, fault, words, write=False)
     return retired
 
 
@@ -164,7 +223,7 @@ def inject_write_error(bench, rng, words):
     response = rng.choice(list(Response))
     bench.device.inject(Injection(write_burst=rng.randrange(bench.writes), response=response))
     fault, _, retired = bench.fault(words)
-    check_bus_error(fault, words, write=True)
+    check_bus_error(bench, fault, words, write=True)
     assert fault.index == retired
     return retired
 
@@ -186,7 +245,7 @@ def inject_hang(bench, rng, words):
 def inject_illegal(bench, rng, words):
     """An illegal instruction in place of one of the same queue, with its tokens."""
     index = rng.randrange(len(words))
-    insn = INSTRUCTIONS[index]
+    insn = bench.instructions[index]
     flags = {name: getattr(insn, name) for name in ("pop_prev", "pop_next", "push_prev", "push_next")}
     faulty = {
         Queue.LOAD: Set(register=0x0F, **flags),
@@ -194,25 +253,25 @@ def inject_illegal(bench, rng, words):
         Queue.STORE: Store(memory=Memory.OUT, x_pad0=1, **flags),
     }[insn.queue]
     assert faulty.queue is insn.queue
-    words[index] = encode([faulty], CONFIG)[0]
+    words[index] = encode([faulty], bench.config)[0]
     if insn.queue is Queue.COMPUTE and rng.random() < 0.5:
         words[index, 0] |= np.uint64(7)  # an opcode that there is not
     return check_like_functional(bench, words, WINDOWS, Cause.ILLEGAL_INSTRUCTION)
 
 
 def inject_range(bench, rng, words):
-    index = rng.choice([k for k, insn in enumerate(INSTRUCTIONS) if isinstance(insn, MemoryInstruction)])
-    faulty = replace(INSTRUCTIONS[index], sram=21)
-    words[index] = encode([faulty], CONFIG)[0]
+    index = rng.choice([k for k, insn in enumerate(bench.instructions) if isinstance(insn, MemoryInstruction)])
+    faulty = replace(bench.instructions[index], sram=21)
+    words[index] = encode([faulty], bench.config)[0]
     return check_like_functional(bench, words, WINDOWS, Cause.SCRATCHPAD_RANGE)
 
 
 def inject_window(bench, rng, words):
     """A window that begins a byte too late or ends a byte too early for one block."""
-    index = rng.choice([k for k, insn in enumerate(INSTRUCTIONS) if isinstance(insn, MemoryInstruction)])
-    insn = INSTRUCTIONS[index]
+    index = rng.choice([k for k, insn in enumerate(bench.instructions) if isinstance(insn, MemoryInstruction)])
+    insn = bench.instructions[index]
     memory = Memory(insn.memory)
-    size = isa_tile_bytes(memory, CONFIG)
+    size = isa_tile_bytes(memory, bench.config)
     first = BASES[memory] + insn.dram * size
     last = first + ((insn.y_size - 1) * insn.x_stride + insn.x_size) * size
     begin, end = WINDOWS[memory]
@@ -223,11 +282,11 @@ def inject_window(bench, rng, words):
 
 def inject_far(bench, rng, words):
     """A block anywhere in the address space, or beyond its end."""
-    index = rng.choice([k for k, insn in enumerate(INSTRUCTIONS) if isinstance(insn, MemoryInstruction)])
-    memory = Memory(INSTRUCTIONS[index].memory)
-    low = WINDOW_BYTES // isa_tile_bytes(memory, CONFIG)
-    faulty = replace(INSTRUCTIONS[index], dram=rng.choice((low, rng.randrange(low, 1 << 32), (1 << 32) - 1)))
-    words[index] = encode([faulty], CONFIG)[0]
+    index = rng.choice([k for k, insn in enumerate(bench.instructions) if isinstance(insn, MemoryInstruction)])
+    memory = Memory(bench.instructions[index].memory)
+    low = WINDOW_BYTES // isa_tile_bytes(memory, bench.config)
+    faulty = replace(bench.instructions[index], dram=rng.choice((low, rng.randrange(low, 1 << 32), (1 << 32) - 1)))
+    words[index] = encode([faulty], bench.config)[0]
     return check_like_functional(bench, words, WINDOWS, Cause.WINDOW)
 
 
@@ -271,13 +330,14 @@ TIMINGS = {
     "out of order": MemoryTiming(read_latency=9, stall_seed=8, stall_percent=60, out_of_order=True),
 }
 timings = pytest.mark.parametrize("timing", TIMINGS)
+cases = pytest.mark.parametrize("case", CASES)
 
 
-def run_injections(timing, seed, count):
-    rng, bench = seeded(seed), Bench(TIMINGS[timing])
+def run_injections(timing, case, seed, count):
+    rng, bench = seeded(seed), Bench(TIMINGS[timing], case)
     for run in range(count):
         inject = INJECTIONS[run % len(INJECTIONS)]
-        words = encode(INSTRUCTIONS, CONFIG)
+        words = encode(bench.instructions, bench.config)
         try:
             retired = inject(bench, rng, words)
             bench.check_guards(words)
@@ -287,20 +347,22 @@ def run_injections(timing, seed, count):
             raise AssertionError(f"run {run} of seed {seed}, {inject.__name__}: {error}") from error
 
 
+@cases
 @timings
-def test_injected_faults(timing, first_seed, program_count):
-    run_injections(timing, first_seed, program_count(96))
+def test_injected_faults(timing, case, first_seed, program_count):
+    run_injections(timing, case, first_seed, program_count(96))
 
 
 @pytest.mark.slow
+@cases
 @timings
-def test_thousands_of_injected_faults(timing, first_seed, program_count):
-    run_injections(timing, first_seed + 1, program_count(2000))
+def test_thousands_of_injected_faults(timing, case, first_seed, program_count):
+    run_injections(timing, case, first_seed + 1, program_count(2000))
 
 
 def test_interrupts():
     bench = Bench(TIMINGS["0"])
-    words = encode(INSTRUCTIONS, CONFIG)
+    words = encode(bench.instructions, bench.config)
     device = bench.device
     device.clear_irq()
     bench.check_good_program()
