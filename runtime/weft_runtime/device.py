@@ -44,16 +44,41 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Timeline:
+    """When what happened in one launch, in cycles from its beginning.
+
+    Parameters
+    ----------
+    program : uint64 array (n, words)
+        The instructions.
+    issued, retired : int64 array (n,)
+        When each left its command queue with its tokens, and when it pushed its own.
+    traffic : int64 array (spans, 2)
+        Beats read and written on the memory port in each span.
+    span : int
+        Cycles of one.
+    """
+
+    program: NDArray[np.uint64]
+    issued: NDArray[np.int64]
+    retired: NDArray[np.int64]
+    traffic: NDArray[np.int64]
+    span: int
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What one launch took.
 
     ``cycles``, and ``activity``, which tells for each module how many of them it spent on what, are None on a device
-    that does not model time. The cycles of a module's activities add up to ``cycles``.
+    that does not model time. The cycles of a module's activities add up to ``cycles``. ``timeline`` is there where it
+    was asked for.
     """
 
     cycles: int | None
     instructions: int
     activity: ActivityCycles | None = None
+    timeline: Timeline | None = None
 
 
 def check_launch(launch: Launch, config: AcceleratorConfig) -> None:

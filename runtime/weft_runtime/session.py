@@ -83,6 +83,8 @@ class Session:
     ----------
     last_profile : list of LayerProfile
         One for each layer of the last run, in the network's order.
+    last_launches : list of (str, RunReport)
+        The last run's launches, in order, by the name of their layer.
 
     Raises
     ------
@@ -111,6 +113,7 @@ class Session:
             self.close()
             raise
         self.last_profile: list[LayerProfile] = []
+        self.last_launches: list[tuple[str, RunReport]] = []
 
     def close(self) -> None:
         """Free the device's memory; the session cannot run afterwards."""
@@ -140,6 +143,7 @@ class Session:
             self._view(tensor.buffer)[:] = np.frombuffer(values.tobytes(), np.uint8)
         layers = self._content.layers
         self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
+        self.last_launches = []
         for step in self._content.steps:
             profile = self.last_profile[step.layer]
             if isinstance(step, HostStep):
@@ -189,6 +193,7 @@ class Session:
         for buffer in step.writes:
             self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
         profile.add(report)
+        self.last_launches.append((profile.name, report))
 
     def _view(self, buffer: Buffer) -> NDArray[np.uint8]:
         return self._memory[buffer.region][buffer.offset : buffer.offset + buffer.nbytes]

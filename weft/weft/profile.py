@@ -18,6 +18,8 @@ from weft_runtime.module import Module
 from weft_runtime.module_model import AcceleratorStep, ModuleContent
 from weft_runtime.session import Inputs, Session
 
+from .trace import TracedLaunch
+
 LATENCY = "latency"
 """What bounds a row none of whose resources is in use half of the time: they wait for each other."""
 
@@ -91,10 +93,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """All rows, and their sum."""
+    """All rows and their sum; ``launches`` are those that the device traced."""
 
     config: AcceleratorConfig
     rows: tuple[Row, ...]
+    launches: tuple[TracedLaunch, ...] = ()
 
     @property
     def total(self) -> Row:
@@ -157,7 +160,7 @@ def profile_module(module: Module, device: Device, inputs: Inputs | None = None)
     )
     if all(row.cycles is None for row in rows) and any(work.instructions for work in works):
         raise _no_time()
-    return _checked(Profile(content.config, rows))
+    return _checked(Profile(content.config, rows, _traced(session.last_launches)))
 
 
 def profile_program(name: str, stream: bytes, report: RunReport, config: AcceleratorConfig) -> Profile:
@@ -172,7 +175,16 @@ def profile_program(name: str, stream: bytes, report: RunReport, config: Acceler
         raise _no_time()
     work = count_work(as_words(stream, config), config)
     macs = work.gemm_cycles * config.macs
-    return _checked(Profile(config, (Row(name, "accelerator", macs, report.cycles, report.activity, work),)))
+    row = Row(name, "accelerator", macs, report.cycles, report.activity, work)
+    return _checked(Profile(config, (row,), _traced([(name, report)])))
+
+
+def _traced(launches: Iterable[tuple[str, RunReport]]) -> tuple[TracedLaunch, ...]:
+    return tuple(
+        TracedLaunch(name, report.cycles, report.timeline)
+        for name, report in launches
+        if report.cycles is not None and report.timeline is not None
+    )
 
 
 def _stream(content: ModuleContent, step: AcceleratorStep) -> bytes:
@@ -181,7 +193,7 @@ def _stream(content: ModuleContent, step: AcceleratorStep) -> bytes:
 
 
 def _no_time() -> DeviceError:
-    return DeviceError("this device models no time, so there is nothing to profile; use --device tsim")
+    return DeviceError("this device models no time, so there is nothing to profile; use --device tsim or timing")
 
 
 def _checked(profile: Profile) -> Profile:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode
 from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
 from weft_hardware.registers import Cause, ModuleState, Unit
-from weft_runtime.device import Launch, RunReport
+from weft_runtime.device import Launch, RunReport, Timeline
 from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
@@ -28,6 +30,9 @@ MAX_CYCLES = 1 << 60
 CHUNK = 50_000_000
 """Cycles between two returns to Python, so that Ctrl-C is heard."""
 
+SPANS = 2048
+"""Spans of a timeline's traffic, at most one more."""
+
 _POPS = ((None, 1), (0, 3), (2, None))
 _PUSHES_PREV = (None, 1, 3)
 """Each module's channels, numbered as `diagnosis.CHANNELS`."""
@@ -46,6 +51,8 @@ class TimingDevice(SimulatedDevice):
         How the memory answers: latencies only.
     max_cycles : int
         Cycles a launch may take.
+    trace : bool
+        Reports carry a timeline: every instruction's moments and the memory port's traffic.
 
     Raises
     ------
@@ -61,6 +68,7 @@ class TimingDevice(SimulatedDevice):
         dram: Dram | None = None,
         memory: MemoryTiming | None = None,
         max_cycles: int = MAX_CYCLES,
+        trace: bool = False,
     ) -> None:
         if max_cycles < 1:
             raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
@@ -77,20 +85,38 @@ class TimingDevice(SimulatedDevice):
                     f"{name} = {value} is not predicted by the timing device, whose memory answers in order, without "
                     "pauses and errors; open tsim instead"
                 )
+        self._trace = trace
         self._uops = np.zeros(config.uop_depth, state.UOP)
 
     def launch(self, launch: Launch) -> RunReport:
+        uops = self._uops.copy()
+        report, _, _ = self._run(launch, 0, 0)
+        if not self._trace or report.cycles is None:
+            return report
+        self._uops[:] = uops
+        span = -(-report.cycles // SPANS)
+        _, machine, timed = self._run(launch, launch.insn_count, span)
+        moments = np.empty_like(machine.moments)
+        moments[timed.places] = machine.moments
+        return replace(
+            report, timeline=Timeline(self.program(launch), moments[:, 0], moments[:, 1], machine.traffic, span)
+        )
+
+    def _run(self, launch: Launch, recorded: int, span: int) -> tuple[RunReport, Machine, TimedProgram]:
+        """Run to the end; of ``recorded`` instructions the moments are kept, and the traffic in spans of cycles."""
         program = self.program(launch)
         timed = timed_program(program, self._memory_map(launch), self.dram, self.config)
         s = self._start(launch, timed)
-        machine = Machine(s[0], timed.records, timed.queues, self._uops, timed.loaded_uops)
+        s[0]["parameters"]["span"] = span
+        moments, traffic = np.zeros((recorded, 2), np.int64), np.zeros((SPANS + 1 if span else 0, 2), np.int64)
+        machine = Machine(s[0], timed.records, timed.queues, self._uops, timed.loaded_uops, moments, traffic)
         nbytes = launch.insn_count * instruction_bytes(self.config)
         time = 0
         while (time := run(machine, min(time + CHUNK, self.max_cycles), launch.insn_address, nbytes)) < self.max_cycles:
             if machine.s["refusal"]["outcome"]:
                 raise self._fault(program, launch, timed, machine)
             if machine.s["modules"]["retired"].sum() == launch.insn_count:
-                return self._report(program, machine)
+                return self._report(program, machine), machine, timed
         if time == state.NEVER:
             retired, tokens = self._retired(machine), self._tokens(machine)
             states = {queue: self._state(machine, queue) for queue in Queue}

@@ -61,6 +61,8 @@ def retire(m, queue, time, completed):
         module.owed_next -= 1
     module.prev_pushed = 0
     module.waiting -= 1
+    if len(m.moments):
+        m.moments[module.offset + module.retired, 1] = time
     module.retired += 1
     module.last_retire = time
     module.present -= 1
@@ -116,7 +118,10 @@ def refuse(m, number, outcome):
 def issue(m, queue, time):
     """The head leaves the queue, with its tokens."""
     module = m.s.modules[queue]
-    insn = m.program[next_instruction(m, queue)]
+    number = next_instruction(m, queue)
+    insn = m.program[number]
+    if len(m.moments):
+        m.moments[number, 0] = time
     prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
     if prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0:
         _pop(m, prev, time)

@@ -97,6 +97,9 @@ def _grant_to(m, client, time):
     port.granted += 1
     burst = m.s.bursts[client, reader.bursts_tail % RING]
     burst.start, burst.count = start, beats
+    if len(m.traffic):
+        for cycle in range(start, start + beats):
+            m.traffic[cycle // p.span, 0] += 1
     reader.bursts_tail += 1
     reader.beat += beats
     reader.left -= beats

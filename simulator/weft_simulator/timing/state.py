@@ -77,6 +77,7 @@ PARAMETERS = _record(
     "uop_depth",
     "residual_begin",
     "residual_end",
+    "span",
 )
 """What configuration, memory and RTL say; the same names as there."""
 
@@ -370,6 +371,10 @@ class Machine(NamedTuple):
         The queue of each instruction, in the order of fetching.
     uops, loaded_uops : records of `UOP`
         The micro-op buffer, and what LOADs will put there.
+    moments : int64 array (instructions, 2)
+        When each was issued and retired; of no rows where nobody wants to know.
+    traffic : int64 array (spans, 2)
+        Beats read and written in each span of ``parameters.span`` cycles; likewise.
     """
 
     s: np.record
@@ -377,3 +382,5 @@ class Machine(NamedTuple):
     queues: NDArray[np.int64]
     uops: Records
     loaded_uops: Records
+    moments: NDArray[np.int64]
+    traffic: NDArray[np.int64]

@@ -36,6 +36,8 @@ def _send(m, time):
     p, s = m.s.parameters, m.s.storing
     taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and m.s.lengths[s.lengths_head % RING, 1] < time
     if taken:
+        if len(m.traffic):
+            m.traffic[(time + 1) // p.span, 1] += 1
         s.sent += 1
         if s.sent == m.s.lengths[s.lengths_head % RING, 0]:
             s.sent = 0

@@ -22,9 +22,9 @@ def profile_command(
             metavar="FILE", help="A model (.onnx), a compiled module (.weft) or a raw memory image.", show_default=False
         ),
     ],
-    device: Annotated[str, typer.Option("--device", metavar="tsim", help="What executes it; it must model time.")] = (
-        "tsim"
-    ),
+    device: Annotated[
+        str, typer.Option("--device", metavar="tsim|timing", help="What executes it, or predicts its cycles.")
+    ] = ("tsim"),
     config: options.Config = "vta",
     input_file: Annotated[
         Path | None,
@@ -55,6 +55,10 @@ def profile_command(
         Path | None,
         typer.Option("--html", metavar="FILE", help="One page with the roofline and bars.", show_default=False),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE.json", help="timing: a timeline for Perfetto.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Say where the cycles go: by layer and module, busy or waiting for what, and which resource bounds each layer.
@@ -62,11 +66,19 @@ def profile_command(
     Every module's cycles add up to the total exactly. *compute*, *reads*, *writes* and *epilogue* are the shares of the
     cycles in which that resource must have worked; the largest bounds the layer, if it is half at least.
     """
+    from json import dumps
+
     from weft.errors import UsageError
 
     from .files import write_atomically
     from .output import print_json
 
+    if trace is not None and device != "timing":
+        raise UsageError(
+            f"--trace needs the moments of each instruction, which {device} does not tell; "
+            "use --device timing, whose cycles are the same"
+        )
+    tracing = {} if trace is None else {"trace": True}
     place = (image_base, insn_addr, insn_count)
     if file.suffix in (".onnx", ".weft"):
         if place != (None, None, None):
@@ -74,19 +86,24 @@ def profile_command(
                 f"{file} is a network, which has no place in memory; "
                 "leave out --image-base, --insn-addr and --insn-count"
             )
-        result = _profile_network(file, input_file, device, config, read_latency, max_cycles)
+        result = _profile_network(file, input_file, device, config, read_latency, max_cycles, tracing)
     else:
         if None in place:
             raise UsageError(f"{file} is a raw image; give --image-base, --insn-addr and --insn-count")
         if input_file is not None:
             raise UsageError(f"{file} is a raw image, which takes no --input; put the data into the image")
-        result = _profile_image(file, place, device, config, read_latency, max_cycles)
+        result = _profile_image(file, place, device, config, read_latency, max_cycles, tracing)
     title = f"{file.name} on {device}"
     if html is not None:
         from weft.profile_page import render
 
         page = render(result, title).encode()
         write_atomically(html, lambda out: out.write(page))
+    if trace is not None:
+        from weft.trace import trace_events
+
+        events = dumps(trace_events(result.launches, result.config)).encode()
+        write_atomically(trace, lambda out: out.write(events))
     if csv is not None:
         table = _csv(result).encode()
         write_atomically(csv, lambda out: out.write(table))
@@ -97,7 +114,13 @@ def profile_command(
 
 
 def _profile_network(
-    file: Path, input_file: Path | None, device: str, config: str, read_latency: int, max_cycles: int | None
+    file: Path,
+    input_file: Path | None,
+    device: str,
+    config: str,
+    read_latency: int,
+    max_cycles: int | None,
+    tracing: dict[str, Any],
 ) -> Profile:
     import weft
     from weft.profile import profile_module
@@ -114,13 +137,19 @@ def _profile_network(
     inputs = None if input_file is None else read_arrays(input_file)
     with (
         device_options(device, read_latency, max_cycles) as settings,
-        weft.open_device(device, module.content.config, **settings) as opened,
+        weft.open_device(device, module.content.config, **settings, **tracing) as opened,
     ):
         return profile_module(module, opened, inputs)
 
 
 def _profile_image(
-    file: Path, place: tuple[Any, ...], device: str, config: str, read_latency: int, max_cycles: int | None
+    file: Path,
+    place: tuple[Any, ...],
+    device: str,
+    config: str,
+    read_latency: int,
+    max_cycles: int | None,
+    tracing: dict[str, Any],
 ) -> Profile:
     import numpy as np
     from weft_hardware.isa import instruction_bytes
@@ -136,7 +165,7 @@ def _profile_image(
     memory = np.frombuffer(read_bytes(file), np.uint8)
     base, address, count = place
     with device_options(device, read_latency, max_cycles) as settings:
-        _, report = execute(memory, base, address, count, device, accelerator, **settings)
+        _, report = execute(memory, base, address, count, device, accelerator, **settings, **tracing)
     stream = memory[address - base :][: count * instruction_bytes(accelerator)]
     return profile_program(file.name, stream.tobytes(), report, accelerator)
 
