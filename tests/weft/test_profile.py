@@ -98,7 +98,7 @@ def test_counters_that_do_not_add_up_are_refused():
 
 
 def test_a_device_without_time_is_refused(module):
-    message = "this device models no time, so there is nothing to profile; use --device tsim"
+    message = "this device models no time, so there is nothing to profile; use --device tsim or timing"
     with weft.open_device("functional", VTA) as device, pytest.raises(DeviceError, match=f"^{message}$"):
         profile_module(module, device)
 

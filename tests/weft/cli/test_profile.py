@@ -56,6 +56,16 @@ def test_image(image):
     assert compute[-1] == row[2]
 
 
+def test_trace(image, tmp_path):
+    pytest.importorskip("numba", reason="needs the timing extra (numba)")
+    trace = tmp_path / "trace.json"
+    result = weft("profile", image, *PLACE, "--device", "timing", "--trace", trace, "--json")
+    assert result.code == 0, result.err
+    slices = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert slices[0]["dur"] == json.loads(result.out)["total"]["cycles"]
+    assert len(slices) == 1 + 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,7 +81,12 @@ def test_image(image):
         ),
         (
             ("image.bin", *PLACE, "--device", "functional"),
-            "this device models no time, so there is nothing to profile; use --device tsim",
+            "this device models no time, so there is nothing to profile; use --device tsim or timing",
+        ),
+        (
+            ("image.bin", *PLACE, "--trace", "t.json"),
+            "--trace needs the moments of each instruction, which tsim does not tell; "
+            "use --device timing, whose cycles are the same",
         ),
     ],
 )
