@@ -8,6 +8,7 @@ random stalls. ``--first-seed`` and ``--programs`` choose others.
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from support.check_truths import BY_HAND, check_against_closure, rtl_results, short_programs
 from support.configs import CONFIGS, EXTENDED
@@ -15,7 +16,9 @@ from support.every_order import outcomes
 from support.soundness import assert_sound, report_of
 from support.token_mutants import mutant
 from weft.models import digits_heldout, digits_onnx
-from weft_runtime.check import Kind
+from weft_hardware.isa import Memory, instruction_bytes
+from weft_runtime.check import Kind, check_program
+from weft_runtime.device import Launch
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 from weft_simulator.functional import FunctionalDevice
@@ -123,6 +126,36 @@ def test_faults_are_found_in_the_words_of_the_device(name):
         faults = [finding for finding in report.findings if finding.kind is Kind.FAULT]
         sentences = [report.sentence(finding) for finding in faults]
         assert str(caught.value) in sentences, (cause, instruction, sentences)
+
+
+def said_by_the_device(config, memory, launch) -> str | None:
+    """Why the functional simulator refuses a launch, None if it runs to its end."""
+    try:
+        FunctionalDevice(config, dram=Dram(memory.copy())).launch(launch)
+    except DeviceError as error:
+        return str(error)
+    return None
+
+
+@every
+def test_random_bits_are_told_as_the_device_tells_them(name, first_seed, program_count):
+    """Nothing breaks the check; what the device refuses is among its sentences, but for micro-ops it cannot know."""
+    config, told = EVERY[name], Counter()
+    size = instruction_bytes(config)
+    for seed in range(first_seed, first_seed + program_count(40)):
+        rng = np.random.default_rng(seed)
+        memory = rng.integers(0, 256, 1 << 16, np.uint8)
+        words = memory[: 12 * size].view("<u8")
+        for _ in range(seed % 4):
+            words &= rng.integers(0, 1 << 63, words.size, np.uint64)  # smaller and smaller fields
+        launch = Launch(0, 12, {m: 64 * int(rng.integers(1024)) for m in Memory})
+        report = check_program(launch, Dram(memory), config)
+        sentences = [report.sentence(finding) for finding in report.findings]
+        refusal = said_by_the_device(config, memory, launch)
+        is_unknown = any(finding.kind is Kind.UNKNOWN_MICRO_OPS for finding in report.findings)
+        assert refusal in (None, *sentences) or is_unknown, (seed, refusal, sentences)
+        told[refusal in sentences] += 1
+    assert told[True] >= told[False], told
 
 
 # Against the RTL -----------------------------------------------------------------------------------------------
