@@ -185,6 +185,12 @@ def check_random(config: AcceleratorConfig, seed: int, tiles: int) -> None:
     expected = bench.expected(acc, params, *BOUNDS[0])
     bench.bounds(*BOUNDS[0])
     assert len(np.unique(expected)) == 256
+    # The model is exact integers; numpy's float32 arithmetic says the same.
+    products = (
+        biased(acc, bias[params]).astype(np.float32) * scale.astype(np.uint32).view(np.float32)[params][:, None, :]
+    )
+    zero_point, low, high = BOUNDS[0]
+    assert np.array_equal(np.clip(np.rint(products) + zero_point, low, high).astype(np.int8).view(np.uint8), expected)
     steps = config.batch * config.block_out // config.epilogue_lanes
     for pauses in ((0, 0), (60, 0), (0, 60), (40, 40)):
         results, cycles = bench.run(acc, params, seed=seed, pauses=pauses)
