@@ -54,19 +54,20 @@ class VectorAlu(wiring.Component):
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
-                with m.Switch(self.op):
-                    with m.Case(AluOp.MIN, AluOp.MAX):
-                        m.d.comb += result.eq(Mux((a < b) ^ (self.op == AluOp.MAX), a, b))
-                    if extended:
-                        with m.Case(AluOp.ADD, AluOp.SUB):
-                            m.d.comb += result.eq(add(a.as_unsigned(), b.as_unsigned(), self.op == AluOp.SUB))
-                        with m.Case(AluOp.COPY):
-                            m.d.comb += result.eq(b)
-                    else:
-                        with m.Case(AluOp.ADD):
-                            m.d.comb += result.eq(a + b)
-                    with m.Case(AluOp.SHR):
-                        m.d.comb += result.eq(shift(a.as_unsigned(), b.as_unsigned()))
-                    with m.Default():
-                        m.d.comb += result.eq((a * b)[: self.config.acc_bits])
+                # A chain of multiplexers, not a switch: as a table of cases, lanes would be shared between them.
+                chosen = (a * b)[: self.config.acc_bits].as_unsigned()
+                chosen = Mux((self.op == AluOp.MIN) | (self.op == AluOp.MAX), self._extreme(a, b), chosen)
+                if extended:
+                    subtract = self.op == AluOp.SUB
+                    total = add(a.as_unsigned(), b.as_unsigned(), subtract)
+                    chosen = Mux((self.op == AluOp.ADD) | subtract, total, chosen)
+                    chosen = Mux(self.op == AluOp.COPY, b.as_unsigned(), chosen)
+                else:
+                    chosen = Mux(self.op == AluOp.ADD, (a + b)[: self.config.acc_bits].as_unsigned(), chosen)
+                shifted = shift(a.as_unsigned(), b.as_unsigned())
+                m.d.comb += result.eq(Mux(self.op == AluOp.SHR, shifted, chosen))
         return m
+
+    def _extreme(self, a: Value, b: Value) -> Value:
+        """MIN or MAX, whichever ``op`` is."""
+        return Mux((a < b) ^ (self.op == AluOp.MAX), a.as_unsigned(), b.as_unsigned())

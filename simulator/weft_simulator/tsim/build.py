@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,16 @@ import weft_hardware
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.errors import DeviceError
 
+from . import activity
+from .activity import UnsupportedModelError, skip_what_rests
 from .cache import cache_directory, content_key, cpu_identity, exclusive, source_key, work_directory
 from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
 
 Progress = Callable[[str, int, int], None]
 """Told the stage's name, the steps done and the steps there are."""
+
+TOP = "weft_accelerator"
+"""The top module of every design."""
 
 HARNESS = Path(__file__).with_name("harness.cpp")
 
@@ -32,12 +38,14 @@ SLOW_FLAGS = ("-O0",)
 """For code that runs once, at creation."""
 
 VERILATOR_FLAGS = (
-    *("--cc", "--prefix", "Vtop", "--top-module", "weft_accelerator", "--no-timing", "--noassert"),
+    *("--cc", "--prefix", "Vtop", "--top-module", TOP, "--no-timing", "--noassert"),
     *("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet"),
     # The harness runs each part of a cycle once, which is right for logic without loops only.
     "-Werror-UNOPTFLAT",
     # Wide values as calls on whole words, not as a statement a word: less code, and code is what a cycle costs.
     "-fno-expand",
+    # Registers of different units under one condition would rest or run together; see `activity`.
+    "-fno-merge-cond",
 )
 RUNTIME_SOURCES = ("verilated.cpp", "verilated_threads.cpp")
 
@@ -93,6 +101,7 @@ class Builder:
             *FAST_FLAGS,
             *SLOW_FLAGS,
             *VERILATOR_FLAGS,
+            Path(activity.__file__).read_bytes(),
             cpu_identity(),
         )
 
@@ -124,6 +133,8 @@ class Builder:
         self.progress("verilate", 0, 1)
         flags = (*VERILATOR_FLAGS, "--Mdir", str(directory))
         _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
+        with suppress(UnsupportedModelError):  # it runs, only slower
+            skip_what_rests(directory, TOP)
         sources = [harness, *directory.glob("*.cpp")]
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
