@@ -20,8 +20,10 @@
 // Two parts of Vtop::eval(). The design's one event is clk's rise and clk reaches registers only, so inputs that change
 // while clk rests need the paths from inputs alone, and an edge needs the registers, and what hangs on them, alone.
 // Everything else in eval() finds that out anew, twice a cycle.
+#ifndef WEFT_ANY_DESIGN
 void Vtop___024root___eval_ico(Vtop___024root*);
 void Vtop___024root___eval_nba(Vtop___024root*);
+#endif
 
 // Verilator spells "__" as "___05F" in C++.
 #define HOST(name) top->host___05F##name
@@ -270,12 +272,23 @@ class Harness {
     void settle() {
         if (settled_) return;
         settled_ = true;
+#ifdef WEFT_ANY_DESIGN
+        top->eval();
+#else
         top->rootp->__VicoTriggered[0] = 1;
         Vtop___024root___eval_ico(top->rootp);
+#endif
     }
     void rise() {
+#ifdef WEFT_ANY_DESIGN
+        top->clk = 1;
+        top->eval();
+        top->clk = 0;
+        top->eval();
+#else
         top->rootp->__VnbaTriggered[0] = 1;
         Vtop___024root___eval_nba(top->rootp);
+#endif
         ++now;
     }
 

@@ -1,0 +1,4 @@
+// The harness for designs that are not ours: Verilator decides what a cycle has to evaluate.
+
+#define WEFT_ANY_DESIGN
+#include "harness.cpp"
