@@ -30,9 +30,13 @@ TOP = "weft_accelerator"
 """The top module of every design."""
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+ANY_DESIGN = HARNESS.with_name("any_design.cpp")
+"""The same for designs of others and for waveforms: Verilator decides what a cycle evaluates."""
 
 COMMON_FLAGS = ("-std=c++17", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0")
 TRACE_FLAGS = ("-DVM_TRACE=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0")
+WAVE_FLAGS = ("-DVM_TRACE=1", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=1", "-DVM_TRACE_SAIF=0")
+"""For builds that can write a waveform, which is a library of its own: the other pays nothing for it."""
 FAST_FLAGS = ("-O3", "-march=native", "-fno-semantic-interposition", "-fno-plt")
 SLOW_FLAGS = ("-O0",)
 """For code that runs once, at creation."""
@@ -47,6 +51,7 @@ VERILATOR_FLAGS = (
     # Registers of different units under one condition would rest or run together; see `activity`.
     "-fno-merge-cond",
 )
+WAVE_SOURCES = ("verilated_vcd_c.cpp",)
 RUNTIME_SOURCES = ("verilated.cpp", "verilated_threads.cpp")
 
 
@@ -78,6 +83,8 @@ class Builder:
         See `toolchain.find_compiler`.
     progress : Progress, optional
         Called at each step of a build, never when the library is in the cache.
+    wave : bool
+        Build what can write waveforms: slower, every unit runs in every cycle.
 
     Raises
     ------
@@ -86,8 +93,15 @@ class Builder:
     """
 
     def __init__(
-        self, cache_dir: Path | str | None = None, compiler: str = "auto", progress: Progress | None = None
+        self,
+        cache_dir: Path | str | None = None,
+        compiler: str = "auto",
+        progress: Progress | None = None,
+        wave: bool = False,
     ) -> None:
+        self.wave = wave
+        self._flags = (*COMMON_FLAGS, *(WAVE_FLAGS if wave else TRACE_FLAGS))
+        self._runtime = (*RUNTIME_SOURCES, *(WAVE_SOURCES if wave else ()))
         self.compiler: Compiler = find_compiler(compiler)
         self.verilator: Verilator = find_verilator()
         self.directory = cache_directory(cache_dir) / "tsim"
@@ -96,8 +110,7 @@ class Builder:
         self._tools = content_key(
             self.compiler.version,
             self.verilator.version,
-            *COMMON_FLAGS,
-            *TRACE_FLAGS,
+            *self._flags,
             *FAST_FLAGS,
             *SLOW_FLAGS,
             *VERILATOR_FLAGS,
@@ -131,10 +144,11 @@ class Builder:
         self.progress("emit Verilog", 0, 1)
         (directory / "top.v").write_text(verilog())
         self.progress("verilate", 0, 1)
-        flags = (*VERILATOR_FLAGS, "--Mdir", str(directory))
+        flags = (*VERILATOR_FLAGS, *(("--trace-vcd",) if self.wave else ()), "--Mdir", str(directory))
         _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
-        with suppress(UnsupportedModelError):  # it runs, only slower
-            skip_what_rests(directory, TOP)
+        if not self.wave:
+            with suppress(UnsupportedModelError):  # it runs, only slower
+                skip_what_rests(directory, TOP)
         sources = [harness, *directory.glob("*.cpp")]
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
@@ -152,10 +166,10 @@ class Builder:
         with exclusive(self.directory / f"runtime-{self._tools}.lock"):
             if not directory.exists():
                 with work_directory(directory.with_suffix(".build")) as building:
-                    sources = [self.verilator.root / "include" / name for name in RUNTIME_SOURCES]
+                    sources = [self.verilator.root / "include" / name for name in self._runtime]
                     self._compile_all(sources, building, _silent)
                     os.rename(building, directory)
-        return [directory / f"{Path(name).stem}.o" for name in RUNTIME_SOURCES]
+        return [directory / f"{Path(name).stem}.o" for name in self._runtime]
 
     def _compile_all(self, sources: list[Path], directory: Path, progress: Progress) -> list[Path]:
         """Compile on all cores; the objects lie in ``directory``."""
@@ -168,7 +182,7 @@ class Builder:
         return objects
 
     def _compile(self, directory: Path, source: Path, target: Path) -> None:
-        flags = (*COMMON_FLAGS, *TRACE_FLAGS, *(SLOW_FLAGS if "Slow" in source.name else FAST_FLAGS))
+        flags = (*self._flags, *(SLOW_FLAGS if "Slow" in source.name else FAST_FLAGS))
         include = self.verilator.root / "include"
         paths = (f"-I{directory}", f"-I{include}", f"-I{include / 'vltstd'}")
         self._invoke((*flags, *paths, "-c", str(source), "-o", str(target)), directory)
@@ -198,4 +212,7 @@ def accelerator_library(config: AcceleratorConfig, builder: Builder, packed_mult
 
         return emit(config, packed_multipliers)
 
-    return builder.library(f"{config.digest} {packed_multipliers} {source_key(rtl_sources())} {versions}", verilog)
+    source = f"{config.digest} {packed_multipliers} {source_key(rtl_sources())} {versions}"
+    if builder.wave:
+        return builder.library(f"{source} {content_key(HARNESS.read_bytes())}", verilog, ANY_DESIGN)
+    return builder.library(source, verilog)

@@ -33,7 +33,7 @@ from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, T
 
 from ..simulated import DRAM_SIZE, SimulatedDevice
 from .build import Builder, Progress, accelerator_library
-from .model import Injection, MemoryTiming, RtlModel, Traffic
+from .model import Injection, MemoryTiming, RtlModel, Traffic, Wave
 
 MAX_CYCLES = 2_000_000_000
 """Cycles that a launch may take where no limit is chosen: ten to twenty minutes of simulation."""
@@ -65,6 +65,8 @@ class TsimDevice(SimulatedDevice):
         Simulate the build with two products a multiplier: same cycles, same bytes, slower to simulate.
     drain_limit : int
         Cycles that a soft reset, which follows every fault, waits for the memory before it counts as hung.
+    wave : Wave, optional
+        A waveform of the launches, which makes tsim several times slower.
     cache_dir, compiler, progress
         See `build.Builder`.
 
@@ -84,6 +86,7 @@ class TsimDevice(SimulatedDevice):
         max_cycles: int = MAX_CYCLES,
         watchdog: int = WATCHDOG,
         packed_multipliers: bool = False,
+        wave: Wave | None = None,
         drain_limit: int = DRAIN_LIMIT,
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
@@ -93,8 +96,11 @@ class TsimDevice(SimulatedDevice):
             raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
         super().__init__(config, dram_size, dram)
         self.max_cycles = max_cycles
-        library = accelerator_library(config, Builder(cache_dir, compiler, progress), packed_multipliers)
+        library = accelerator_library(
+            config, Builder(cache_dir, compiler, progress, wave is not None), packed_multipliers
+        )
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
+        self._wave = wave
         self._check_identity()
         self._watchdog, self._drain_limit = watchdog, drain_limit
         self._windows: dict[str, tuple[int, int]] = {}
@@ -162,6 +168,9 @@ class TsimDevice(SimulatedDevice):
         for memory in Memory:
             self._write_wide(f"{memory.name}_BASE", launch.bases.get(memory, 0))
             self._set_window(memory.name, self.window(launch, memory))
+        if self._wave is not None:
+            self._model.start_wave(self._wave)
+            self._wave = None
         self._write("CONTROL", Control.START)
 
     def _set_window(self, name: str, window: tuple[int, int]) -> None:

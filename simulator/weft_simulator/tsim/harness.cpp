@@ -16,6 +16,9 @@
 #include "Vtop.h"
 #include "Vtop___024root.h"
 #include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
 
 // Two parts of Vtop::eval(). The design's one event is clk's rise and clk reaches registers only, so inputs that change
 // while clk rests need the paths from inputs alone, and an edge needs the registers, and what hangs on them, alone.
@@ -137,6 +140,9 @@ class Harness {
         : dram_(dram), base_(base), size_(size), settings_(settings), random_(settings.random_seed) {
         const char* arguments[] = {"weft"};
         context_.commandArgs(1, arguments);
+#if VM_TRACE
+        context_.traceEverOn(true);
+#endif
         top = std::make_unique<Vtop>(&context_, "top");
         top->clk = 0;
         top->rst = 1;
@@ -145,7 +151,29 @@ class Harness {
         set(HOST(wstrb), 0xF);
         top->eval();  // initial values
     }
-    ~Harness() { top->final(); }
+    ~Harness() {
+        stop_wave();
+        top->final();
+    }
+
+#if VM_TRACE
+    // Cycles [begin, end) from now on, two units of time each: before and after the clock's rise.
+    bool start_wave(const char* path, uint64_t begin, uint64_t end) {
+        wave_ = std::make_unique<VerilatedVcdC>();
+        top->trace(wave_.get(), 99);
+        wave_->open(path);
+        wave_begin_ = now + begin;
+        wave_end_ = end == ~uint64_t(0) ? end : now + end;
+        return wave_->isOpen();
+    }
+    void stop_wave() {
+        if (wave_) wave_->close();
+        wave_.reset();
+    }
+#else
+    bool start_wave(const char*, uint64_t, uint64_t) { return false; }
+    void stop_wave() {}
+#endif
 
     uint64_t now = 0;
     uint64_t bad_address = 0;
@@ -245,6 +273,10 @@ class Harness {
   private:
     VerilatedContext context_;
     std::unique_ptr<Vtop> top;
+#if VM_TRACE
+    std::unique_ptr<VerilatedVcdC> wave_;
+    uint64_t wave_begin_ = 0, wave_end_ = 0;
+#endif
     uint8_t* dram_;
     uint64_t base_, size_;
     WeftSettings settings_;
@@ -281,8 +313,10 @@ class Harness {
     }
     void rise() {
 #ifdef WEFT_ANY_DESIGN
+        dump(2 * now);
         top->clk = 1;
         top->eval();
+        dump(2 * now + 1);
         top->clk = 0;
         top->eval();
 #else
@@ -291,6 +325,15 @@ class Harness {
 #endif
         ++now;
     }
+
+#if VM_TRACE
+    void dump(uint64_t time) {
+        if (wave_ && now >= wave_begin_ && now < wave_end_) wave_->dump(time);
+        if (wave_ && now >= wave_end_) stop_wave();
+    }
+#else
+    void dump(uint64_t) {}
+#endif
 
     void violate(const std::string& what) {
         if (violation.empty()) violation = "cycle " + std::to_string(now) + ": " + what;
@@ -534,6 +577,10 @@ int weft_read(void* handle, uint32_t offset, uint32_t* value) {
 int weft_run(void* handle, uint32_t offset, uint32_t mask, uint64_t cycles, uint32_t* value) {
     return static_cast<Harness*>(handle)->run(offset, mask, cycles, value);
 }
+int weft_wave(void* handle, const char* path, uint64_t begin, uint64_t end) {
+    return static_cast<Harness*>(handle)->start_wave(path, begin, end);
+}
+void weft_wave_stop(void* handle) { static_cast<Harness*>(handle)->stop_wave(); }
 uint64_t weft_cycles(void* handle) { return static_cast<Harness*>(handle)->now; }
 const char* weft_violation(void* handle) { return static_cast<Harness*>(handle)->violation.c_str(); }
 void weft_traffic(void* handle, uint32_t index, WeftTraffic* traffic) {

@@ -14,6 +14,7 @@ CHUNK = 1_000_000
 """Cycles between two returns to Python, so that Ctrl-C is heard within a second."""
 
 _LIMIT, _HIT = 0, 1
+_NEVER = (1 << 64) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,31 @@ class _Settings(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True)
+class Wave:
+    """A waveform of clock cycles ``[start, stop)``, counted from the first launch, in a file ``.vcd``.
+
+    A cycle is two units of time: before and after the clock's rise.
+
+    Raises
+    ------
+    DeviceError
+        If the file is of another kind, or there is no cycle in between.
+    """
+
+    path: Path
+    start: int = 0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.path.suffix != ".vcd":
+            raise DeviceError(f"waveform {str(self.path)!r} is not a .vcd file, the one kind there is; name it so")
+        if not 0 <= self.start < (_NEVER if self.stop is None else self.stop):
+            raise DeviceError(
+                f"waveform from cycle {self.start} to cycle {self.stop} has no cycle; let it start before it stops"
+            )
+
+
 class Response(IntEnum):
     """What a memory answers instead of OKAY."""
 
@@ -129,9 +155,6 @@ class _Injection(ctypes.Structure):
     )
 
 
-_NEVER = (1 << 64) - 1
-
-
 @dataclass(frozen=True)
 class Traffic:
     """Handshakes on the memory port: addresses and beats, with the cycle of the first address and of the last beat.
@@ -169,6 +192,8 @@ def _load(library: Path) -> ctypes.CDLL:
         "weft_destroy": (None, (handle,)),
         "weft_reset": (None, (handle, u32)),
         "weft_inject": (None, (handle, ctypes.POINTER(_Injection))),
+        "weft_wave": (ctypes.c_int, (handle, ctypes.c_char_p, u64, u64)),
+        "weft_wave_stop": (None, (handle,)),
         "weft_irq": (ctypes.c_int, (handle,)),
         "weft_write": (ctypes.c_int, (handle, u32, u32)),
         "weft_read": (ctypes.c_int, (handle, u32, value)),
@@ -253,6 +278,22 @@ class RtlModel:
             hang_after=injection.hang_after,
         )
         self._abi.weft_inject(self._handle, ctypes.byref(raw))
+
+    def start_wave(self, wave: Wave) -> None:
+        """Write a waveform of cycles from now on; the library must be built for it.
+
+        Raises
+        ------
+        DeviceError
+            If the file cannot be written.
+        """
+        stop = _NEVER if wave.stop is None else wave.stop
+        if not self._abi.weft_wave(self._handle, str(wave.path).encode(), wave.start, stop):
+            raise DeviceError(f"waveform {str(wave.path)!r} cannot be written; check its directory")
+
+    def stop_wave(self) -> None:
+        """Close the waveform's file."""
+        self._abi.weft_wave_stop(self._handle)
 
     @property
     def irq(self) -> bool:

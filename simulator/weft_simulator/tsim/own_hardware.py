@@ -11,14 +11,12 @@ from weft_runtime.device import Bytes
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 
-from .build import HARNESS, TOP, Builder, Progress
+from .build import ANY_DESIGN, HARNESS, TOP, Builder, Progress
 from .model import MemoryTiming, RtlModel
 from .toolchain import require_hdl
 
 if TYPE_CHECKING:
     from amaranth.lib import wiring
-
-ANY_DESIGN = Path(__file__).with_name("any_design.cpp")
 
 DRAM_SIZE = 64 << 20
 

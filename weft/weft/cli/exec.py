@@ -46,6 +46,9 @@ def exec_command(
     config: options.Config = "vta",
     read_latency: options.ReadLatency = 0,
     max_cycles: options.MaxCycles = None,
+    wave: options.Wave = None,
+    wave_start: options.WaveStart = 0,
+    wave_stop: options.WaveStop = None,
     dump: Annotated[
         Path | None,
         typer.Option("--dump", metavar="FILE", help="Write the memory here and leave IMAGE alone.", show_default=False),
@@ -69,7 +72,7 @@ def exec_command(
 
     accelerator = weft.load_config(config)
     memory = np.frombuffer(read_bytes(image), np.uint8)
-    with device_options(device, read_latency, max_cycles) as settings:
+    with device_options(device, read_latency, max_cycles, wave, wave_start, wave_stop) as settings:
         after, report = execute(memory, image_base, insn_addr, insn_count, device, accelerator, **settings)
     target = dump or image
     write_atomically(target, lambda file: file.write(after.tobytes()))

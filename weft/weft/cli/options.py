@@ -30,6 +30,15 @@ ReadLatency = Annotated[
     int, typer.Option("--read-latency", metavar="N", min=0, help="tsim: cycles until the memory answers.")
 ]
 MaxCycles = Annotated[int | None, typer.Option("--max-cycles", metavar="N", help="tsim: give up after so many cycles.")]
+Wave = Annotated[
+    Path | None, typer.Option("--wave", metavar="FILE.vcd", help="tsim: write a waveform.", show_default=False)
+]
+WaveStart = Annotated[
+    int, typer.Option("--wave-start", metavar="N", help="The waveform's first cycle, from the first launch on.")
+]
+WaveStop = Annotated[
+    int | None, typer.Option("--wave-stop", metavar="N", help="The cycle before which the waveform ends.")
+]
 Packed = Annotated[
     bool, typer.Option("--packed", help="Two products a multiplier: half the DSP blocks; programs do not see it.")
 ]

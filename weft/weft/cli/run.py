@@ -21,6 +21,9 @@ def run_command(
     device: options.Device = "functional",
     read_latency: options.ReadLatency = 0,
     max_cycles: options.MaxCycles = None,
+    wave: options.Wave = None,
+    wave_start: options.WaveStart = 0,
+    wave_stop: options.WaveStop = None,
     json: options.Json = False,
 ) -> None:
     """Run a compiled module on its input, or on more images than it was compiled for, group by group.
@@ -39,7 +42,7 @@ def run_command(
     content = module.content
     inputs = read_arrays(input_file)
     with (
-        device_options(device, read_latency, max_cycles) as settings,
+        device_options(device, read_latency, max_cycles, wave, wave_start, wave_stop) as settings,
         weft.open_device(device, content.config, **settings) as opened,
         Session(module, opened) as session,
     ):
