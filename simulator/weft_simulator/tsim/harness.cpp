@@ -42,6 +42,7 @@ struct WeftSettings {
     uint64_t out_of_order;   // answers of different ids may overtake each other
     uint64_t error_begin;    // SLVERR for bytes [error_begin, error_end)
     uint64_t error_end;
+    uint64_t bytes_per_cycle;  // of data each way; 0: a beat
 };
 // Mirrored by `model._Injection`: what the memory does wrong. Numbers count from the moment it is set.
 struct WeftInjection {
@@ -196,6 +197,7 @@ class Harness {
         answers_.clear();
         read_shown_ = answer_shown_ = false;
         read_pending_.waiting = write_pending_.waiting = data_pending_.waiting = false;
+        read_budget_ = write_budget_ = 0;
         has_bad_address = false;
         violation.clear();
         set(HOST(awvalid), 0);
@@ -286,6 +288,7 @@ class Harness {
     size_t read_index_ = 0, answer_index_ = 0;
     bool read_shown_ = false, answer_shown_ = false;
     WeftInjection injection_ = kNoInjection;
+    uint64_t read_budget_ = 0, write_budget_ = 0;
     uint64_t read_beats_ = 0, write_bursts_ = 0, handshakes_ = 0;
     unsigned dead_ = 0;  // channels that hang now
     Pending<AddressPayload> read_pending_, write_pending_;
@@ -363,12 +366,21 @@ class Harness {
 
     bool stalled() { return settings_.stall_percent && random_.below(100) < settings_.stall_percent; }
 
+    // Bytes that may move in this cycle, each way; what is left over counts for the next, but a burst is not saved for.
+    void save_up() {
+        const uint64_t rate = settings_.bytes_per_cycle ? settings_.bytes_per_cycle : kBeatBytes;
+        const uint64_t most = kBeatBytes - 1 + rate;
+        read_budget_ = std::min(read_budget_ + rate, most);
+        write_budget_ = std::min(write_budget_ + rate, most);
+    }
+
     // The memory's outputs for this cycle.
     void drive() {
         set(MEM(arready), !(dead_ & kAr) && !stalled());
         set(MEM(awready), !(dead_ & kAw) && !stalled());
-        set(MEM(wready), !(dead_ & kW) && !stalled());
-        if (!read_shown_ && !reads_.empty() && !(dead_ & kR) && !stalled() && choose(reads_, &read_index_)) show_read();
+        save_up();
+        set(MEM(wready), !(dead_ & kW) && write_budget_ >= kBeatBytes && !stalled());
+        if (!read_shown_ && read_budget_ >= kBeatBytes && !reads_.empty() && !(dead_ & kR) && !stalled() && choose(reads_, &read_index_)) show_read();
         if (!answer_shown_ && !answers_.empty() && !(dead_ & kB) && !stalled() && choose(answers_, &answer_index_)) {
             set(MEM(bid), answers_[answer_index_].id);
             set(MEM(bresp), answers_[answer_index_].response);
@@ -407,6 +419,7 @@ class Harness {
         set(MEM(rresp), response);
         set(MEM(rlast), burst.beats == 1);
         read_shown_ = true;
+        read_budget_ -= kBeatBytes;
     }
 
     // The part of a beat that lies in the buffer. The accelerator reads whole beats, so a beat that the buffer fills in
@@ -470,6 +483,7 @@ class Harness {
             if (MEM(wvalid) && MEM(wready)) {
                 count_beat(traffic[kIds]);
                 moved();
+                write_budget_ -= kBeatBytes;
                 if (writes_.empty())
                     early_beats_.push_back(beat);
                 else

@@ -34,6 +34,8 @@ class MemoryTiming:
         How often a channel pauses with a ``stall_seed``, 1..90.
     out_of_order : bool
         Answers of different AXI ids overtake each other, at random. For robustness tests only.
+    bytes_per_cycle : int, optional
+        Data that moves at most in a cycle, each way; None: a beat of the bus.
     error_range : tuple[int, int], optional
         Bus beats that touch bytes ``[begin, end)`` are answered with SLVERR.
 
@@ -48,6 +50,7 @@ class MemoryTiming:
     stall_seed: int | None = None
     stall_percent: int = 30
     out_of_order: bool = False
+    bytes_per_cycle: int | None = None
     error_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -55,9 +58,10 @@ class MemoryTiming:
             ("read_latency", 0, 100_000),
             ("write_latency", 0, 100_000),
             ("stall_percent", 1, 90),
+            ("bytes_per_cycle", 1, 64),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise DeviceError(f"{name} = {value} is outside {low}..{high}; choose a value in that range")
 
 
@@ -74,6 +78,7 @@ class _Settings(ctypes.Structure):
             "out_of_order",
             "error_begin",
             "error_end",
+            "bytes_per_cycle",
         )
     )
 
@@ -245,6 +250,7 @@ class RtlModel:
             out_of_order=timing.out_of_order,
             error_begin=begin,
             error_end=end,
+            bytes_per_cycle=timing.bytes_per_cycle or 0,
         )
         self._dram = dram  # the harness points into its data
         self._abi = _load(library)

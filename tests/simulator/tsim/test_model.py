@@ -93,6 +93,19 @@ def test_overlapping_reads_bring_one_beat_a_cycle_in_order(make, latency, beats)
     assert regs[Reg.ORDER] == 0x01230123
 
 
+@pytest.mark.parametrize(("rate", "cycles"), [(1, 8 * 99), (3, 8 * 99 / 3), (4, 2 * 99), (8, 99), (64, 99)])
+def test_bytes_a_cycle_bound_reads_and_writes(make, rate, cycles):
+    model, data = make(bytes_per_cycle=rate)
+    read = go(model, READ, count=5, beats=20)
+    assert read[Reg.HASH] == hash_of(data[: 100 * 8])
+    assert 0 <= read[Reg.LAST_ANSWER] - read[Reg.FIRST_ANSWER] - cycles < 1
+    write = go(model, WRITE, count=5, beats=20)
+    written = model.write_traffic()
+    assert written.beats == 100
+    assert 0 <= written.cycles - 1 - cycles <= 8 / rate + 2, "from the first address, so a cycle or two more"
+    assert write[Reg.RESPONSE] == 0
+
+
 def test_traffic_counts_handshakes_and_their_cycles(make):
     model, _ = make(read_latency=50)
     go(model, READ, count=5, beats=7)
