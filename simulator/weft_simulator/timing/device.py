@@ -78,6 +78,7 @@ class TimingDevice(SimulatedDevice):
         for name, value in (
             ("stall_seed", self._memory.stall_seed),
             ("out_of_order", self._memory.out_of_order or None),
+            ("bytes_per_cycle", self._memory.bytes_per_cycle),
             ("error_range", self._memory.error_range),
         ):
             if value is not None:

@@ -28,6 +28,7 @@ def launch(device, *instructions):
     [
         ({"stall_seed": 1}, "stall_seed = 1"),
         ({"out_of_order": True}, "out_of_order = True"),
+        ({"bytes_per_cycle": 8}, "bytes_per_cycle = 8"),
         ({"error_range": (0, 64)}, "error_range = (0, 64)"),
     ],
 )
