@@ -144,6 +144,15 @@ def test_options_of_tsim_are_taken_by_every_device(image):
     assert image.read_bytes() == IMAGE.expected
 
 
+def test_only_the_rtl_has_a_waveform(image, tmp_path):
+    result = execute(image, "--wave", str(tmp_path / "out.vcd"))
+    assert (result.code, result.err) == (
+        2,
+        "weft: --wave shows the RTL's signals, which device 'functional' has none of; use --device tsim\n",
+    )
+    assert image.read_bytes() == IMAGE.data
+
+
 def test_missing_and_empty_image(tmp_path):
     missing = tmp_path / "none.bin"
     result = execute(missing)
