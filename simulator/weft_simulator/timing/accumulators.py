@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import instruction, loaded_uop, state, uop_at
 from .compiled import compiled
 from .state import PLACES
 
@@ -13,24 +14,24 @@ _OUTER, _INNER, _UOP = 1, 2, 4
 @compiled
 def remember(m, time, number):
     """An instruction with steps is accepted."""
-    p, steps = m.s.parameters, m.s.steps
+    p, steps = state(m).parameters, state(m).steps
     if steps.presents_tail - steps.presents_head == PLACES:
         steps.presents_head += 1
-    present = m.s.presents[steps.presents_tail % PLACES]
+    present = state(m).presents[steps.presents_tail % PLACES]
     present.insn = number
     present.first_at = time + p.step_latency
-    present.beats = m.program[number].beats
-    present.mask = m.s.storing.overwrite
+    present.beats = instruction(m, number).beats
+    present.mask = state(m).storing.overwrite
     steps.presents_tail += 1
 
 
 @compiled
 def bank_read(m, time):
     """The bank, 0 or 1, or -1 where no step reads its accumulator."""
-    p, steps = m.s.parameters, m.s.steps
+    p, steps = state(m).parameters, state(m).steps
     time -= p.read_stage
     while steps.presents_head != steps.presents_tail:
-        present = m.s.presents[steps.presents_head % PLACES]
+        present = state(m).presents[steps.presents_head % PLACES]
         if time < present.first_at:
             return _NONE
         if time < present.first_at + present.beats:
@@ -41,7 +42,7 @@ def bank_read(m, time):
 
 @compiled
 def _bank(m, present, beat):
-    insn = m.program[present.insn]
+    insn = instruction(m, present.insn)
     if insn.reads_acc == 0:
         return _NONE
     step = beat // 2 if insn.paired else beat
@@ -56,17 +57,17 @@ def _bank(m, present, beat):
             return _NONE
     place = insn.uop_bgn + uop
     if insn.paired and beat % 2 == 0:
-        index = m.uops[place].src + outer * insn.src_out + inner * insn.src_in
+        index = uop_at(m, place).src + outer * insn.src_out + inner * insn.src_in
     else:
-        index = m.uops[place].dst + outer * insn.dst_out + inner * insn.dst_in
-    return 1 if index >= m.s.parameters.acc_half else 0
+        index = uop_at(m, place).dst + outer * insn.dst_out + inner * insn.dst_in
+    return 1 if index >= state(m).parameters.acc_half else 0
 
 
 @compiled
 def load_uops(m, insn):
     """Put the micro-ops that a LOAD brings into their buffer."""
     for k in range(insn.tiles):
-        uop, loaded = m.uops[insn.sram + k], m.loaded_uops[insn.uops_at + k]
+        uop, loaded = uop_at(m, insn.sram + k), loaded_uop(m, insn.uops_at + k)
         uop.dst, uop.src, uop.wgt = loaded.dst, loaded.src, loaded.wgt
 
 
@@ -75,12 +76,12 @@ def loop_fits(m, insn):
     """Whether every index of a loop nest lies in its scratchpad, and its micro-ops in their buffer."""
     if insn.beats == 0:
         return True
-    p = m.s.parameters
+    p = state(m).parameters
     if insn.uop_end > p.uop_depth:
         return False
     dst = src = wgt = 0
     for place in range(insn.uop_bgn, insn.uop_end):
-        uop = m.uops[place]
+        uop = uop_at(m, place)
         dst, src, wgt = max(dst, uop.dst), max(src, uop.src), max(wgt, uop.wgt)
     return (
         dst + insn.dst_reach < p.acc_depth

@@ -18,7 +18,7 @@ _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function for others that are compiled; Python cannot call it."""
     njit: Any = numba.njit  # its type knows no wrappers
-    return njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+    return njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, error_model="numpy")
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:

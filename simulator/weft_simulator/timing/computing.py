@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import instruction, state
 from .accumulators import load_uops, loop_fits, remember
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
@@ -26,7 +27,7 @@ _QUEUE = COMPUTE - 1
 @compiled
 def step_load(m, time):
     """One cycle of the load module."""
-    module, walk = m.s.modules[LOAD - 1], m.s.walks[LOAD]
+    module, walk = state(m).modules[LOAD - 1], state(m).walks[LOAD]
     running, owed_next = module.issued - module.retired, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
     moved = retire(m, LOAD - 1, time, 1 if completed else 0)
@@ -35,9 +36,9 @@ def step_load(m, time):
         popped = module.prev_popped
         if tokens_there(m, LOAD - 1, time):
             number = next_instruction(m, LOAD - 1)
-            if m.program[number].fault:
-                refuse(m, number, m.program[number].fault)
-            elif m.program[number].kind == SET_KIND:
+            if instruction(m, number).fault:
+                refuse(m, number, instruction(m, number).fault)
+            elif instruction(m, number).kind == SET_KIND:
                 issued = running == 0
                 if issued:
                     module.at_once = time + 1
@@ -57,8 +58,8 @@ def step_load(m, time):
 @compiled
 def _accept(m, time, number):
     """Whether the compute module begins an instruction in this cycle; what becomes of it."""
-    p, steps, walk = m.s.parameters, m.s.steps, m.s.walks[COMPUTE]
-    insn, module = m.program[number], m.s.modules[_QUEUE]
+    p, steps, walk = state(m).parameters, state(m).steps, state(m).walks[COMPUTE]
+    insn, module = instruction(m, number), state(m).modules[_QUEUE]
     stepped = time >= steps.stepped_at
     loaded = walk.started == walk.finished and time >= walk.last_done + 2
     if insn.fault:
@@ -71,14 +72,14 @@ def _accept(m, time, number):
         steps.free_at = time + max(1, insn.beats)
         done = steps.free_at + p.step_read_latency
         completion = done + p.step_to_completion
-        m.s.completions[steps.completions_tail % PLACES] = completion
+        state(m).completions[steps.completions_tail % PLACES] = completion
         steps.completions_tail += 1
         steps.stepped_at = completion + 1
         if insn.beats:
             steps.last_step = done
             remember(m, time, number)
         if insn.register == p.overwrite_register:
-            m.s.storing.overwrite = insn.value
+            state(m).storing.overwrite = insn.value
         return True
     if insn.kind == LOAD_KIND:
         if not stepped or (not insn.uop_load and time < steps.last_step + p.datapath_latency):
@@ -100,11 +101,11 @@ def _accept(m, time, number):
 @compiled
 def step_compute(m, time):
     """One cycle of the compute module."""
-    p, module, walk, steps = m.s.parameters, m.s.modules[_QUEUE], m.s.walks[COMPUTE], m.s.steps
+    p, module, walk, steps = state(m).parameters, state(m).modules[_QUEUE], state(m).walks[COMPUTE], state(m).steps
     running, owed_prev, owed_next = module.issued - module.retired, module.owed_prev, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
     pending = steps.completions_head != steps.completions_tail
-    if pending and m.s.completions[steps.completions_head % PLACES] == time:
+    if pending and state(m).completions[steps.completions_head % PLACES] == time:
         steps.completions_head += 1
         completed = True
     moved = retire(m, _QUEUE, time, 1 if completed else 0)
@@ -121,7 +122,7 @@ def step_compute(m, time):
     if walk.walking == 1 and walk.done_at > time:
         soonest = min(soonest, walk.done_at)
     if steps.completions_head != steps.completions_tail:
-        soonest = min(soonest, m.s.completions[steps.completions_head % PLACES])
+        soonest = min(soonest, state(m).completions[steps.completions_head % PLACES])
     for event in (steps.free_at, steps.stepped_at, steps.last_step + p.datapath_latency, walk.last_done + 2):
         if event > time:
             soonest = min(soonest, event)

@@ -22,7 +22,6 @@ from . import state
 from .machine import run
 from .parameters import machine_at_rest
 from .program import MemoryMap, TimedProgram, timed_program
-from .state import Machine
 
 MAX_CYCLES = 1 << 60
 """Cycles that a launch may take where no limit is chosen: as good as none."""
@@ -91,38 +90,55 @@ class TimingDevice(SimulatedDevice):
 
     def launch(self, launch: Launch) -> RunReport:
         uops = self._uops.copy()
-        report, _, _ = self._run(launch, 0, 0)
+        report = self._run(launch, timed := self._timed(launch))
         if not self._trace or report.cycles is None:
             return report
         self._uops[:] = uops
         span = -(-report.cycles // SPANS)
-        _, machine, timed = self._run(launch, launch.insn_count, span)
-        moments = np.empty_like(machine.moments)
-        moments[timed.places] = machine.moments
+        moments, traffic = np.zeros(launch.insn_count, state.MOMENTS), np.zeros(SPANS + 1, state.TRAFFIC)
+        self._run(launch, timed, span, moments, traffic)
+        fetched = np.empty_like(moments)
+        fetched[timed.places] = moments
+        beats = np.stack([traffic["read"], traffic["written"]], axis=1)
         return replace(
-            report, timeline=Timeline(self.program(launch), moments[:, 0], moments[:, 1], machine.traffic, span)
+            report, timeline=Timeline(self.program(launch), fetched["issued"], fetched["retired"], beats, span)
         )
 
-    def _run(self, launch: Launch, recorded: int, span: int) -> tuple[RunReport, Machine, TimedProgram]:
-        """Run to the end; of ``recorded`` instructions the moments are kept, and the traffic in spans of cycles."""
+    def _timed(self, launch: Launch) -> TimedProgram:
+        return timed_program(self.program(launch), self._memory_map(launch), self.dram, self.config)
+
+    def _run(
+        self,
+        launch: Launch,
+        timed: TimedProgram,
+        span: int = 0,
+        moments: state.Records | None = None,
+        traffic: state.Records | None = None,
+    ) -> RunReport:
+        """Run to the end; with a ``span`` keep each instruction's moments and the traffic in spans of cycles."""
         program = self.program(launch)
-        timed = timed_program(program, self._memory_map(launch), self.dram, self.config)
-        s = self._start(launch, timed)
-        s[0]["parameters"]["span"] = span
-        moments, traffic = np.zeros((recorded, 2), np.int64), np.zeros((SPANS + 1 if span else 0, 2), np.int64)
-        machine = Machine(s[0], timed.records, timed.queues, self._uops, timed.loaded_uops, moments, traffic)
-        nbytes = launch.insn_count * instruction_bytes(self.config)
+        machine = self._start(launch, timed)
+        s = machine[0]
+        if moments is not None and traffic is not None:
+            s["parameters"]["span"] = span
+            s["moments"], s["traffic"] = moments.ctypes.data, traffic.ctypes.data
+        address, nbytes = launch.insn_address, launch.insn_count * instruction_bytes(self.config)
         time = 0
-        while (time := run(machine, min(time + CHUNK, self.max_cycles), launch.insn_address, nbytes)) < self.max_cycles:
-            if machine.s["refusal"]["outcome"]:
-                raise self._fault(program, launch, timed, machine)
-            if machine.s["modules"]["retired"].sum() == launch.insn_count:
-                return self._report(program, machine), machine, timed
-        if time == state.NEVER:
-            retired, tokens = self._retired(machine), self._tokens(machine)
-            states = {queue: self._state(machine, queue) for queue in Queue}
-            raise DeadlockError(deadlock_message(program, self.config, retired, states, tokens))
-        raise self._timeout(program)
+        while (time := run(machine.ctypes.data, min(time + CHUNK, self.max_cycles), address, nbytes)) < state.NEVER:
+            if s["refusal"]["outcome"]:
+                raise self._fault(program, launch, timed, s)
+            if s["modules"]["retired"].sum() == launch.insn_count:
+                return self._report(program, s)
+            if time >= self.max_cycles:
+                raise DeviceError(
+                    f"program of {len(program)} instructions did not end in max_cycles = {self.max_cycles}; "
+                    "raise max_cycles or shorten the program"
+                )
+        if s["modules"]["retired"].sum() == launch.insn_count:
+            return self._report(program, s)
+        retired, tokens = self._retired(s), self._tokens(s)
+        states = {queue: self._state(timed, s, queue) for queue in Queue}
+        raise DeadlockError(deadlock_message(program, self.config, retired, states, tokens))
 
     def _memory_map(self, launch: Launch) -> MemoryMap:
         windows = np.array([self.window(launch, memory) for memory in Memory])
@@ -131,22 +147,23 @@ class TimingDevice(SimulatedDevice):
 
     def _start(self, launch: Launch, timed: TimedProgram) -> state.Records:
         machine = machine_at_rest(self.config, self._memory)
-        modules = machine[0]["modules"]
-        modules["offset"] = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
-        parameters = machine[0]["parameters"]
+        s = machine[0]
+        s["program"], s["fetched"] = timed.records.ctypes.data, timed.fetched.ctypes.data
+        s["uops"], s["loaded_uops"] = self._uops.ctypes.data, timed.loaded_uops.ctypes.data
+        s["modules"]["offset"] = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
+        parameters = s["parameters"]
         parameters["instructions"] = launch.insn_count
         begin_, end = self.window(launch, Memory.ACC_8BIT)
         parameters["residual_begin"], parameters["residual_end"] = begin_, end
         first = launch.insn_address // instruction_bytes(self.config)
-        machine[0]["fetching"]["slot"] = first % parameters["instruction_slots"]
+        s["fetching"]["slot"] = first % parameters["instruction_slots"]
         return machine
 
-    def _report(self, program: Words, machine: Machine) -> RunReport:
-        s = machine.s
+    def _report(self, program: Words, s: np.void) -> RunReport:
         if s["steps"]["finished_at"] < 0:
             fault = Fault(Cause.NO_FINISH, Unit.ENGINE, len(program), 0)
             raise FaultError(fault_message(program, self.config, fault), fault)
-        if any((tokens := self._tokens(machine)).values()):
+        if any((tokens := self._tokens(s)).values()):
             raise TokenError(token_message(program, self.config, tokens))
         # *Done* takes what `control` looks at: the modules' counts, registered twice, and units that are drained.
         cycles = max(
@@ -157,32 +174,26 @@ class TimingDevice(SimulatedDevice):
         )
         return RunReport(cycles=int(cycles), instructions=len(program))
 
-    def _timeout(self, program: Words) -> DeviceError:
-        return DeviceError(
-            f"program of {len(program)} instructions did not end in max_cycles = {self.max_cycles}; "
-            "raise max_cycles or shorten the program"
-        )
-
     # What a program that does not complete leaves --------------------------------------------------------------
 
-    def _retired(self, machine: Machine) -> dict[Queue, int]:
-        return {queue: int(machine.s["modules"]["retired"][queue]) for queue in Queue}
+    def _retired(self, s: np.void) -> dict[Queue, int]:
+        return {queue: int(s["modules"]["retired"][queue]) for queue in Queue}
 
-    def _tokens(self, machine: Machine) -> dict[Channel, int]:
-        return {channel: int(machine.s["tokens"][k]) for k, channel in enumerate(CHANNELS)}
+    def _tokens(self, s: np.void) -> dict[Channel, int]:
+        return {channel: int(s["tokens"][k]) for k, channel in enumerate(CHANNELS)}
 
-    def _state(self, machine: Machine, queue: Queue) -> ModuleState:
+    def _state(self, timed: TimedProgram, s: np.void, queue: Queue) -> ModuleState:
         """What a module waits for when nothing can move."""
-        module, tokens = machine.s["modules"][queue], machine.s["tokens"]
+        module, tokens = s["modules"][queue], s["tokens"]
         if module["waiting"]:
-            insn = machine.program[module["offset"] + module["retired"]]
+            insn = timed.records[module["offset"] + module["retired"]]
             channel = _PUSHES_PREV[queue]
             full = channel is not None and tokens[channel] == self.config.token_queue_depth
             owes_prev = insn["push_prev"] and not module["prev_pushed"]
             return ModuleState.WAIT_PUSH_PREV if full and owes_prev else ModuleState.WAIT_PUSH_NEXT
         if not module["filled"]:
             return ModuleState.IDLE
-        insn = machine.program[module["offset"] + module["issued"]]
+        insn = timed.records[module["offset"] + module["issued"]]
         prev, next_ = _POPS[queue]
         if prev is not None and insn["pop_prev"] and not module["prev_popped"] and not tokens[prev]:
             return ModuleState.WAIT_POP_PREV
@@ -190,20 +201,20 @@ class TimingDevice(SimulatedDevice):
             return ModuleState.WAIT_POP_NEXT
         return ModuleState.BUSY
 
-    def _fault(self, program: Words, launch: Launch, timed: TimedProgram, machine: Machine) -> FaultError:
+    def _fault(self, program: Words, launch: Launch, timed: TimedProgram, s: np.void) -> FaultError:
         """What the fault registers would say."""
-        number, outcome = (int(machine.s["refusal"][name]) for name in ("insn", "outcome"))
+        number, outcome = (int(s["refusal"][name]) for name in ("insn", "outcome"))
         queue = Queue(int(timed.records["queue"][number]))
-        index = number - int(machine.s["modules"]["offset"][queue])
-        cause, value = self._cause(program[timed.places[number]][None], launch, machine, outcome)
+        index = number - int(s["modules"]["offset"][queue])
+        cause, value = self._cause(program[timed.places[number]][None], launch, s, outcome)
         fault = Fault(cause, Unit(queue), index, value)
         return FaultError(fault_message(program, self.config, fault), fault)
 
-    def _cause(self, word: Words, launch: Launch, machine: Machine, outcome: int) -> tuple[Cause, int]:
+    def _cause(self, word: Words, launch: Launch, s: np.void, outcome: int) -> tuple[Cause, int]:
         if outcome == state.ILLEGAL:
             return Cause.ILLEGAL_INSTRUCTION, 0
         instruction = decode(word, self.config)[0]
-        storing = machine.s["storing"]
+        storing = s["storing"]
         if outcome == state.OUT_OF_PARAMETERS:
             return Cause.SCRATCHPAD_RANGE, max(int(storing["param"]), self.config.param_depth)
         if outcome == state.OUT_OF_SCRATCHPAD:

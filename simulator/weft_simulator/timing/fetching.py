@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import fetched, state
 from .compiled import compiled
 from .reading import release_beats, wake
 from .state import FETCH, NEVER, RING, WAKE_FETCH, WAKE_ISSUE
@@ -14,11 +15,11 @@ def collect(m):
     A part is taken a cycle, when the instruction before has left; its beat came in the cycle before, at the latest. A
     beat that holds several instructions stays until its last one is taken.
     """
-    p, fetching, reader = m.s.parameters, m.s.fetching, m.s.readers[FETCH]
+    p, fetching, reader = state(m).parameters, state(m).fetching, state(m).readers[FETCH]
     while fetching.part < p.instruction_parts:
         if reader.bursts_head == reader.bursts_tail:
             return
-        burst = m.s.bursts[FETCH, reader.bursts_head % RING]
+        burst = state(m).bursts[FETCH, reader.bursts_head % RING]
         taken = max(fetching.free_at, burst.start + 1)
         fetching.free_at = taken + 1
         fetching.part += 1
@@ -37,19 +38,19 @@ def collect(m):
 @compiled
 def dispatch(m, time):
     """Hand the instruction to its queue, if that has room."""
-    p, fetching = m.s.parameters, m.s.fetching
+    p, fetching = state(m).parameters, state(m).fetching
     if fetching.word_at > time:
         wake(m, WAKE_FETCH, fetching.word_at)
         return
-    queue = m.queues[fetching.next]
-    module = m.s.modules[queue]
+    queue = fetched(m, fetching.next).queue
+    module = state(m).modules[queue]
     if module.present == p.command_depth:
         fetching.blocked = 1
         return
     fetching.blocked = 0
     module.present += 1
     module.dispatched_at = time
-    m.s.due[WAKE_ISSUE + queue] = 1
+    state(m).due[WAKE_ISSUE + queue] = 1
     fetching.next += 1
     fetching.word_at = NEVER
     fetching.free_at = time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import instruction, moments, state
 from .compiled import compiled
 from .reading import wake
 from .state import NO_FAULT, WAKE_FETCH, WAKE_ISSUE
@@ -21,52 +22,52 @@ _PUSHER = (0, 1, 1, 2)
 @compiled
 def _certain(m, channel, owed):
     """Whether as many pushes as are owed will be taken."""
-    p = m.s.parameters
-    return channel == _NONE or owed <= min(p.token_depth - m.s.tokens[channel], p.most_room)
+    p = state(m).parameters
+    return channel == _NONE or owed <= min(p.token_depth - state(m).tokens[channel], p.most_room)
 
 
 @compiled
 def _pop(m, channel, time):
-    m.s.token_changes[channel] -= 1
+    state(m).token_changes[channel] -= 1
     wake(m, WAKE_ISSUE + _PUSHER[channel], time + 1)
 
 
 @compiled
 def _push(m, channel, time):
-    m.s.token_changes[channel] += 1
+    state(m).token_changes[channel] += 1
     wake(m, WAKE_ISSUE + _POPPER[channel], time + 1)
 
 
 @compiled
 def retire(m, queue, time, completed):
     """Push the oldest instruction's tokens when its work is done; returns whether anything moved."""
-    p, module = m.s.parameters, m.s.modules[queue]
+    p, module = state(m).parameters, state(m).modules[queue]
     module.waiting += completed
     if not module.waiting:
         return False
-    insn = m.program[module.offset + module.retired]
+    insn = instruction(m, module.offset + module.retired)
     prev, next_ = _PUSHES_PREV[queue], _PUSHES_NEXT[queue]
     push_prev = prev != _NONE and insn.push_prev == 1 and module.prev_pushed == 0
     push_next = next_ != _NONE and insn.push_next == 1
     if push_prev:
-        if m.s.tokens[prev] == p.token_depth:
+        if state(m).tokens[prev] == p.token_depth:
             return False
         _push(m, prev, time)
         module.owed_prev -= 1
     if push_next:
-        if m.s.tokens[next_] == p.token_depth:
+        if state(m).tokens[next_] == p.token_depth:
             module.prev_pushed = 1
             return push_prev
         _push(m, next_, time)
         module.owed_next -= 1
     module.prev_pushed = 0
     module.waiting -= 1
-    if len(m.moments):
-        m.moments[module.offset + module.retired, 1] = time
+    if p.span:
+        moments(m, module.offset + module.retired).retired = time
     module.retired += 1
     module.last_retire = time
     module.present -= 1
-    if m.s.fetching.blocked:
+    if state(m).fetching.blocked:
         wake(m, WAKE_FETCH, time + 1)
     return True
 
@@ -74,20 +75,20 @@ def retire(m, queue, time, completed):
 @compiled
 def next_instruction(m, queue):
     """Program index of the command queue's head."""
-    module = m.s.modules[queue]
+    module = state(m).modules[queue]
     return module.offset + module.issued
 
 
 @compiled
 def tokens_there(m, queue, time):
     """Whether the head is offered; it takes prev's token when only next's is missing."""
-    module = m.s.modules[queue]
-    insn = m.program[next_instruction(m, queue)]
+    module = state(m).modules[queue]
+    insn = instruction(m, next_instruction(m, queue))
     prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
     pop_prev = prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0
     pop_next = next_ != _NONE and insn.pop_next == 1
-    next_missing = pop_next and m.s.tokens[next_] == 0
-    if pop_prev and m.s.tokens[prev] == 0:
+    next_missing = pop_next and state(m).tokens[next_] == 0
+    if pop_prev and state(m).tokens[prev] == 0:
         return False
     if next_missing:
         if pop_prev:
@@ -100,7 +101,7 @@ def tokens_there(m, queue, time):
 @compiled
 def may_begin(m, queue, running, owed_prev, owed_next):
     """Whether the head may take tokens: every push that running instructions owe is certain to be taken."""
-    if m.s.modules[queue].filled == 0 or running >= m.s.modules[queue].in_flight:
+    if state(m).modules[queue].filled == 0 or running >= state(m).modules[queue].in_flight:
         return False
     return _certain(m, _PUSHES_PREV[queue], owed_prev) and _certain(m, _PUSHES_NEXT[queue], owed_next)
 
@@ -108,7 +109,7 @@ def may_begin(m, queue, running, owed_prev, owed_next):
 @compiled
 def refuse(m, number, outcome):
     """Stop the program, unless something did before; returns that nothing is issued."""
-    refusal = m.s.refusal
+    refusal = state(m).refusal
     if refusal.outcome == NO_FAULT:
         refusal.outcome, refusal.insn = outcome, number
     return False
@@ -117,11 +118,11 @@ def refuse(m, number, outcome):
 @compiled
 def issue(m, queue, time):
     """The head leaves the queue, with its tokens."""
-    module = m.s.modules[queue]
+    module = state(m).modules[queue]
     number = next_instruction(m, queue)
-    insn = m.program[number]
-    if len(m.moments):
-        m.moments[number, 0] = time
+    insn = instruction(m, number)
+    if state(m).parameters.span:
+        moments(m, number).issued = time
     prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
     if prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0:
         _pop(m, prev, time)
@@ -141,7 +142,7 @@ def step_queue(m, queue, time, issued):
 
     Words pass through a memory and its output register; one dispatched to an empty queue goes to the head at once.
     """
-    module = m.s.modules[queue]
+    module = state(m).modules[queue]
     dispatched = module.dispatched_at == time
     take = issued or module.filled == 0
     empty = module.level + module.shown == 0

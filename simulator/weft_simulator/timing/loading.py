@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import instruction, state
 from .compiled import compiled
 from .reading import offer_range, release_beats, wake
 from .state import CHECK, IDLE, NEVER, PLACES, REQUEST, RING, SIZE, WAKE_ISSUE, WAKE_ROWS, WAKE_WALK
@@ -10,26 +11,26 @@ from .state import CHECK, IDLE, NEVER, PLACES, REQUEST, RING, SIZE, WAKE_ISSUE, 
 @compiled
 def start_rows(m, client, time, insn):
     """A LOAD is taken."""
-    rows = m.s.rows[client]
+    rows = state(m).rows[client]
     rows.state = SIZE
     rows.valid_from = time + 1
     rows.insn = insn
     rows.shift = 0
-    m.s.walks[client].started += 1
+    state(m).walks[client].started += 1
     wake(m, WAKE_ROWS + client, time + 1)
 
 
 @compiled
 def step_rows(m, client, time):
     """One cycle of the front: a row requested, a block passed on."""
-    rows = m.s.rows[client]
+    rows = state(m).rows[client]
     unit = WAKE_ROWS + client
     if rows.state == IDLE:
         return
     if time < rows.valid_from:
         wake(m, unit, rows.valid_from)
         return
-    insn = m.program[rows.insn]
+    insn = instruction(m, rows.insn)
     if rows.state == SIZE:
         rows.state = CHECK
         rows.rows_left = insn.ranges
@@ -39,15 +40,15 @@ def step_rows(m, client, time):
         return
     requested, passed = rows.rows_left == 0, rows.passed == 1
     changed = False
-    if not passed and rows.ahead < m.s.parameters.blocks_ahead:
-        m.s.ahead[client, (rows.popped + rows.ahead) % PLACES] = rows.insn
+    if not passed and rows.ahead < state(m).parameters.blocks_ahead:
+        state(m).ahead[client, (rows.popped + rows.ahead) % PLACES] = rows.insn
         rows.ahead += 1
         rows.pushed_at = time
         rows.passed = 1
         passed = changed = True
-        if not m.s.walks[client].walking:
+        if not state(m).walks[client].walking:
             wake(m, WAKE_WALK + client, time + 1)
-    if not requested and m.s.readers[client].free_at <= time:
+    if not requested and state(m).readers[client].free_at <= time:
         offer_range(m, client, time, rows.address, insn.nbytes)
         rows.address += insn.step_bytes
         rows.rows_left -= 1
@@ -67,14 +68,14 @@ def step_rows(m, client, time):
 @compiled
 def rows_idle(m, client, time):
     """Whether the front takes a LOAD in this cycle."""
-    rows = m.s.rows[client]
+    rows = state(m).rows[client]
     return rows.state == IDLE and rows.valid_from <= time
 
 
 @compiled
 def step_walk(m, client, time):
     """One cycle of the back: a block ends, the next one begins."""
-    walk, rows = m.s.walks[client], m.s.rows[client]
+    walk, rows = state(m).walks[client], state(m).rows[client]
     unit = WAKE_WALK + client
     done = walk.walking == 1 and walk.done_at == time
     if done:
@@ -89,13 +90,13 @@ def step_walk(m, client, time):
         if rows.ahead:
             wake(m, unit, time + 1)
         return
-    walk.insn = m.s.ahead[client, rows.popped % PLACES]
+    walk.insn = state(m).ahead[client, rows.popped % PLACES]
     walk.walking = 1
     walk.cursor = time + 1
     rows.popped = (rows.popped + 1) % PLACES
     rows.ahead -= 1
     wake(m, WAKE_ROWS + client, time + 1)
-    insn = m.program[walk.insn]
+    insn = instruction(m, walk.insn)
     if insn.tiles == 0:
         _end_block(m, client, time + 1)
         return
@@ -114,7 +115,7 @@ def step_walk(m, client, time):
 
 @compiled
 def _end_block(m, client, time):
-    m.s.walks[client].done_at = time
+    state(m).walks[client].done_at = time
     wake(m, WAKE_WALK + client, time)
     wake(m, WAKE_ISSUE + client - 1, time)
 
@@ -122,8 +123,8 @@ def _end_block(m, client, time):
 @compiled
 def _begin_row(m, client):
     """The padding before a row of data, and how its tiles lie in beats."""
-    walk = m.s.walks[client]
-    insn = m.program[walk.insn]
+    walk = state(m).walks[client]
+    insn = instruction(m, walk.insn)
     walk.first = walk.full = walk.tail = 0
     if walk.row >= insn.data_rows:
         return
@@ -144,8 +145,8 @@ def _begin_row(m, client):
 @compiled
 def _take(m, client, count, cost):
     """Take beats of the oldest burst, ``cost`` tiles each."""
-    walk, reader = m.s.walks[client], m.s.readers[client]
-    burst = m.s.bursts[client, reader.bursts_head % RING]
+    walk, reader = state(m).walks[client], state(m).readers[client]
+    burst = state(m).bursts[client, reader.bursts_head % RING]
     start = max(walk.cursor, burst.start + 1)
     walk.waited += start - walk.cursor
     release_beats(m, client, start + cost - 1, count, cost)
@@ -159,10 +160,10 @@ def _take(m, client, count, cost):
 @compiled
 def advance_walk(m, client):
     """Account for all beats whose arrival is known; tells when the block ends once that is."""
-    walk, reader = m.s.walks[client], m.s.readers[client]
+    walk, reader = state(m).walks[client], state(m).readers[client]
     if not walk.walking or walk.done_at != NEVER:
         return
-    insn = m.program[walk.insn]
+    insn = instruction(m, walk.insn)
     if insn.requantised:
         return
     while walk.row < insn.data_rows:
@@ -173,7 +174,7 @@ def advance_walk(m, client):
                 _take(m, client, 1, walk.first)
                 walk.first = 0
             elif walk.full:
-                count = min(walk.full, m.s.bursts[client, reader.bursts_head % RING].count)
+                count = min(walk.full, state(m).bursts[client, reader.bursts_head % RING].count)
                 _take(m, client, count, walk.full_cost)
                 walk.full -= count
             else:

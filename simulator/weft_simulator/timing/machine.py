@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import state
 from .compiled import compiled, entry
 from .computing import step_compute, step_load
 from .fetching import collect, dispatch
@@ -31,16 +32,16 @@ def run(m, end, address, nbytes):
     That is `state.NEVER` if nothing can move. At first the program, ``nbytes`` at ``address``, is asked for, in the
     cycle after the launch.
     """
-    if m.s.readers[FETCH].free_at == 0:
+    if state(m).readers[FETCH].free_at == 0:
         offer_range(m, FETCH, 1, address, nbytes)
-    total = m.s.parameters.instructions
+    total = state(m).parameters.instructions
     while True:
         time = NEVER
         for unit in range(UNITS):
-            time = min(time, m.s.wake[unit])
-        modules = m.s.modules
+            time = min(time, state(m).wake[unit])
+        modules = state(m).modules
         retired = modules[0].retired + modules[1].retired + modules[2].retired
-        if retired == total or time >= end or m.s.refusal.outcome:
+        if retired == total or time >= end or state(m).refusal.outcome:
             return time
         _cycle(m, time)
 
@@ -51,7 +52,7 @@ def _cycle(m, time):
 
     The order serves what passes between units within a cycle: a grant frees a splitter, a start finds rows idle.
     """
-    wake, due = m.s.wake, m.s.due
+    wake, due = state(m).wake, state(m).due
     for unit in range(UNITS):
         due[unit] = 0
         if wake[unit] <= time:
@@ -80,5 +81,5 @@ def _cycle(m, time):
         if due[WAKE_WALK + client]:
             step_walk(m, client, time)
     for channel in range(CHANNELS):
-        m.s.tokens[channel] += m.s.token_changes[channel]
-        m.s.token_changes[channel] = 0
+        state(m).tokens[channel] += state(m).token_changes[channel]
+        state(m).token_changes[channel] = 0

@@ -69,8 +69,8 @@ class TimedProgram:
     ----------
     records : records of `state.INSTRUCTION`
         Queue by queue, each in its order.
-    queues : int64 array
-        The queue of each instruction, in the order of fetching.
+    fetched : records of `state.FETCHED`
+        In the order of fetching.
     places : int64 array
         Program index of each record.
     loaded_uops : records of `state.UOP`
@@ -78,7 +78,7 @@ class TimedProgram:
     """
 
     records: Records
-    queues: NDArray[np.int64]
+    fetched: Records
     places: NDArray[np.int64]
     loaded_uops: Records
 
@@ -89,7 +89,9 @@ def timed_program(program: Words, memory: MemoryMap, dram: Dram, config: Acceler
     places = np.argsort(queues, kind="stable")
     records = _instructions(program[places], memory, config)
     uops = _loaded_uops(records, dram, config)
-    return TimedProgram(records, queues, places, uops)
+    fetched = np.zeros(len(program), state.FETCHED)
+    fetched["queue"] = queues
+    return TimedProgram(records, fetched, places, uops)
 
 
 def _instructions(program: Words, memory: MemoryMap, config: AcceleratorConfig) -> Records:

@@ -6,8 +6,6 @@ A field named ``..._at`` is the cycle in which something happens, or from which 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Queue
@@ -155,7 +153,7 @@ MODULE = _record(
 """A command queue and what goes on around its instructions; ``at_once`` is when one without work is completed.
 
 ``level`` counts words in the queue's memory, ``shown`` says that one more is at its output, ``filled`` that the head
-is there. Its instructions lie from ``offset`` on in `Machine.program`."""
+is there. Its instructions lie from ``offset`` on in the program."""
 
 FETCHING = _record("next", "word_at", "free_at", "part", "slot", "last_dispatch", "blocked")
 """The fetch unit: instruction number ``next`` is offered from ``word_at`` on."""
@@ -317,7 +315,7 @@ FINISH_KIND, LOAD_KIND, LOOP_KIND, SET_KIND, STORE_KIND, NOTHING_KIND = range(le
     _8,
     UNITS,
 ) = range(14)
-"""Places in `Machine.wake`; those of issue are by queue, those of rows and walk by reader."""
+"""Places in `MACHINE`'s ``wake``; those of issue are by queue, those of rows and walk by reader."""
 
 
 UOP = _record("dst", "src", "wgt")
@@ -328,8 +326,23 @@ NO_FAULT, ILLEGAL, OUT_OF_SCRATCHPAD, OUT_OF_WINDOW, OUT_OF_PARAMETERS, RESIDUAL
 REFUSAL = _record("outcome", "insn")
 """The instruction that stopped the program, and why."""
 
+FETCHED = _record("queue")
+"""An instruction in the order of fetching."""
+
+MOMENTS = _record("issued", "retired")
+"""When an instruction was issued and when it retired."""
+
+TRAFFIC = _record("read", "written")
+"""Beats in a span of cycles."""
+
 MACHINE = np.dtype(
     [
+        ("program", np.int64),
+        ("fetched", np.int64),
+        ("uops", np.int64),
+        ("loaded_uops", np.int64),
+        ("moments", np.int64),
+        ("traffic", np.int64),
         ("parameters", PARAMETERS),
         ("wake", np.int64, UNITS),
         ("due", np.int64, UNITS),
@@ -357,30 +370,8 @@ MACHINE = np.dtype(
         ("path_blocks", np.int64, PLACES),
     ]
 )
-"""All that changes while a program runs, in one piece: a compiled function takes it as one pointer."""
+"""All that a compiled function needs, in one piece, which it takes by its address.
 
-
-class Machine(NamedTuple):
-    """One launch.
-
-    Attributes
-    ----------
-    s : record of `MACHINE`
-    program : records of `INSTRUCTION`, queue by queue
-    queues : int64 array
-        The queue of each instruction, in the order of fetching.
-    uops, loaded_uops : records of `UOP`
-        The micro-op buffer, and what LOADs will put there.
-    moments : int64 array (instructions, 2)
-        When each was issued and retired; of no rows where nobody wants to know.
-    traffic : int64 array (spans, 2)
-        Beats read and written in each span of ``parameters.span`` cycles; likewise.
-    """
-
-    s: np.record
-    program: Records
-    queues: NDArray[np.int64]
-    uops: Records
-    loaded_uops: Records
-    moments: NDArray[np.int64]
-    traffic: NDArray[np.int64]
+The first six are addresses, too: of records of `INSTRUCTION`, queue by queue; of `FETCHED`; of `UOP`, the micro-op
+buffer; of those that LOADs will put there; of `MOMENTS`, an instruction each; of `TRAFFIC`, each of ``parameters.span``
+cycles. The last two count only while that is not zero."""

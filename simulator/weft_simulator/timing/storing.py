@@ -5,6 +5,7 @@ It is looked at in every cycle in which something in it moves.
 
 from __future__ import annotations
 
+from .access import instruction, state, traffic
 from .accumulators import bank_read
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
@@ -33,19 +34,19 @@ _QUEUE = STORE - 1
 @compiled
 def _send(m, time):
     """The write engine and the packer: returns whether anything moved and whether a tile ends, as bits 0 and 1."""
-    p, s = m.s.parameters, m.s.storing
-    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and m.s.lengths[s.lengths_head % RING, 1] < time
+    p, s = state(m).parameters, state(m).storing
+    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and state(m).lengths[s.lengths_head % RING, 1] < time
     if taken:
-        if len(m.traffic):
-            m.traffic[(time + 1) // p.span, 1] += 1
+        if p.span:
+            traffic(m, time + 1).written += 1
         s.sent += 1
-        if s.sent == m.s.lengths[s.lengths_head % RING, 0]:
+        if s.sent == state(m).lengths[s.lengths_head % RING, 0]:
             s.sent = 0
             # On the bus in the next cycle; acknowledged after that, in order, one a cycle.
             answer = max(time + p.beat_to_answer, s.last_answer + 1)
             s.last_answer = answer
-            m.s.answers[s.answers_tail % RING, 0] = answer
-            m.s.answers[s.answers_tail % RING, 1] = m.s.lengths[s.lengths_head % RING, 2]
+            state(m).answers[s.answers_tail % RING, 0] = answer
+            state(m).answers[s.answers_tail % RING, 1] = state(m).lengths[s.lengths_head % RING, 2]
             s.answers_tail += 1
             s.lengths_head += 1
     room = s.beat_valid == 0 or taken
@@ -56,7 +57,7 @@ def _send(m, time):
         if taken:
             s.beat_valid = 0
         return taken, False
-    insn = m.program[s.block]
+    insn = instruction(m, s.block)
     last = s.tiles == 1 if insn.merged else s.x == insn.width - 1
     tile_ends, beat_ends = True, True
     if insn.tiles_per_beat > 1:
@@ -81,10 +82,10 @@ def _send(m, time):
 @compiled
 def _tile_offered(m, time):
     """Whether the present block's next tile is there."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     if s.present == 0:
         return False
-    if m.program[s.block].requantised:
+    if instruction(m, s.block).requantised:
         return s.shown == 1 and s.result_part == p.epilogue_steps - 1
     if p.clients <= STORE:
         return s.buffered > 0
@@ -94,15 +95,15 @@ def _tile_offered(m, time):
 @compiled
 def _next_block(m, sent):
     """The sender goes on to the next block; returns whether anything moved."""
-    s = m.s.storing
+    s = state(m).storing
     if s.present == 1 and not sent:
         return False
     was = s.present
     s.present = 0
     if s.blocks_head != s.blocks_tail:
         s.present = 1
-        s.block = m.s.sent_blocks[s.blocks_head % PLACES]
-        insn = m.program[s.block]
+        s.block = state(m).sent_blocks[s.blocks_head % PLACES]
+        insn = instruction(m, s.block)
         s.tiles, s.x, s.slot, s.row_slot = insn.tiles, 0, insn.slot, insn.slot
         s.blocks_head += 1
     return s.present != was or s.present == 1
@@ -111,7 +112,7 @@ def _next_block(m, sent):
 @compiled
 def _requantise(m, time, tile_to_sender, result_to_sender):
     """The path past or through the epilogue; returns whether anything moved and whether it takes a tile."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     moved = False
     # Results leave the buffer behind the lanes.
     last_part = s.result_part == p.epilogue_steps - 1
@@ -123,7 +124,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     tile_taken = tile_to_sender
     if started:
         s.step += 1
-        m.s.results[s.results_tail % RING] = time + p.epilogue_latency
+        state(m).results[s.results_tail % RING] = time + p.epilogue_latency
         s.results_tail += 1
         if s.step == p.epilogue_steps:
             s.step = 0
@@ -134,7 +135,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
         s.result_part = 0 if last_part else s.result_part + 1
     s.under_way += (1 if started else 0) - (1 if read else 0)
     # The buffer: a memory with an output register.
-    arrived = s.results_head != s.results_tail and m.s.results[s.results_head % RING] == time
+    arrived = s.results_head != s.results_tail and state(m).results[s.results_head % RING] == time
     inner = s.level > 0 and (s.shown == 0 or read)
     shown = 1 if inner else (0 if read else s.shown)
     moved = started or read or arrived or inner
@@ -143,18 +144,18 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     if arrived:
         s.results_head += 1
     if s.results_head != s.results_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, m.s.results[s.results_head % RING]))
+        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, state(m).results[s.results_head % RING]))
     return moved, tile_taken
 
 
 @compiled
 def _next_path_block(m, taken, sent, had):
     """The path goes on to the next block, of which ``had`` wait; returns whether anything moved."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     ends = taken and s.path_left == 1
     advances = False
     if had and (s.path_present == 0 or ends):
-        insn = m.program[m.s.path_blocks[s.path_head % PLACES]]
+        insn = instruction(m, state(m).path_blocks[s.path_head % PLACES])
         fits = s.loading == 0 and (s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0)
         advances = insn.requantised == 0 or fits
     if taken:
@@ -162,7 +163,7 @@ def _next_path_block(m, taken, sent, had):
         s.path_present = 0 if ends else 1
     enters = False
     if advances:
-        insn = m.program[m.s.path_blocks[s.path_head % PLACES]]
+        insn = instruction(m, state(m).path_blocks[s.path_head % PLACES])
         s.path_head += 1
         s.path_left, s.path_present, s.path_requantised = insn.tiles, 1, insn.requantised
         enters = insn.requantised == 1
@@ -175,7 +176,7 @@ def _next_path_block(m, taken, sent, had):
 @compiled
 def _read(m, time, taken):
     """The reader of accumulators; returns whether anything moved."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     requested = False
     if s.unread and s.ahead != p.tiles_ahead:
         requested = bank_read(m, time) != (1 if s.index >= p.acc_half else 0)
@@ -195,7 +196,7 @@ def _read(m, time, taken):
 @compiled
 def _announce(m, time, room, waiting):
     """The front: blocks passed on, ranges cut into bursts; returns whether anything moved."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     # Bursts of the range taken before.
     moved = False
     free = s.range_active == 0
@@ -203,9 +204,9 @@ def _announce(m, time, room, waiting):
         beats = min(s.range_left, p.write_burst - s.range_beat % p.write_burst)
         s.range_beat += beats
         s.range_left -= beats
-        m.s.lengths[s.lengths_tail % RING, 0] = beats
-        m.s.lengths[s.lengths_tail % RING, 1] = time
-        m.s.lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
+        state(m).lengths[s.lengths_tail % RING, 0] = beats
+        state(m).lengths[s.lengths_tail % RING, 1] = time
+        state(m).lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
         s.lengths_tail += 1
         s.unanswered += 1
         moved = True
@@ -223,8 +224,8 @@ def _announce(m, time, room, waiting):
         if not requested and free:
             s.range_active = 1
             s.range_beat = s.address // p.axi_bytes
-            s.range_left = (s.address % p.axi_bytes + m.program[s.insn].nbytes + p.axi_bytes - 1) // p.axi_bytes
-            s.address += m.program[s.insn].step_bytes
+            s.range_left = (s.address % p.axi_bytes + instruction(m, s.insn).nbytes + p.axi_bytes - 1) // p.axi_bytes
+            s.address += instruction(m, s.insn).step_bytes
             s.rows_left -= 1
             moved = True
         if s.state == CHECK:
@@ -239,23 +240,23 @@ def _announce(m, time, room, waiting):
         s.insn = s.following
         s.waiting = 0
         s.passed = 0
-        s.rows_left = m.program[s.insn].ranges
-        s.address = m.program[s.insn].address
+        s.rows_left = instruction(m, s.insn).ranges
+        s.address = instruction(m, s.insn).address
         moved = True
     return moved
 
 
 @compiled
 def _pass_block(m):
-    p, s = m.s.parameters, m.s.storing
-    insn = m.program[s.insn]
+    p, s = state(m).parameters, state(m).storing
+    insn = instruction(m, s.insn)
     s.passed = 1
     s.unended += 1
     s.unread, s.index = insn.tiles, insn.sram
-    m.s.sent_blocks[s.blocks_tail % PLACES] = s.insn
+    state(m).sent_blocks[s.blocks_tail % PLACES] = s.insn
     s.blocks_tail += 1
     if p.clients > STORE:
-        m.s.path_blocks[s.path_tail % PLACES] = s.insn
+        state(m).path_blocks[s.path_tail % PLACES] = s.insn
         s.path_tail += 1
         if insn.requantised and insn.mode & p.residual_mode:
             s.wanted = 1
@@ -264,7 +265,7 @@ def _pass_block(m):
 @compiled
 def _room_for_block(m):
     """Whether everybody takes the block on offer."""
-    p, s = m.s.parameters, m.s.storing
+    p, s = state(m).parameters, state(m).storing
     if s.unread or s.blocks_tail - s.blocks_head == p.blocks_read:
         return False
     return p.clients <= STORE or s.path_tail - s.path_head < p.blocks_waiting
@@ -273,10 +274,10 @@ def _room_for_block(m):
 @compiled
 def _complete(m, time):
     """Whether the oldest instruction that is not over ends now; acknowledgements of this cycle count from the next."""
-    s, module, walk = m.s.storing, m.s.modules[_QUEUE], m.s.walks[STORE]
+    s, module, walk = state(m).storing, state(m).modules[_QUEUE], state(m).walks[STORE]
     completed = False
     if s.completed < module.issued:
-        insn = m.program[module.offset + s.completed]
+        insn = instruction(m, module.offset + s.completed)
         if insn.kind == LOAD_KIND:
             completed = walk.walking == 1 and walk.done_at == time
         else:
@@ -291,25 +292,25 @@ def _complete(m, time):
 @compiled
 def _acknowledge(m, time):
     """Answers of the memory in this cycle; returns whether there is one."""
-    s = m.s.storing
+    s = state(m).storing
     if s.answers_head == s.answers_tail:
         return False
-    if m.s.answers[s.answers_head % RING, 0] > time:
-        wake(m, WAKE_ISSUE + _QUEUE, m.s.answers[s.answers_head % RING, 0])
+    if state(m).answers[s.answers_head % RING, 0] > time:
+        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[s.answers_head % RING, 0])
         return False
-    s.acknowledged += m.s.answers[s.answers_head % RING, 1]
+    s.acknowledged += state(m).answers[s.answers_head % RING, 1]
     s.answers_head += 1
     s.unanswered -= 1
     if s.answers_head != s.answers_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, m.s.answers[s.answers_head % RING, 0])
+        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[s.answers_head % RING, 0])
     return True
 
 
 @compiled
 def _accept(m, time, number, running):
     """Whether the store module begins an instruction in this cycle; what becomes of it."""
-    p, s = m.s.parameters, m.s.storing
-    insn = m.program[number]
+    p, s = state(m).parameters, state(m).storing
+    insn = instruction(m, number)
     if insn.fault:
         return refuse(m, number, insn.fault)
     if insn.kind == NOTHING_KIND:
@@ -333,7 +334,7 @@ def _accept(m, time, number, running):
         return False
     if p.clients > STORE:
         idle = s.state == IDLE
-        after = s.last_insn >= 0 and m.program[s.last_insn].eight_bit == 1
+        after = s.last_insn >= 0 and instruction(m, s.last_insn).eight_bit == 1
         if s.wanted or s.looks or not (idle or not (insn.eight_bit == 1 or after)):
             return False
         s.shift = s.residual * insn.tile_bytes
@@ -352,22 +353,22 @@ def _accept(m, time, number, running):
 @compiled
 def _is_oldest(m):
     """Whether the loader's instruction, if it has begun, is the oldest that runs."""
-    s, module = m.s.storing, m.s.modules[_QUEUE]
+    s, module = state(m).storing, state(m).modules[_QUEUE]
     if s.completed == module.issued:
         return False
-    insn = m.program[module.offset + s.completed]
+    insn = instruction(m, module.offset + s.completed)
     return insn.kind == LOAD_KIND or (insn.acknowledgements > 0 and s.unended == 1)
 
 
 @compiled
 def _start_loader(m, time, wanted, oldest):
     """The loader takes a LOAD, or a residual operand; returns whether anything moved."""
-    s = m.s.storing
+    s = state(m).storing
     moved = s.looks != wanted
     s.looks = wanted
     if wanted and oldest and rows_idle(m, STORE, time):
         start_rows(m, STORE, time, s.last_insn)
-        m.s.rows[STORE].shift = s.shift
+        state(m).rows[STORE].shift = s.shift
         s.wanted = 0
         moved = True
     return moved
@@ -376,22 +377,22 @@ def _start_loader(m, time, wanted, oldest):
 @compiled
 def _walk_residual(m, time, paused):
     """One cycle of the loader's walk over a residual operand, which pauses; returns whether anything moved."""
-    s, walk, reader = m.s.storing, m.s.walks[STORE], m.s.readers[STORE]
+    s, walk, reader = state(m).storing, state(m).walks[STORE], state(m).readers[STORE]
     arrived = s.residual_written
     s.residual_written = 0
     s.residuals += arrived
-    if walk.walking == 0 or not m.program[walk.insn].requantised or walk.done_at != NEVER:
+    if walk.walking == 0 or not instruction(m, walk.insn).requantised or walk.done_at != NEVER:
         return arrived == 1
     if walk.cursor > time:
         wake(m, WAKE_ISSUE + _QUEUE, walk.cursor)
         return arrived == 1
     if paused or reader.bursts_head == reader.bursts_tail:
         return arrived == 1
-    burst = m.s.bursts[STORE, reader.bursts_head % RING]
+    burst = state(m).bursts[STORE, reader.bursts_head % RING]
     if burst.start >= time:
         wake(m, WAKE_ISSUE + _QUEUE, burst.start + 1)
         return arrived == 1
-    insn = m.program[walk.insn]
+    insn = instruction(m, walk.insn)
     # ``first`` counts what is left of the present tile or beat, ``full`` the row's tiles, ``tail`` the slot.
     tile_ends, beat_ends = True, True
     if insn.tiles_per_beat > 1:
@@ -417,14 +418,14 @@ def _walk_residual(m, time, paused):
             walk.tail = walk.slot
             if walk.row == insn.data_rows:
                 walk.done_at = time
-                m.s.due[WAKE_WALK + STORE] = 1
+                state(m).due[WAKE_WALK + STORE] = 1
     return True
 
 
 @compiled
 def step_store(m, time):
     """One cycle of the store module."""
-    p, s, module = m.s.parameters, m.s.storing, m.s.modules[_QUEUE]
+    p, s, module = state(m).parameters, state(m).storing, state(m).modules[_QUEUE]
     running, owed_prev = module.issued - module.retired, module.owed_prev
     requantises = p.clients > STORE
     wanted, room, waiting = s.wanted, _room_for_block(m), s.waiting == 1
@@ -435,7 +436,7 @@ def step_store(m, time):
     retired = retire(m, _QUEUE, time, 1 if completed else 0)
     moved = completed or retired
     sending, tile_ends = _send(m, time)
-    requantised = s.present == 1 and m.program[s.block].requantised == 1
+    requantised = s.present == 1 and instruction(m, s.block).requantised == 1
     sent = tile_ends and s.tiles == 0
     tile_taken = tile_ends and not requantised
     if requantises:
@@ -458,7 +459,7 @@ def step_store(m, time):
         moved = moved or popped != module.prev_popped
     if requantises:
         moved = _start_loader(m, time, wanted, oldest) or moved
-        walk = m.s.walks[STORE]
+        walk = state(m).walks[STORE]
         if walk.walking == 1 and walk.done_at == time:
             s.loading = 0
     moved = _announce(m, time, room, waiting) or moved
@@ -466,6 +467,6 @@ def step_store(m, time):
     moved = step_queue(m, _QUEUE, time, issued) or moved
     if moved:
         wake(m, WAKE_ISSUE + _QUEUE, time + 1)
-    walk = m.s.walks[STORE]
+    walk = state(m).walks[STORE]
     if walk.walking == 1 and walk.done_at > time and walk.done_at != NEVER:
         wake(m, WAKE_ISSUE + _QUEUE, walk.done_at)
