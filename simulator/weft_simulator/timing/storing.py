@@ -357,7 +357,9 @@ def _is_oldest(m):
     if s.completed == module.issued:
         return False
     insn = instruction(m, module.offset + s.completed)
-    return insn.kind == LOAD_KIND or (insn.acknowledgements > 0 and s.unended == 1)
+    if s.last_insn >= 0 and instruction(m, s.last_insn).kind == LOAD_KIND:
+        return insn.kind == LOAD_KIND
+    return insn.acknowledgements > 0 and s.unended == 1
 
 
 @compiled
