@@ -85,6 +85,8 @@ class Builder:
         Called at each step of a build, never when the library is in the cache.
     wave : bool
         Build what can write waveforms: slower, every unit runs in every cycle.
+    rests : bool
+        Let units rest in which nothing changes, see `activity`; False for a design that is busy as a whole.
 
     Raises
     ------
@@ -98,8 +100,9 @@ class Builder:
         compiler: str = "auto",
         progress: Progress | None = None,
         wave: bool = False,
+        rests: bool = True,
     ) -> None:
-        self.wave = wave
+        self.wave, self.rests = wave, rests
         self._flags = (*COMMON_FLAGS, *(WAVE_FLAGS if wave else TRACE_FLAGS))
         self._runtime = (*RUNTIME_SOURCES, *(WAVE_SOURCES if wave else ()))
         self.compiler: Compiler = find_compiler(compiler)
@@ -130,7 +133,7 @@ class Builder:
         harness : Path
             The C++ around it.
         """
-        key = content_key(source, self._tools, harness.read_bytes())
+        key = content_key(source, self._tools, harness.read_bytes(), *(() if self.rests else ("restless",)))
         library = self.directory / f"{key}.so"
         if library.exists():
             return library
@@ -146,7 +149,7 @@ class Builder:
         self.progress("verilate", 0, 1)
         flags = (*VERILATOR_FLAGS, *(("--trace-vcd",) if self.wave else ()), "--Mdir", str(directory))
         _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
-        if not self.wave:
+        if self.rests and not self.wave:
             with suppress(UnsupportedModelError):  # it runs, only slower
                 skip_what_rests(directory, TOP)
         sources = [harness, *directory.glob("*.cpp")]
