@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
-from .scratchpad import scratchpad_read
 from .signatures import acc_read_port, scratchpad_write
+
+
+def banked_read(config: AcceleratorConfig) -> Signature:
+    """One tile read per cycle; ``tiles`` is what either bank puts out, see `Accumulators.upper`.
+
+    So the choice between them is one with whatever else the reader chooses from.
+    """
+    tiles = data.ArrayLayout(config.acc_tile_bits, 2)
+    return Signature({"enable": Out(1), "index": Out(config.acc_index_bits), "tiles": In(tiles)})
 
 
 class Accumulators(wiring.Component):
@@ -23,7 +31,7 @@ class Accumulators(wiring.Component):
     ----------
     write : scratchpad_write
         One tile per cycle, from the compute pipeline or a LOAD.
-    compute : scratchpad_read
+    compute : banked_read
         The compute pipeline's read.
     store : acc_read_port
         The store module's read.
@@ -36,12 +44,13 @@ class Accumulators(wiring.Component):
         super().__init__(
             {
                 "write": In(scratchpad_write(index, tile)),
-                "compute": In(scratchpad_read(index, tile)),
+                "compute": In(banked_read(config)),
                 "store": In(acc_read_port(config)),
             }
         )
 
-    def _upper(self, index: Value) -> Value:
+    def upper(self, index: Value) -> Value:
+        """Whether a tile lies in the upper bank."""
         return index >= self.half
 
     def _address(self, bank: int, index: Value) -> Value:
@@ -51,7 +60,7 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         store_index = self.store.request.payload
-        compute_upper, store_upper = self._upper(self.compute.index), self._upper(store_index)
+        compute_upper, store_upper = self.upper(self.compute.index), self.upper(store_index)
         m.d.comb += self.store.request.ready.eq(~self.compute.enable | (compute_upper != store_upper))
         store_accepted = self.store.request.valid & self.store.request.ready
 
@@ -64,7 +73,7 @@ class Accumulators(wiring.Component):
             read = bank_memory.read_port()
             computes = Signal(name=f"computes{bank}")
             m.d.comb += [
-                write.en.eq(self.write.enable & (self._upper(self.write.index) == bank)),
+                write.en.eq(self.write.enable & (self.upper(self.write.index) == bank)),
                 write.addr.eq(self._address(bank, self.write.index)),
                 write.data.eq(self.write.tile),
                 computes.eq(self.compute.enable & (compute_upper == bank)),
@@ -73,14 +82,12 @@ class Accumulators(wiring.Component):
             ]
             tiles.append(read.data)
 
-        compute_bank, store_bank, store_arrived = Signal(), Signal(), Signal()
+        store_bank, store_arrived = Signal(), Signal()
         store_tile = Signal(self.config.acc_tile_bits, reset_less=True)
         m.d.sync += store_arrived.eq(store_accepted)
-        with m.If(self.compute.enable):
-            m.d.sync += compute_bank.eq(compute_upper)
         with m.If(store_accepted):
             m.d.sync += store_bank.eq(store_upper)
-        m.d.comb += self.compute.tile.eq(Mux(compute_bank, tiles[1], tiles[0]))
+        m.d.comb += [self.compute.tiles[0].eq(tiles[0]), self.compute.tiles[1].eq(tiles[1])]
         with m.If(store_arrived):
             m.d.sync += store_tile.eq(Mux(store_bank, tiles[1], tiles[0]))
         m.d.comb += self.store.tile.eq(store_tile)

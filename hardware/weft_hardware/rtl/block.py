@@ -237,9 +237,11 @@ class BlockLoader(wiring.Component):
                 Mux(narrow, of_narrow, of_others)
                 for of_narrow, of_others in zip([*registers[len(widened) :], *widened], above, strict=True)
             ]
-        for register, successor in zip(registers, above, strict=True):
+        for k, (register, successor) in enumerate(zip(registers, above, strict=True)):
+            # A tile that does not reach down to this register leaves in it what it likes: that of one that does.
+            reaching = [t for t in self._targets if t.beats_per_tile // t.writes_per_tile >= count - k]
             with m.If(padding):
-                m.d.sync += register.eq(self._select([self._pad(t) for t in self._targets]))
+                m.d.sync += register.eq(select(reaching, self._block.memory, [self._pad(t) for t in reaching]))
             with m.Elif(taken):
                 m.d.sync += register.eq(successor)
         return Cat(registers)

@@ -62,7 +62,7 @@ class Compute(wiring.Component):
     window : window_port
         For them too.
     clear : In(1)
-        The queue's registers go back to their initial values.
+        A launch: the queue's registers go back to their initial values.
     base_uop, base_acc, base_acc_8bit : In
         Byte addresses of tile 0.
     write_inp, write_wgt : scratchpad_write
@@ -136,6 +136,7 @@ class Compute(wiring.Component):
             datapath.access.eq(sequencer.access),
             datapath.operation.eq(sequencer.operation),
             self.retire.eq(issue.retire),
+            issue.clear.eq(self.clear),
             self.busy.eq(issue.instruction.valid | issue.running | datapath.busy),
             self.effort.waits_memory.eq(loader.effort.waits_memory & ~datapath.busy),
             self.effort.moves.eq(loader.effort.moves | datapath.valid | datapath.busy),

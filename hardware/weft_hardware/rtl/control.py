@@ -117,7 +117,7 @@ class ControlUnit(wiring.Component):
         self._fault, self._fault_index, self._fault_value = Signal(16), Signal(32), Signal(64)
         self._irq_status = Signal(len(Interrupt))
         self._cycles, self._counted = Signal(COUNTER_BITS), Signal()
-        self._retired = self._count_retired(m)
+        self._retired = {module: getattr(self, f"status_{module}").retired for module in MODULES}
 
         m.submodules.port = port = HostPort()
         m.submodules.windows = windows = WindowTable(self._config, UNITS)
@@ -167,8 +167,10 @@ class ControlUnit(wiring.Component):
             base = getattr(self, f"base_{memory.name.lower()}")
             m.d.comb += base.eq(Cat(stored[f"{memory.name}_BASE_LO"], stored[f"{memory.name}_BASE_HI"]))
         for name, value in stored.items():
-            with m.If(port.write & (port.write_word == BY_NAME[name].offset // 4)):
-                m.d.sync += value.eq((value & ~self._mask(port)) | (port.write_data & self._mask(port)))
+            written = port.write & (port.write_word == BY_NAME[name].offset // 4)
+            for k, strobe in enumerate(port.write_strobe):
+                with m.If(written & strobe):
+                    m.d.sync += value[8 * k : 8 * k + 8].eq(port.write_data[8 * k : 8 * k + 8])
         return stored
 
     def _mask(self, port: HostPort) -> Value:
@@ -240,18 +242,18 @@ class ControlUnit(wiring.Component):
                             m.d.sync += upper.eq(uppers[name])
         m.d.comb += [windows.read.eq(port.read & _in_windows(word)), windows.read_word.eq(word)]
 
-        counted = Signal(COUNTER_BITS)
+        counted, valid = Signal(COUNTER_BITS), Signal()
         with m.Switch(counter_module):
             for k, module in enumerate(MODULES):
                 chosen = port.read & _is_counter(word) & (word[4:6] == k)
                 m.d.comb += [counters[module].read.eq(chosen), counters[module].read_activity.eq(word[1:4])]
                 with m.Case(k):
-                    m.d.comb += counted.eq(counters[module].value)
+                    m.d.comb += [counted.eq(counters[module].value), valid.eq(counters[module].valid)]
         arrived = Signal()
         m.d.sync += arrived.eq(port.read & _is_counter(word))
         with m.If(arrived):
-            m.d.sync += upper.eq(counted[32:])
-        lower = Mux(counter_read, counted[:32], value)
+            m.d.sync += upper.eq(Mux(valid, counted[32:], 0))
+        lower = Mux(counter_read, Mux(valid, counted[:32], 0), value)
         m.d.comb += port.read_data.eq(Mux(window_read, windows.read_data, lower))
 
     # What the modules do --------------------------------------------------------------------------------------
@@ -276,20 +278,6 @@ class ControlUnit(wiring.Component):
                 counter.now.eq(self._cycles),
             ]
         return counters
-
-    def _count_retired(self, m: Module) -> dict[str, Signal]:
-        """Instructions retired since the launch: the modules count since reset."""
-        retired: dict[str, Signal] = {}
-        for module in MODULES:
-            total = getattr(self, f"status_{module}").retired
-            before = Signal(32, name=f"{module}_retired_before")
-            retired[module] = Signal(32, name=f"{module}_retired")
-            with m.If(self.start):
-                m.d.sync += before.eq(total)
-            with m.If(self.clear):
-                m.d.sync += before.eq(0)
-            m.d.comb += retired[module].eq(total - before)
-        return retired
 
     # The end of a program -------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ class ActivityCounters(wiring.Component):
     read_activity : In(3)
         Which counter ``value`` shows from the next cycle on.
     value : Out(48)
+    valid : Out(1)
+        With ``value``: else the counter is zero, whatever ``value`` says. So its reader has one choice to make.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class ActivityCounters(wiring.Component):
                 "read": In(1),
                 "read_activity": In(3),
                 "value": Out(COUNTER_BITS),
+                "valid": Out(1),
             }
         )
 
@@ -55,7 +58,7 @@ class ActivityCounters(wiring.Component):
         )
         write, old, shown = counters.write_port(), counters.read_port(), counters.read_port()
         # Which counters were written since `clear`: the others' memory still holds the program before.
-        written, old_valid, shown_valid = Signal(len(Activity)), Signal(), Signal()
+        written, old_valid = Signal(len(Activity)), Signal()
 
         # The present span of one activity, and the cycle in which it began; none (``open`` low) before the first.
         lasting, begin, open_ = Signal(3), Signal(COUNTER_BITS), Signal()
@@ -74,18 +77,15 @@ class ActivityCounters(wiring.Component):
         m.d.comb += [
             write.en.eq(adding),
             write.addr.eq(added),
-            write.data.eq(Mux(old_valid, old.data, 0) + length),
+            # In this order the choice is part of the adder.
+            write.data.eq(length + Mux(old_valid, old.data, 0)),
         ]
         with m.If(self.clear):
             m.d.sync += written.eq(0)
         with m.Elif(adding):
             m.d.sync += written.bit_select(added, 1).eq(1)
 
-        m.d.comb += [
-            shown.en.eq(self.read),
-            shown.addr.eq(self.read_activity),
-            self.value.eq(Mux(shown_valid, shown.data, 0)),
-        ]
+        m.d.comb += [shown.en.eq(self.read), shown.addr.eq(self.read_activity), self.value.eq(shown.data)]
         with m.If(self.read):
-            m.d.sync += shown_valid.eq(written.bit_select(self.read_activity, 1))
+            m.d.sync += self.valid.eq(written.bit_select(self.read_activity, 1))
         return m

@@ -163,28 +163,29 @@ class Datapath(wiring.Component):
             accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
         ]
 
-        # The bank is read while a result for the same tile is being written: keep that result for the next cycle.
-        use_late = Signal()
-        m.d.sync += use_late.eq(0)
-        with m.If(writes & read.valid & (write.step.acc_index == read.step.acc_index)):
-            m.d.sync += [use_late.eq(1), late.eq(result)]
+        # Whose results a step will miss is known while they are computed: those for the step behind (`use_result`), for
+        # the second behind (`recent`), and for the third behind (`keeps`), whose bank is read while the result is being written:
+        # it is kept for the next cycle.
+        ahead = compute.valid & ~compute.step.first
+        is_recent = ahead & (compute.step.acc_index == read.step.acc_index)
+        keeps, use_result, overridden, first_choice = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            use_result.eq(ahead & (compute.step.acc_index == answer.step.acc_index) & ~self._overwrites(answer)),
+            keeps.eq(ahead & stages[1].valid & (compute.step.acc_index == stages[1].step.acc_index)),
+            # One of four values, two bits of the choice decoded once for all elements.
+            overridden.eq(is_recent | keeps),
+            first_choice.eq(Mux(is_recent | keeps, is_recent, accumulators.upper(read.step.acc_index))),
+        ]
+        with m.If(keeps):
+            m.d.sync += late.eq(result)
         with m.If(answer.valid):
             with m.If(self._overwrites(answer)):
                 m.d.sync += bank.eq(0)
-            with m.Elif(writes & (write.step.acc_index == answer.step.acc_index)):
-                m.d.sync += bank.eq(result)
-            with m.Elif(use_late):
-                m.d.sync += bank.eq(late)
             with m.Else():
-                m.d.sync += bank.eq(accumulators.compute.tile)
+                lower, upper = accumulators.compute.tiles
+                overriding, banked = Mux(first_choice, result, late), Mux(first_choice, upper, lower)
+                m.d.sync += bank.eq(Mux(overridden, overriding, banked))
 
-        use_result = Signal()
-        m.d.sync += use_result.eq(
-            compute.valid
-            & ~compute.step.first
-            & (compute.step.acc_index == answer.step.acc_index)
-            & ~self._overwrites(answer)
-        )
         operand = Signal(tile)
         m.d.comb += operand.eq(Mux(use_result, result, bank))
 

@@ -79,7 +79,8 @@ class Fetch(wiring.Component):
         left = self.left
         address = Signal(config.axi_addr_bits)
         requested = Signal(init=1)
-        leaves, leaving = outside(self.window, address, address + (left << size_bits) - 1)
+        before_last = (left - 1)[:COUNT_BITS]
+        leaves, leaving = outside(self.window, address, address + Cat(Const(-1, size_bits), before_last))
         m.d.comb += [
             self.window.read.eq(self.start),
             self.window.row.eq(WINDOW_ROWS["INSN"]),
@@ -96,7 +97,7 @@ class Fetch(wiring.Component):
         room = ~word_valid | word_taken
         collected = self._collect(m, reader.beats, left, word, word_valid, room)
         with m.If(collected):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += left.eq(before_last)
         with m.If(self.start):
             m.d.sync += [
                 left.eq(self.count),

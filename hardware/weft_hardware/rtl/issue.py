@@ -48,7 +48,9 @@ class Issue(wiring.Component):
     running, alone : Out(1)
         An accepted instruction has not retired; no more than one has not.
     status : Out(status_port)
-        ``retired`` counts since reset.
+        ``retired`` counts since ``clear``.
+    clear : In(1)
+        A launch.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Issue(wiring.Component):
                 "running": Out(1),
                 "alone": Out(1),
                 "status": Out(status_port()),
+                "clear": In(1),
             }
         )
 
@@ -158,4 +161,6 @@ class Issue(wiring.Component):
             m.d.sync += [self.status.retired.eq(self.status.retired + 1), prev_pushed.eq(0)]
         with m.Elif(next_full):
             m.d.sync += prev_pushed.eq(1)
+        with m.If(self.clear):
+            m.d.sync += self.status.retired.eq(0)
         return prev_full, next_full

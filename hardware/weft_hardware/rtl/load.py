@@ -29,7 +29,7 @@ class LoadModule(wiring.Component):
     read : Out(read_port)
     window : Out(window_port)
     clear : In(1)
-        The queue's registers go back to their initial values.
+        A launch: the queue's registers go back to their initial values.
     base_inp, base_wgt : In(axi_addr_bits)
     write_inp, write_wgt : Out(scratchpad_write)
     fault : Out(fault_port)
@@ -100,5 +100,6 @@ class LoadModule(wiring.Component):
             issue.execute.ready.eq((loader.start.ready & is_load) | (is_set & ~issue.running)),
             issue.completed.eq(loader.done | was_set),
             self.retire.eq(issue.retire),
+            issue.clear.eq(self.clear),
         ]
         return m

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
@@ -15,7 +15,7 @@ from ..latencies import BLOCKS_AHEAD, STORES_IN_FLIGHT, WRITTEN_BY_BEAT
 from ..registers import Cause
 from .layouts import instruction_layout
 from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, scratchpad_write, window_port
-from .windows import extent
+from .windows import last_tile
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Target:
     tile_bytes: int
     beats_per_tile: int
     tiles_per_beat: int
+
+    @property
+    def size_bits(self) -> int:
+        """Bits of a byte's number in a tile: tiles are powers of two of bytes."""
+        return self.tile_bytes.bit_length() - 1
 
     @property
     def writes_per_tile(self) -> int:
@@ -57,7 +62,8 @@ def index_bits(memory: Memory, config: AcceleratorConfig) -> int:
 
 def address_bits(config: AcceleratorConfig) -> int:
     """Wide enough for every address that an instruction can name, and its sign, so that nothing wraps."""
-    return max(config.axi_addr_bits, 34 + 13) + 2
+    longest_tile = max(tile_bytes(memory, config) for memory in Memory)
+    return max(config.axi_addr_bits, 34 + longest_tile.bit_length() - 1) + 2
 
 
 def load_target(memory: Memory, config: AcceleratorConfig) -> Target:
@@ -270,8 +276,8 @@ class RowRequester(wiring.Component):
         insn = self._insn
         self._address = address = Signal(address_bits(self._config))
         self._rows_left = rows_left = Signal(16)
-        # For `_check_window`: the block's tiles in DRAM, and how far the window's last byte is from its first.
-        self._extent = Signal(33)
+        # For `_check_window`: how far the block's last tile, and the window's last byte, are from its first byte.
+        self._last_tile = Signal(32)
         self._behind = Signal(signed(len(address) + 1))
         nbytes = Signal(RANGE_BYTES_BITS)
         m.d.comb += [
@@ -287,18 +293,17 @@ class RowRequester(wiring.Component):
 
     def _look_at(self, m: Module, advance: Value, insn: data.View) -> None:
         """Prepare the check and the first row of what is checked next."""
-        bases = [getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets]
+        base = self._select([getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets], insn)
+        tiles_before = self._select([insn.dram * t.tile_bytes for t in self._targets], insn)
         # Cut to the address's width, at which a base below 0 counts.
-        width = len(self._address)
-        starts = [(base + insn.dram * t.tile_bytes)[:width] for base, t in zip(bases, self._targets, strict=True)]
+        start = (base + tiles_before)[: len(self._address)]
         rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(_is_one_range(insn), 1, insn.y_size))
-        behind = [self.window.last - start for start in starts]
         with m.If(advance):
             m.d.sync += [
-                self._address.eq(self._select(starts, insn)),
+                self._address.eq(start),
                 self._rows_left.eq(rows),
-                self._extent.eq(extent(insn)),
-                self._behind.eq(self._select(behind, insn)),
+                self._last_tile.eq(last_tile(insn)),
+                self._behind.eq(self.window.last - start),
             ]
             if self._ahead:
                 m.d.sync += self._insn.eq(insn)
@@ -314,9 +319,9 @@ class RowRequester(wiring.Component):
             window_first = Signal.like(self.window.first)
             with m.If(advance):
                 m.d.sync += window_first.eq(self.window.first)
-        length = self._select([self._extent * t.tile_bytes for t in self._targets])
+        to_last = self._select([Cat(Const(-1, t.size_bits), self._last_tile) for t in self._targets])
         first_outside = (self._address < window_first) | (self._behind < 0)
-        leaves = (self._rows_left != 0) & (first_outside | (length > self._behind + 1))
+        leaves = (self._rows_left != 0) & (first_outside | (to_last > self._behind))
         below_zero = self._address[-1]
         first = Mux(below_zero, self._address[: self._config.axi_addr_bits], self._address)
-        return leaves, Mux(first_outside, first, self._address + length - 1)
+        return leaves, Mux(first_outside, first, self._address + to_last)

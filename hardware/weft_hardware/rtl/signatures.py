@@ -91,7 +91,7 @@ def fault_port() -> Signature:
 
 
 def status_port() -> Signature:
-    """What a module tells the host: its `registers.ModuleState` and the instructions it completed since reset."""
+    """What a module tells the host: its `registers.ModuleState` and the instructions it completed since the launch."""
     return Signature({"state": Out(3), "retired": Out(32)})
 
 

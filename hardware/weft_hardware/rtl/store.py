@@ -101,7 +101,7 @@ class StoreModule(wiring.Component):
         wiring.connect(m, wiring.flipped(self.instruction), issue.instruction)
         wiring.connect(m, wiring.flipped(self.compute_tokens), issue.prev)
         wiring.connect(m, wiring.flipped(self.status), issue.status)
-        m.d.comb += self.retire.eq(issue.retire)
+        m.d.comb += [self.retire.eq(issue.retire), issue.clear.eq(self.clear)]
 
         targets = [load_target(memory, config) for memory in sorted(storable(config))]
         m.submodules.rows = self._rows = rows = RowRequester(config, targets, ahead=True)

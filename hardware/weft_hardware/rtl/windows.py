@@ -72,26 +72,25 @@ class WindowTable(wiring.Component):
         return m
 
     def _column(self, m: Module, number: int, bits: int, opening: Value) -> tuple[Value, dict[str, Value]]:
-        """One column's memory; returns what the host and what each unit reads. The last address is kept inverted, so
-        that zero means open in both."""
+        """One column's memory; returns what the host and what each unit reads."""
         if not bits:
             return Const(0, 0), {unit: Const(0, 0) for unit in self._units}
         name = COLUMNS[number]
         kept = memory.Memory(shape=32, depth=ROWS, init=[], attrs={"ram_style": "distributed"})
         m.submodules[name] = kept
-        inverted = name.startswith("last")
+        opened = 0xFFFFFFFF if name.startswith("last") else 0
         write = kept.write_port(granularity=8)
         chosen = self.write & (self.write_word[:2] == number)
         m.d.comb += [
             write.addr.eq(Mux(self.ready, self.write_word[2:], opening)),
-            write.data.eq(Mux(self.ready, self.write_data ^ (0xFFFFFFFF if inverted else 0), 0)),
+            write.data.eq(Mux(self.ready, self.write_data, opened)),
             write.en.eq(Mux(self.ready, chosen.replicate(4) & self.write_strobe, 0b1111)),
         ]
 
         def read(row: Value, enable: Value) -> Value:
             port = kept.read_port()
             m.d.comb += [port.addr.eq(row), port.en.eq(enable)]
-            return (~port.data if inverted else port.data)[:bits]
+            return port.data[:bits]
 
         units = {}
         for unit in self._units:
@@ -100,9 +99,9 @@ class WindowTable(wiring.Component):
         return read(self.read_word[2:], self.read), units
 
 
-def extent(block: Value | MemoryInstruction) -> Value:
-    """DRAM tiles from a block's first to its last, those between its rows included; it has at least one."""
-    return (block.y_size - 1)[:16] * block.x_stride + block.x_size  # type: ignore[union-attr]
+def last_tile(block: Value | MemoryInstruction) -> Value:
+    """How far a block's last tile is from its first, in DRAM tiles; it has at least one."""
+    return (block.y_size - 1)[:16] * block.x_stride + (block.x_size - 1)[:16]  # type: ignore[union-attr]
 
 
 def outside(window: wiring.PureInterface, first: Value, last: Value) -> tuple[Value, Value]:

@@ -37,10 +37,11 @@ def test_reads_against_a_list(depth):
                 assert accepted == (not compute or (c >= half) != (s >= half))
                 refused += not accepted
             if compute_due is not None:
-                assert ctx.get(dut.compute.tile) == compute_due
+                bank, expected = compute_due
+                assert ctx.get(dut.compute.tiles[bank]) == expected
             if store_due[0] is not None:
                 assert ctx.get(dut.store.tile) == store_due[0]
-            compute_due = model[c] if compute else None
+            compute_due = (c >= half, model[c]) if compute else None
             store_due = [*store_due[1:], model[s] if accepted else None]
             if write:
                 model[w] = value
