@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import load_config
 from weft_hardware.synth.flow import Flow
+from weft_hardware.synth.report import Limits
 from weft_simulator.tsim.cache import cache_directory
 
 SEEDS = (1, 2, 3)
 MIN_MHZ = 100
 
-
-def base(config: AcceleratorConfig) -> AcceleratorConfig:
-    """A configuration without any extension."""
-    return replace(config, epilogue_lanes=0, **dict.fromkeys(extensions(config), False))
+PYNQ = load_config("pynq")
 
 
 def extensions(config: AcceleratorConfig) -> list[str]:
@@ -23,26 +21,47 @@ def extensions(config: AcceleratorConfig) -> list[str]:
     return [name for name, value in config.to_dict().items() if value is True]
 
 
+def without_extensions(config: AcceleratorConfig) -> AcceleratorConfig:
+    """What is left of a configuration with every extension parameterised away."""
+    return replace(config, epilogue_lanes=0, **dict.fromkeys(extensions(config), False))
+
+
+@dataclass(frozen=True)
+class Build:
+    """An accelerator for xc7, and the goals it is measured by."""
+
+    config: AcceleratorConfig
+    packed: bool
+    goals: Limits
+
+
+BUILDS = {
+    "pynq base plain": Build(without_extensions(PYNQ), False, Limits(max_luts=15_000)),
+    "pynq base packed": Build(without_extensions(PYNQ), True, Limits(max_luts=22_000)),
+    "pynq packed": Build(PYNQ, True, Limits(max_luts=40_000, max_dsps=220, max_brams=140)),
+}
+
+
 def measure() -> dict[str, float | int | str]:
     """Areas at the ``pynq`` preset and the routed clock at the ``ecp5`` preset, each beside its goal."""
     flow = Flow(cache_directory() / "synth", lambda step: None)
-    pynq = load_config("pynq")
-    built_in = ", ".join([*extensions(pynq), f"{pynq.epilogue_lanes} epilogue lanes"])
+    built_in = ", ".join([*extensions(PYNQ), f"{PYNQ.epilogue_lanes} epilogue lanes"])
     figures: dict[str, float | int | str] = {"extensions of the pynq preset": built_in}
-    for name, config, packed, max_luts in (
-        ("pynq base plain", base(pynq), False, 15_000),
-        ("pynq base packed", base(pynq), True, 22_000),
-        ("pynq packed", pynq, True, 40_000),
-    ):
-        report = flow.synthesise(config, "xc7", packed)
-        totals = report.totals
+    for name, build in BUILDS.items():
+        report = flow.synthesise(build.config, "xc7", build.packed)
+        totals, goals = report.totals, build.goals
+        for what, value, goal in (
+            ("LUT", totals.luts, goals.max_luts),
+            ("FF", totals.ffs, goals.max_ffs),
+            ("DSP48", totals.dsps, goals.max_dsps),
+            ("RAMB36", totals.brams, goals.max_brams),
+        ):
+            figures[f"{name}: {what}" + (f" (goal ≤ {goal:g})" if goal else "")] = value
         short = report.boards["PYNQ-Z1/Z2"]
-        figures[f"{name}: LUT (goal ≤ {max_luts})"] = totals.luts
-        figures[f"{name}: FF"] = totals.ffs
-        figures[f"{name}: DSP48"] = totals.dsps
-        figures[f"{name}: RAMB36"] = totals.brams
         figures[f"{name}: logic depth, levels"] = report.depth.levels
         figures[f"{name}: fits a Zynq-7020"] = f"no: {', '.join(short)}" if short else "yes"
+        registers = report.dsp_registers
+        figures[f"{name}: DSP48 with operands, with product registered"] = f"{registers.operands}, {registers.products}"
     for seed in SEEDS:
         timing = flow.route(load_config("ecp5"), seed=seed)
         figures[f"ecp5, {timing.device}, seed {seed}: MHz (goal ≥ {MIN_MHZ})"] = round(timing.fmax_mhz, 2)

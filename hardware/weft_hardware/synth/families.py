@@ -84,6 +84,14 @@ class Family:
     bram_unit: str
     boards: tuple[Board, ...]
 
+    def script(self, top: str) -> str:
+        """The steps that synthesise a design for it."""
+        command = f"{self.command} -top {top}"
+        if self.flattens:
+            return command
+        # Or else abc9 may stop at a bit of one net whose name another net has: yosys issue 4349.
+        return f"{command} -run begin:map_luts; splitnets; {command} -run map_luts:"
+
     def usage(self, primitive: str) -> Usage:
         """What one instance of a primitive occupies."""
         if primitive in self.primitives:

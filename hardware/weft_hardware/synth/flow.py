@@ -32,11 +32,9 @@ ACCELERATOR = "accelerator"
 """The accelerator's instance in the timing top."""
 
 HIERARCHY_SCRIPT = (
-    "read_rtlil design.il; {command} -top "
-    + TOP
-    + "; tee -q -o area.json stat -json; flatten; opt_clean; write_json netlist.json"
+    "read_rtlil design.il; {script}; tee -q -o area.json stat -json; flatten; opt_clean; write_json netlist.json"
 )
-FLAT_SCRIPT = "read_rtlil design.il; {command} -top " + TIMING_TOP + " -json netlist.json"
+FLAT_SCRIPT = "read_rtlil design.il; {script} -json netlist.json"
 
 
 def _silent(step: str) -> None:
@@ -109,7 +107,7 @@ class Flow:
         text = rtlil_text(config, packed_multipliers)
         with _directory() as directory:
             (directory / "design.il").write_text(text)
-            run_tool("yosys", ("-p", HIERARCHY_SCRIPT.format(command=family.command)), directory, self._progress)
+            run_tool("yosys", ("-p", HIERARCHY_SCRIPT.format(script=family.script(TOP))), directory, self._progress)
             self._progress("reading the netlist")
             statistics = json.loads((directory / "area.json").read_text())
             return statistics, json.loads((directory / "netlist.json").read_text())["modules"][TOP]["cells"]
@@ -133,7 +131,9 @@ class Flow:
             modules = re.findall(rf"^module \\{TIMING_TOP}\.([^$\s]+)", text, re.MULTILINE)
             with _directory() as directory:
                 (directory / "design.il").write_text(text)
-                run_tool("yosys", ("-p", FLAT_SCRIPT.format(command=family.command)), directory, self._progress)
+                run_tool(
+                    "yosys", ("-p", FLAT_SCRIPT.format(script=family.script(TIMING_TOP))), directory, self._progress
+                )
                 content = json.loads((directory / "netlist.json").read_text())
             return gzip.compress(json.dumps({**content, "weft_modules": modules}).encode(), 1)
 
