@@ -164,8 +164,8 @@ class Datapath(wiring.Component):
         ]
 
         # Whose results a step will miss is known while they are computed: those for the step behind (`use_result`), for
-        # the second behind (`recent`), and for the third behind (`keeps`), whose bank is read while the result is being written:
-        # it is kept for the next cycle.
+        # the second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
+        # being written: it is kept for the next cycle.
         ahead = compute.valid & ~compute.step.first
         is_recent = ahead & (compute.step.acc_index == read.step.acc_index)
         keeps, use_result, overridden, first_choice = Signal(), Signal(), Signal(), Signal()
