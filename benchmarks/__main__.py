@@ -19,6 +19,7 @@ from . import (
     rtl_rate,
     rtl_speed,
     synthesis,
+    timing_model,
 )
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ SUBJECTS = {
     "functional_epilogue": functional_epilogue,
     "rtl_speed": rtl_speed,
     "rtl_dma": rtl_dma,
+    "timing_model": timing_model,
     "layers": layers,
     "checker": checker,
     "synthesis": synthesis,
