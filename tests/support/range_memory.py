@@ -12,6 +12,8 @@ from weft_hardware.config import AcceleratorConfig
 class RangeReader:
     """Answers a `signatures.read_port`, in order, ``latency`` cycles after the request at the earliest.
 
+    Beats hold what was in memory when they were requested.
+
     Parameters
     ----------
     data : bytes
@@ -39,7 +41,7 @@ class RangeReader:
         self._stall = stall
         self._bad_beat = bad_beat
         self._now = 0
-        self._beats: deque[tuple[int, int]] = deque()
+        self._beats: deque[tuple[int, int, bytes]] = deque()
         self.requests: list[tuple[int, int]] = []
         """Address and bytes of every burst."""
         self.beats_taken = 0
@@ -55,8 +57,7 @@ class RangeReader:
         ctx.set(port.beats.valid, due)
         ctx.set(port.request.ready, self._rng.random() >= self._stall)
         if due:
-            _, address = self._beats[0]
-            word = self._data[address : address + self._beat_bytes]
+            _, address, word = self._beats[0]
             ctx.set(port.beats.payload.data, int.from_bytes(word, "little"))
             ctx.set(port.beats.payload.error, address == self._bad_beat)
             self._beats.popleft()
@@ -70,25 +71,32 @@ class RangeReader:
         assert address % self._beat_bytes == 0
         assert address + nbytes <= len(self._data), f"burst {address:#x} + {nbytes} is outside the memory"
         self.requests.append((address, nbytes))
-        self._beats.extend((self._now + 1 + self._latency, address + k * self._beat_bytes) for k in range(beats))
+        for beat in range(address, address + nbytes, self._beat_bytes):
+            word = bytes(self._data[beat : beat + self._beat_bytes])
+            self._beats.append((self._now + 1 + self._latency, beat, word))
 
 
 class RangeWriter:
     """Takes what a `signatures.write_port` sends and acknowledges it.
 
-    ``data`` starts as guard bytes; a byte written twice, or outside the announced range, fails.
+    ``data`` starts as guard bytes, and holds a range when that is acknowledged; a byte written outside the announced
+    range fails, and, unless ``rewrites``, one written twice.
     """
 
     GUARD = 0xA5
 
-    def __init__(self, config: AcceleratorConfig, size: int, rng: random.Random, *, stall: float = 0.0) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, size: int, rng: random.Random, *, stall: float = 0.0, rewrites: bool = False
+    ) -> None:
         self._beat_bytes = config.axi_bytes
         self._rng = rng
         self._stall = stall
         self.data = bytearray([self.GUARD] * size)
         self.written: set[int] = set()
         self._ranges: deque[list[int]] = deque()
-        self._acknowledgements: deque[int] = deque()
+        self._rewrites = rewrites
+        self._present: list[tuple[int, int]] = []
+        self._acknowledgements: deque[tuple[int, list[tuple[int, int]]]] = deque()
         self._now = 0
         self.fail_next = False
 
@@ -96,11 +104,12 @@ class RangeWriter:
         """Drive the port for this cycle and note what is transferred; the caller ticks afterwards."""
         ctx.set(port.request.ready, self._rng.random() >= self._stall)
         ctx.set(port.beats.ready, bool(self._ranges) and self._rng.random() >= self._stall)
-        acknowledged = bool(self._acknowledgements) and self._acknowledgements[0] <= self._now
+        acknowledged = bool(self._acknowledgements) and self._acknowledgements[0][0] <= self._now
         ctx.set(port.acknowledged, acknowledged)
         ctx.set(port.error, acknowledged and self.fail_next)
         if acknowledged:
-            self._acknowledgements.popleft()
+            for address, byte in self._acknowledgements.popleft()[1]:
+                self.data[address] = byte
         if ctx.get(port.beats.valid) and ctx.get(port.beats.ready):
             self._take(ctx.get(port.beats.payload.data), ctx.get(port.beats.payload.strobe))
         if ctx.get(port.request.valid) and ctx.get(port.request.ready):
@@ -116,10 +125,11 @@ class RangeWriter:
         assert strobe == expected, f"strobes {strobe:#x} at {beat:#x}, the range needs {expected:#x}"
         for lane in lanes:
             if strobe >> lane & 1:
-                assert beat + lane not in self.written, f"byte {beat + lane:#x} is written twice"
+                assert self._rewrites or beat + lane not in self.written, f"byte {beat + lane:#x} is written twice"
                 self.written.add(beat + lane)
-                self.data[beat + lane] = word >> 8 * lane & 0xFF
+                self._present.append((beat + lane, word >> 8 * lane & 0xFF))
         current[0] += self._beat_bytes
         if current[0] >= end:
             self._ranges.popleft()
-            self._acknowledgements.append(self._now + 1 + self._rng.randrange(5))
+            self._acknowledgements.append((self._now + 1 + self._rng.randrange(5), self._present))
+            self._present = []

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from amaranth import ResetInserter, Signal
 from support.bench import TINY, seeded, simulate
 from support.range_memory import RangeReader, RangeWriter
 from weft_hardware.encoding import encode
@@ -53,20 +54,21 @@ class Bench:
     def _tile(self, values):
         return int.from_bytes(values.astype("<i4").tobytes(), "little")
 
-    async def run(self, ctx, insn, *, stall=0.0, latency=0, limit=6000):
-        """One instruction on the module; returns the cycles until it retired or faulted."""
+    async def run(self, ctx, *insns, stall=0.0, latency=0, limit=6000):
+        """Instructions on the module, one behind the other; returns the cycles until all retired or one faulted."""
         dut, rng = self.dut, self.rng
-        writer = RangeWriter(self.config, DRAM_BYTES, rng, stall=stall)
+        writer = RangeWriter(self.config, DRAM_BYTES, rng, stall=stall, rewrites=len(insns) > 1)
         writer.data[:] = self.image
         reader = RangeReader(self.config, cast("bytes", writer.data), rng, latency=latency, stall=stall)
         for memory in dut._memories:
             ctx.set(getattr(dut, f"base_{memory.name.lower()}"), BASES[memory])
         ctx.set(dut.window.last, DRAM_BYTES - 1)
         before = ctx.get(dut.status.retired)
-        ctx.set(dut.instruction.payload, int.from_bytes(encode([insn], self.config).tobytes(), "little"))
-        ctx.set(dut.instruction.valid, 1)
+        queue = [int.from_bytes(encode([insn], self.config).tobytes(), "little") for insn in insns]
         reads = deque([0] * ACC_READ_LATENCY)
         for cycle in range(limit):
+            ctx.set(dut.instruction.valid, bool(queue))
+            ctx.set(dut.instruction.payload, queue[0] if queue else 0)
             writer.step(ctx, dut.write)
             reader.step(ctx, dut.read)
             ctx.set(dut.acc_read.request.ready, rng.random() >= stall)
@@ -75,19 +77,20 @@ class Bench:
             reads.append(self.tiles[ctx.get(dut.acc_read.request.payload)] if granted else rng.getrandbits(64))
             taken = ctx.get(dut.instruction.ready)
             await ctx.tick()
-            if taken:
-                ctx.set(dut.instruction.valid, 0)
-            if ctx.get(dut.status.retired) != before or ctx.get(dut.fault.raised):
+            if queue and taken:
+                queue.pop(0)
+            if ctx.get(dut.status.retired) == before + len(insns) or ctx.get(dut.fault.raised):
                 ctx.set(dut.instruction.valid, 0)
                 self.image[:] = writer.data
                 self.written = writer.written
                 return cycle
-        raise AssertionError(f"{insn} does not end within {limit} cycles")
+        raise AssertionError(f"{insns} do not end within {limit} cycles")
 
-    def expect(self, insn):
-        """What memory holds after the instruction."""
+    def expect(self, *insns):
+        """What memory holds after the instructions."""
         self.machine.dram = bytearray(self.image)
-        self.machine.execute(insn)
+        for insn in insns:
+            self.machine.execute(insn)
         return self.machine.dram
 
     def random_set(self):
@@ -142,15 +145,132 @@ def test_random_instructions(name):
     bench = Bench(CONFIGS[name], 21)
 
     async def testbench(ctx):
-        for number in range(60):
+        for number in range(30):
             insn = bench.rng.choice((bench.random_set, bench.random_load, bench.random_store, bench.random_store))()
             expected = bench.expect(insn)
             stall = bench.rng.choice((0.0, 0.4))
             await bench.run(ctx, insn, stall=stall, latency=bench.rng.choice((0, 9)))
             assert not ctx.get(bench.dut.fault.raised), (number, insn, ctx.get(bench.dut.fault.cause))
             assert bench.image == expected, (number, insn)
+        # Sixteen at a time: no register, parameter or byte of DRAM is seen too early or too late.
+        for _ in range(3):
+            image, insns = bytearray(bench.image), []
+            bench.machine.dram = image
+            for _ in range(16):
+                choices = (bench.random_set, bench.random_load, bench.random_store, bench.random_store)
+                insns.append(bench.rng.choice(choices)())
+                bench.machine.execute(insns[-1])
+            await bench.run(ctx, *insns, stall=bench.rng.choice((0.0, 0.3)), latency=bench.rng.choice((0, 9)))
+            assert not ctx.get(bench.dut.fault.raised), insns
+            assert bench.image == image, insns
 
     simulate(bench.dut, testbench)
+
+
+STORE_8BIT = Store(memory=Memory.ACC_8BIT, dram=160, x_size=5, y_size=2, x_stride=5, mode=StoreMode.PARAM_X)
+SUM = replace(STORE_8BIT, sram=20, dram=200, mode=StoreMode.PARAM_X | StoreMode.RESIDUAL)
+STREAMS = {
+    "parameters that a STORE wrote": [
+        Store(memory=Memory.ACC, sram=50, dram=(BASES[Memory.PARAM] - BASES[Memory.ACC]) // 16, x_size=2, y_size=1),
+        Load(memory=Memory.PARAM, sram=1, dram=0, x_size=1, y_size=1),
+        STORE_8BIT,
+    ],
+    "parameters that a STORE still uses": [
+        STORE_8BIT,
+        Load(memory=Memory.PARAM, sram=0, dram=7, x_size=5, y_size=1),
+        replace(STORE_8BIT, dram=180),
+    ],
+    "a table that a STORE still uses": [
+        replace(STORE_8BIT, mode=StoreMode.TABLE),
+        Load(memory=Memory.TABLE, dram=2, x_size=1, y_size=1),
+        replace(STORE_8BIT, dram=180, mode=StoreMode.TABLE),
+    ],
+    "an operand that a STORE wrote": [Set(register=SetRegister.RESIDUAL, value=-40 & 0xFFFFFFFF), STORE_8BIT, SUM],
+    "an operand that a STORE overwrites": [
+        Set(register=SetRegister.RESIDUAL, value=-40 & 0xFFFFFFFF),
+        SUM,
+        replace(STORE_8BIT, mode=0),
+    ],
+    "registers that a STORE still uses": [
+        STORE_8BIT,
+        Set(register=SetRegister.ZERO_POINT, value=9),
+        Set(register=SetRegister.PARAM, value=1),
+        replace(STORE_8BIT, dram=180, mode=0),
+        Set(register=SetRegister.PARAM, value=0),
+        Set(register=SetRegister.RESIDUAL, value=-20 & 0xFFFFFFFF),
+        SUM,
+        Set(register=SetRegister.RESIDUAL, value=0),
+        Set(register=SetRegister.CLAMP_HI, value=3),
+    ],
+    "tiles past those in the epilogue": [
+        STORE_8BIT,
+        Store(memory=Memory.OUT, sram=7, dram=3, x_size=4, y_size=2, x_stride=9),
+        replace(STORE_8BIT, dram=180, mode=StoreMode.TABLE | StoreMode.PARAM_Y),
+        replace(STORE_8BIT, dram=220),
+        Store(memory=Memory.ACC, sram=3, dram=200, x_size=1, y_size=1),
+    ],
+}
+
+
+def test_what_instructions_of_the_queue_leave_to_each_other():
+    bench = Bench(CONFIGS["all"], 27)
+    # Two accumulators that are a tile of parameters when stored raw: biases and scales in turn.
+    bench.machine.acc[50:52].reshape(-1)[:] = [x for k in range(4) for x in (100 * k, float_bits(2.0 ** -(8 + k)))]
+    bench.tiles[50:52] = [bench._tile(values) for values in bench.machine.acc[50:52]]
+    before = [
+        Load(memory=Memory.PARAM, dram=1, x_size=5, y_size=1),
+        Load(memory=Memory.TABLE, x_size=1, y_size=1),
+        Set(register=SetRegister.SCALE, value=float_bits(0.5)),
+        Set(register=SetRegister.RESIDUAL_SCALE, value=float_bits(0.75)),
+        Set(register=SetRegister.OFFSET, value=float_bits(1.0)),
+    ]
+
+    async def testbench(ctx):
+        for name, insns in STREAMS.items():
+            expected = bench.expect(*before, *insns)
+            await bench.run(ctx, *before)
+            await bench.run(ctx, *insns, latency=20)
+            assert bench.image == expected, name
+
+    simulate(bench.dut, testbench)
+
+
+def test_a_fault_waits_for_the_instructions_before():
+    """Whatever stands before it and behind: those before have retired, and nothing behind writes."""
+    bench = Bench(CONFIGS["requantising only"], 28)
+    one, set_ = Store(memory=Memory.OUT, sram=1, x_size=1, y_size=1), Set(register=SetRegister.PARAM, value=0)
+    before = [
+        *[replace(one, dram=k) for k in range(3)],
+        replace(STORE_8BIT, x_size=3, mode=0),
+        set_,
+        replace(one, dram=9, x_size=3, y_size=3, x_stride=4),
+        set_,
+    ]
+    reset = Signal()
+
+    async def testbench(ctx):
+        for insn, cause in FAULTY:
+            for count in (0, 1, 2, 4, 7):
+                expected = bench.expect(*before[:count])
+                await bench.run(ctx, *before[:count], insn, set_, replace(one, dram=30), stall=0.3)
+                assert (ctx.get(bench.dut.fault.cause), ctx.get(bench.dut.status.retired)) == (cause, count)
+                assert bench.image == expected
+                ctx.set(reset, 1)
+                await ctx.tick()
+                ctx.set(reset, 0)
+
+    simulate(ResetInserter(reset)(bench.dut), testbench)
+
+
+FAULTY = [
+    (Store(memory=Memory.OUT, sram=58, x_size=3, y_size=1), Cause.SCRATCHPAD_RANGE),
+    (Store(memory=Memory.OUT, dram=0xFFFFFFFF, x_size=1, y_size=1), Cause.WINDOW),
+    (Store(memory=Memory.ACC_8BIT, x_size=6, y_size=1, mode=StoreMode.PARAM_X), Cause.SCRATCHPAD_RANGE),
+    (Store(memory=Memory.ACC_8BIT, dram=0xFFFFFFFF, x_size=1, y_size=1), Cause.WINDOW),
+    (Store(memory=Memory.INP, x_size=1, y_size=1), Cause.ILLEGAL_INSTRUCTION),
+    (Load(memory=Memory.PARAM, sram=3, x_size=3, y_size=1), Cause.SCRATCHPAD_RANGE),
+    (Load(memory=Memory.PARAM, dram=0xFFFFFFFF, x_size=1, y_size=1), Cause.WINDOW),
+]
 
 
 @pytest.mark.parametrize(
