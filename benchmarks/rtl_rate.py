@@ -1,15 +1,18 @@
-"""Cycles of the RTL where the compute side decides: GEMM and ALU streams, and raw VTA programs beside VTA's RTL.
+"""Cycles of the RTL where its modules decide: GEMM and ALU streams, stores, and raw VTA programs beside VTA's RTL.
 
 Configuration ``vta``, AXI of 64 bits, memory read latency 0 unless said. The cycles of one instruction are those of a
-stream of 96 less those of a stream of 64, over 32.
+stream of 96 less those of a stream of 64, over 32; those of a tile are those of a STORE of 512 less one of 256, over
+256. *Beside*: by how much a program of GEMM or ALU steps is longer for a STORE of 512 tiles of the other bank.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode
-from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory
+from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store, storable
 from weft_hardware.presets import load_config
 from weft_runtime.device import Launch
 from weft_simulator.tsim.device import TsimDevice
@@ -67,6 +70,25 @@ def cycles_each(device: TsimDevice, region: int, instruction: Instruction) -> fl
     return (long - short) / 32
 
 
+def stores_each(device: TsimDevice, region: int, store: Store) -> float:
+    """Cycles of each STORE of a long stream, likewise."""
+    ahead = [Gemm(uop_end=1, iter_out=1, iter_in=4096, push_next=True), Store(memory=Memory.OUT, pop_prev=True)]
+    short, long = (stream_cycles(device, region, [*ahead, *[store] * count]) for count in (64, 96))
+    return (long - short) / 32
+
+
+def cycles_a_tile(device: TsimDevice, region: int, store: Store) -> float:
+    """Cycles of each tile of a long STORE."""
+    short, long = (stream_cycles(device, region, [replace(store, x_size=count)]) for count in (256, 512))
+    return (long - short) / 256
+
+
+def cost_beside(device: TsimDevice, region: int, work: Instruction, store: Store) -> int:
+    """Cycles that a STORE adds to a program of steps that run meanwhile; in its place stands one of nothing."""
+    alone, both = (stream_cycles(device, region, [insn, work]) for insn in (replace(store, x_size=0), store))
+    return both - alone
+
+
 def measure() -> dict[str, float | int | str]:
     """Cycles, of each stream an instruction, and for VTA's programs the reference beside ours."""
     config = load_config("vta")
@@ -77,6 +99,14 @@ def measure() -> dict[str, float | int | str]:
             figures[f"{name}, cycles each"] = cycles_each(device, region, instruction)
         cycles = stream_cycles(device, region, [STREAMS["gemm of 8192"]] * 64)
         figures["64 gemms of 8192, MAC/cycle"] = round(64 * 8192 * config.macs / cycles, 2)
+        for (work, store), cost in costs_beside(device, region).items():
+            figures[f"{store} beside {work}, cycles more"] = cost
+        for name, store in STORES.items():
+            figures[f"{name} of a tile, cycles each"] = stores_each(device, region, replace(store, x_size=1))
+    for lanes in LANES:
+        with TsimDevice(replace(config, epilogue_lanes=lanes)) as device:
+            cycles = cycles_a_tile(device, device.allocate(1 << 17), STORES["requantising store"])
+            figures[f"requantising store on {lanes} lanes, cycles a tile"] = cycles
     for position, latency in enumerate(LATENCIES):
         with TsimDevice(config, memory=MemoryTiming(read_latency=latency)) as device:
             region = device.allocate(1 << 17)
@@ -85,6 +115,33 @@ def measure() -> dict[str, float | int | str]:
                 figures[f"{name} at {latency}"] = f"{cycles} (VTA {VTA_CYCLES[name][position]})"
     return figures
 
+
+def costs_beside(device: TsimDevice, region: int) -> dict[tuple[str, str], int]:
+    """`cost_beside` of all works and all stores that the accelerator has."""
+    return {
+        (work, store): cost_beside(device, region, WORKS[work], STORES[store])
+        for work in WORKS
+        for store in STORES
+        if STORES[store].memory in storable(device.config)
+    }
+
+
+WORKS: dict[str, Instruction] = {
+    "gemm": Gemm(uop_end=128, iter_out=8, iter_in=8, dst_out=8, dst_in=1),
+    "alu immediate": Alu(
+        uop_end=128, iter_out=8, iter_in=8, dst_out=8, dst_in=1, alu_op=AluOp.ADD, use_imm=True, imm=1
+    ),
+    "alu of two accumulators": Alu(uop_end=128, iter_out=8, iter_in=8, dst_out=8, src_in=1, alu_op=AluOp.MAX),
+}
+"""8,192 steps on the lower bank."""
+
+STORES: dict[str, Store] = {
+    "store": Store(memory=Memory.OUT, sram=1024, dram=1024, x_size=512, y_size=1),
+    "requantising store": Store(memory=Memory.ACC_8BIT, sram=1024, dram=1024, x_size=512, y_size=1),
+}
+"""Of the upper bank."""
+
+LANES = (1, 4, 16)
 
 STREAMS: dict[str, Instruction] = {
     "gemm of 2": Gemm(uop_end=2, iter_out=1, iter_in=1),

@@ -29,6 +29,7 @@ from .signatures import (
     window_port,
     write_port,
 )
+from .slices import RegisterSlice
 from .unload import AccumulatorReader, TileSender
 
 
@@ -220,7 +221,10 @@ class StoreModule(wiring.Component):
         wiring.connect(m, unit.read, wiring.flipped(self.read))
         wiring.connect(m, self._reader.tiles, unit.tiles)
         wiring.connect(m, unit.passed, sender.tiles)
-        wiring.connect(m, unit.results, sender.results)
+        # The epilogue puts the next tile together while this one's beats are packed.
+        m.submodules.results = results = RegisterSlice(len(unit.results.payload))
+        wiring.connect(m, unit.results, results.sink)
+        wiring.connect(m, results.source, sender.results)
         self._pass_blocks(m, [unit.blocks])
         block = rows.blocks.payload
         m.d.comb += [
