@@ -219,6 +219,8 @@ STORING = _record(
     "level",
     "shown",
     "result_part",
+    "result_shown",
+    "result_spare",
     "residuals",
     "residual_written",
 )

@@ -86,7 +86,7 @@ def _tile_offered(m, time):
     if s.present == 0:
         return False
     if instruction(m, s.block).requantised:
-        return s.shown == 1 and s.result_part == p.epilogue_steps - 1
+        return s.result_shown == 1
     if p.clients <= STORE:
         return s.buffered > 0
     return s.buffered > 0 and s.path_present == 1 and s.path_requantised == 0
@@ -114,9 +114,16 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     """The path past or through the epilogue; returns whether anything moved and whether it takes a tile."""
     p, s = state(m).parameters, state(m).storing
     moved = False
-    # Results leave the buffer behind the lanes.
+    # Results leave the buffer behind the lanes, complete ones for the register slice before the sender.
     last_part = s.result_part == p.epilogue_steps - 1
-    read = s.shown == 1 and (result_to_sender or not last_part)
+    read = s.shown == 1 and (s.result_spare == 0 or not last_part)
+    complete = read and last_part
+    if s.result_shown == 0 or result_to_sender:
+        moved = s.result_shown == 1 or complete
+        s.result_shown = 1 if complete or s.result_spare == 1 else 0
+        s.result_spare = 0
+    elif complete:
+        s.result_spare = 1
     # Steps enter.
     operand = s.path_mode & p.residual_mode == 0 or s.residuals > 0
     enters = s.path_present == 1 and s.path_requantised == 1 and operand
@@ -138,7 +145,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     arrived = s.results_head != s.results_tail and state(m).results[s.results_head % RING] == time
     inner = s.level > 0 and (s.shown == 0 or read)
     shown = 1 if inner else (0 if read else s.shown)
-    moved = started or read or arrived or inner
+    moved = moved or started or read or arrived or inner
     s.shown = shown
     s.level += (1 if arrived else 0) - (1 if inner else 0)
     if arrived:
