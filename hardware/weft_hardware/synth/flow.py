@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import AcceleratorConfig
+from ..sources import rtl_sources
 from .families import FAMILIES, Family
 from .netlist import Depth, DspRegisters, dsp_registers, logic_depth, module_usage, usage_by_name
 from .report import Report, Timing, module_from_dict
@@ -143,9 +144,8 @@ class Flow:
     def _key(self, config: AcceleratorConfig, packed_multipliers: bool, family: Family) -> tuple[str, tuple[str, ...]]:
         """A name for what synthesis makes, equal only where that would be equal; and the tools that make it."""
         tools = (_amaranth_version(), tool_version("yosys"))
-        root = Path(__file__).parents[1]
-        files = [path for path in sorted(root.rglob("*.py")) if path.name not in ("isa_doc.py", "disasm.py")]
-        sources = [f"{path.relative_to(root)} {path.read_text()}" for path in files]
+        files = [*rtl_sources(), *sorted(Path(__file__).parent.glob("*.py"))]
+        sources = [f"{path.name} {path.read_text()}" for path in files]
         return _digest(config.digest, str(packed_multipliers), repr(family), *tools, *sources), tools
 
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:

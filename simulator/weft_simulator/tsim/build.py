@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import weft_hardware
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.sources import rtl_sources
 from weft_runtime.errors import DeviceError
 
 from . import activity
@@ -133,7 +133,9 @@ class Builder:
         harness : Path
             The C++ around it.
         """
-        key = content_key(source, self._tools, harness.read_bytes(), *(() if self.rests else ("restless",)))
+        # Other harnesses may include ours.
+        code = (harness.read_bytes(), HARNESS.read_bytes())
+        key = content_key(source, self._tools, *code, *(() if self.rests else ("restless",)))
         library = self.directory / f"{key}.so"
         if library.exists():
             return library
@@ -194,12 +196,6 @@ class Builder:
         _run((*self.compiler.command, *self.compiler.flags, *arguments), directory)
 
 
-def rtl_sources() -> list[Path]:
-    """The files that shape the accelerator's Verilog."""
-    root = Path(weft_hardware.__file__).parent
-    return [root / "config.py", root / "isa.py", root / "registers.py", *(root / "rtl").rglob("*.py")]
-
-
 def accelerator_library(config: AcceleratorConfig, builder: Builder, packed_multipliers: bool = False) -> Path:
     """The shared library of our accelerator in one configuration, with the build options of `rtl.verilog.emit`.
 
@@ -216,6 +212,4 @@ def accelerator_library(config: AcceleratorConfig, builder: Builder, packed_mult
         return emit(config, packed_multipliers)
 
     source = f"{config.digest} {packed_multipliers} {source_key(rtl_sources())} {versions}"
-    if builder.wave:
-        return builder.library(f"{source} {content_key(HARNESS.read_bytes())}", verilog, ANY_DESIGN)
-    return builder.library(source, verilog)
+    return builder.library(source, verilog, ANY_DESIGN if builder.wave else HARNESS)

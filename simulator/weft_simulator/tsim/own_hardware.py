@@ -11,7 +11,7 @@ from weft_runtime.device import Bytes
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 
-from .build import ANY_DESIGN, HARNESS, TOP, Builder, Progress
+from .build import ANY_DESIGN, TOP, Builder, Progress
 from .model import MemoryTiming, RtlModel
 from .toolchain import require_hdl
 
@@ -60,7 +60,7 @@ class OwnHardware:
         self.dram = Dram.zeros(dram_size)
         if isinstance(design, Path | str):
             text = _named_top(Path(design), top)
-            library = _build(text, lambda: text, Builder(cache_dir, compiler, progress))
+            library = Builder(cache_dir, compiler, progress).library(text, lambda: text, ANY_DESIGN)
         else:
             library = _component_library(design, Builder(cache_dir, compiler, progress))
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
@@ -136,17 +136,13 @@ class OwnHardware:
         return self._model.irq
 
 
-def _build(source: str, verilog, builder: Builder) -> Path:
-    return builder.library(f"{source} {HARNESS.read_text()}", verilog, ANY_DESIGN)
-
-
 def _component_library(design: wiring.Component, builder: Builder) -> Path:
     versions = require_hdl()
     from amaranth.back import rtlil
     from weft_hardware.rtl.verilog import to_verilog, without_zeros
 
     text = without_zeros(rtlil.convert(design, name=TOP, emit_src=False))
-    return _build(f"{text} {versions}", lambda: to_verilog(text), builder)
+    return builder.library(f"{text} {versions}", lambda: to_verilog(text), ANY_DESIGN)
 
 
 def _named_top(path: Path, top: str | None) -> str:
