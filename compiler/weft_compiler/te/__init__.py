@@ -1,0 +1,45 @@
+"""Tensor expressions, their schedules, and the loop nests these become."""
+
+from .expr import (
+    Axis,
+    Combiner,
+    Const,
+    Expr,
+    Reduce,
+    const,
+    every,
+    exp,
+    maximum,
+    minimum,
+    round_even,
+    select,
+    sqrt,
+    tanh,
+)
+from .tensor import Tensor, commutative, compute, max, min, placeholder, reduce_axis, scan, sum
+
+__all__ = [
+    "Axis",
+    "Combiner",
+    "Const",
+    "Expr",
+    "Reduce",
+    "Tensor",
+    "commutative",
+    "compute",
+    "const",
+    "every",
+    "exp",
+    "max",
+    "maximum",
+    "min",
+    "minimum",
+    "placeholder",
+    "reduce_axis",
+    "round_even",
+    "scan",
+    "select",
+    "sqrt",
+    "sum",
+    "tanh",
+]
