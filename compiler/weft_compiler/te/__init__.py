@@ -16,6 +16,8 @@ from .expr import (
     sqrt,
     tanh,
 )
+from .intrinsic import Intrinsic
+from .schedule import Schedule, Stage
 from .tensor import Tensor, commutative, compute, max, min, placeholder, reduce_axis, scan, sum
 
 __all__ = [
@@ -23,7 +25,10 @@ __all__ = [
     "Combiner",
     "Const",
     "Expr",
+    "Intrinsic",
     "Reduce",
+    "Schedule",
+    "Stage",
     "Tensor",
     "commutative",
     "compute",

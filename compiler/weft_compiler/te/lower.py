@@ -1,0 +1,152 @@
+"""From a schedule's state to its loop nest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .bounds import Placed, infer
+from .expr import Axis, Expr, Read, every
+from .linear import variables
+from .match import Point, match
+from .nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Statement
+from .rewrite import substitute, transform
+from .simplify import simplify
+from .state import Program, StageState, read_tensor
+from .tensor import Tensor
+
+
+def lower(program: Program) -> Nest:
+    """The function of the inputs and outputs that a schedule describes."""
+    placed = infer(program)
+    inputs = {tensor: Buffer(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
+    return _Lowering(program, placed, inputs).nest()
+
+
+def point(
+    program: Program, stage: StageState, placed: Mapping[Tensor, Placed], inputs: Mapping[Tensor, Buffer]
+) -> Point:
+    """What a stage does in one iteration of its loops, on buffers."""
+    here = placed[stage.tensor]
+
+    def on_buffers(part: Expr) -> Expr | None:
+        if not isinstance(part, Read):
+            return None
+        tensor = read_tensor(part)
+        if tensor in inputs:
+            return Read(inputs[tensor], part.indices)
+        there = placed[tensor]
+        offsets = tuple(simplify(i - r.low) for i, r in zip(part.indices, there.region, strict=True))
+        return Read(there.buffer, offsets)
+
+    value = simplify(transform(simplify(substitute(stage.value, here.values)), on_buffers))
+    return Point(here.buffer, tuple(here.local[axis] for axis in stage.axes), value)
+
+
+@dataclass(frozen=True)
+class _Init:
+    """What comes before the outermost reduction loop, at a depth of the loops, in loops of its own."""
+
+    depth: int
+    leaves: tuple[Axis, ...]
+    statement: Statement
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """The loops of one stage around a statement; what is attached to them runs inside, if they are the main ones."""
+
+    stage: StageState
+    leaves: tuple[Axis, ...]
+    statement: Statement
+    init: _Init | None = None
+    main: bool = True
+
+
+@dataclass
+class _Lowering:
+    program: Program
+    placed: Mapping[Tensor, Placed]
+    inputs: Mapping[Tensor, Buffer]
+
+    def nest(self) -> Nest:
+        roots = [stage for stage in self.program.stages if stage.attachment is None]
+        body = Block(tuple(self._stage(stage) for stage in roots))
+        for stage in reversed(roots):
+            if not self.program.is_output(stage):
+                body = Allocate(self.placed[stage.tensor].buffer, body)
+        outputs = tuple(self.placed[tensor].buffer for tensor in self.program.outputs)
+        return Nest(tuple(self.inputs.values()), outputs, body)
+
+    def _stage(self, stage: StageState) -> Statement:
+        here = self.placed[stage.tensor]
+        outer = stage.leaves
+        if stage.tensorized is not None:
+            outer = outer[: stage.position(stage.tensorized[0])]
+        what = point(self.program, stage, self.placed, self.inputs)
+        if stage.tensorized is None:
+            init, update = _assignments(what)
+        else:
+            init, update = tensorized(stage, here, what)
+        before = None
+        if init is not None:
+            first = next((k for k, leaf in enumerate(outer) if leaf.kind == "reduction"), len(outer))
+            parallel = tuple(leaf for leaf in outer[first:] if leaf.kind != "reduction")
+            before = _Init(first, parallel, init)
+        return self._loops(_Loops(stage, outer, update, before), 0, frozenset(here.around), here.guards)
+
+    def _loops(self, loops: _Loops, depth: int, known: frozenset[Axis], guards: Sequence[Expr]) -> Statement:
+        """The loops from a depth on; each guard stands where all that it names is known."""
+        here, init = self.placed[loops.stage.tensor], loops.init
+        now = [guard for guard in guards if variables(guard) <= known]
+        later = [guard for guard in guards if guard not in now]
+        if depth == len(loops.leaves):
+            body = loops.statement
+        else:
+            leaf = loops.leaves[depth]
+            loop = here.loops[leaf]
+            body = self._loops(loops, depth + 1, known | {loop}, later)
+            if loops.main:
+                body = self._attached(loops.stage, leaf, body)
+            if loop.extent > 1:
+                body = For(loop, loops.stage.marks.get(leaf, "serial"), body)
+        if init is not None and depth == init.depth:
+            # Guards that name a reduction loop do not concern the initial values.
+            running = {here.loops[leaf] for leaf in loops.leaves if leaf.kind == "reduction"}
+            mine = [guard for guard in later if not variables(guard) & running]
+            first = _Loops(loops.stage, init.leaves, init.statement, main=False)
+            body = Block((self._loops(first, 0, known, mine), body))
+        return _guarded(now, body)
+
+    def _attached(self, stage: StageState, leaf: Axis, body: Statement) -> Statement:
+        attached = self.program.attached(stage, leaf)
+        if not attached:
+            return body
+        body = Block((*(self._stage(inner) for inner in attached), body))
+        for inner in reversed(attached):
+            body = Allocate(self.placed[inner.tensor].buffer, body)
+        return body
+
+
+def _guarded(conditions: Sequence[Expr], body: Statement) -> Statement:
+    return Guard(every(conditions), body) if conditions else body
+
+
+def _assignments(what: Point) -> tuple[Statement | None, Statement]:
+    """The initial value, if the point reduces, and what is done at every point."""
+    combiner = what.combiner
+    if combiner is None:
+        return None, Assign(what.buffer, what.indices, what.value)
+    total = combiner.merge(Read(what.buffer, what.indices), what.body)
+    return Assign(what.buffer, what.indices, combiner.identity), Assign(what.buffer, what.indices, total)
+
+
+def tensorized(stage: StageState, here: Placed, what: Point) -> tuple[Statement | None, Statement]:
+    """The intrinsic's invocations: the fill, if it accumulates, and the one at every point outside the tile."""
+    assert stage.tensorized is not None
+    axis, intrinsic = stage.tensorized
+    inner = tuple(here.loops[leaf] for leaf in stage.leaves[stage.position(axis) :])
+    invoke = match(intrinsic, what, inner, here.guards)
+    if intrinsic.init is None:
+        return None, invoke
+    return Invoke(intrinsic, invoke.output, (), fill=True), invoke
