@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
-from .signatures import acc_read_port, scratchpad_write
+from .signatures import acc_read_port, narrowed, scratchpad_write
 
 
 def banked_read(config: AcceleratorConfig) -> Signature:
@@ -83,12 +83,13 @@ class Accumulators(wiring.Component):
             tiles.append(read.data)
 
         store_bank, store_arrived = Signal(), Signal()
-        store_tile = Signal(self.config.acc_tile_bits, reset_less=True)
+        store_tile = Signal.like(self.store.tile, reset_less=True)
+        stored = tiles if len(store_tile) == self.config.acc_tile_bits else [narrowed(t, self.config) for t in tiles]
         m.d.sync += store_arrived.eq(store_accepted)
         with m.If(store_accepted):
             m.d.sync += store_bank.eq(store_upper)
         m.d.comb += [self.compute.tiles[0].eq(tiles[0]), self.compute.tiles[1].eq(tiles[1])]
         with m.If(store_arrived):
-            m.d.sync += store_tile.eq(Mux(store_bank, tiles[1], tiles[0]))
+            m.d.sync += store_tile.eq(Mux(store_bank, stored[1], stored[0]))
         m.d.comb += self.store.tile.eq(store_tile)
         return m

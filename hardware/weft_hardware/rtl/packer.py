@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import Memory, tile_bytes
-from .signatures import write_beat_layout
+from .signatures import narrowed, stored_tile_bits, write_beat_layout
 
 
 def packed_tile_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A tile on its way to DRAM.
 
-    ``memory`` says what of it: ACC stores ``tile`` whole, OUT its elements' low ``out_bits``, ACC_8BIT ``result``
-    (there with an epilogue only). ``slot`` is the tile's number in DRAM modulo the tiles in a beat; ``last`` marks the
+    ``memory`` says what of it: ACC stores ``tile`` whole, OUT its elements' low ``out_bits`` (which is all that it is if
+    nothing else can be stored), ACC_8BIT ``result`` (there with an epilogue only). ``slot`` is the tile's number in DRAM modulo the tiles in a beat; ``last`` marks the
     last tile of a byte range.
     """
     result = {"result": config.batch * config.block_out * 8} if config.epilogue_lanes else {}
     lane_bits = config.axi_bytes.bit_length()
-    return data.StructLayout({"tile": config.acc_tile_bits, **result, "memory": 3, "slot": lane_bits, "last": 1})
+    return data.StructLayout({"tile": stored_tile_bits(config), **result, "memory": 3, "slot": lane_bits, "last": 1})
 
 
 class TilePacker(wiring.Component):
@@ -44,17 +44,13 @@ class TilePacker(wiring.Component):
             }
         )
 
-    def _narrowed(self, tile: Value) -> Value:
-        acc_bits, out_bits = self._config.acc_bits, self._config.out_bits
-        return Cat(tile[k : k + out_bits] for k in range(0, len(tile), acc_bits))
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, tile, beat = self._config, self.tiles.payload, self.beats.payload
-        self._part = part = Signal(range(max(2, config.acc_tile_bits // config.axi_data_bits)))
+        self._part = part = Signal(range(max(2, len(tile.tile) // config.axi_data_bits)))
         self._tile_ends, self._beat_ends, room = Signal(), Signal(), Signal()
         self._word, self._strobe = Signal(config.axi_data_bits), Signal(config.axi_bytes)
-        narrowed = self._narrowed(tile.tile)
+        out = tile.tile if len(tile.tile) == config.out_tile_bits else narrowed(tile.tile, config)
         with m.Switch(tile.memory):
             if config.raw_store:
                 with m.Case(Memory.ACC):
@@ -64,8 +60,8 @@ class TilePacker(wiring.Component):
                     self._place(m, Memory.ACC_8BIT, tile.result)
             with m.Default():
                 if config.epilogue_lanes and config.out_bits == 8:
-                    narrowed = Mux(tile.memory == Memory.ACC_8BIT, tile.result, narrowed)
-                self._place(m, Memory.OUT, narrowed)
+                    out = Mux(tile.memory == Memory.ACC_8BIT, tile.result, out)
+                self._place(m, Memory.OUT, out)
 
         # A beat being gathered stays in the output register, not yet valid, until its last tile arrived.
         gathering = Signal()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from amaranth.hdl import Cat, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import AcceleratorConfig
+from ..isa import Memory, storable
 from ..latencies import ACC_READ_LATENCY as ACC_READ_LATENCY
 from ..latencies import MOST_ROOM
 from ..latencies import TOKEN_TO_READ as TOKEN_TO_READ
@@ -69,15 +71,26 @@ def scratchpad_write(index_bits: int, tile_bits: int) -> Signature:
     return Signature({"enable": Out(1), "index": Out(index_bits), "tile": Out(tile_bits)})
 
 
+def stored_tile_bits(config: AcceleratorConfig) -> int:
+    """What the store module gets of an accumulator tile: its elements' low ``out_bits`` if it can store nothing else."""
+    return config.out_tile_bits if storable(config) == {Memory.OUT} else config.acc_tile_bits
+
+
+def narrowed(tile: Value, config: AcceleratorConfig) -> Value:
+    """The low ``out_bits`` of each element of an accumulator tile."""
+    return Cat(tile[k : k + config.out_bits] for k in range(0, len(tile), config.acc_bits))
+
+
 def acc_read_port(config: AcceleratorConfig) -> Signature:
     """How the store module reads accumulators: the compute unit grants a read when its bank is free.
 
-    ``tile`` holds the accumulator tile exactly `ACC_READ_LATENCY` cycles after the request was accepted.
+    ``tile`` holds what is stored of the accumulator tile exactly `ACC_READ_LATENCY` cycles after the request was
+    accepted.
     """
     return Signature(
         {
             "request": Out(stream.Signature(config.acc_index_bits)),
-            "tile": In(config.acc_tile_bits),
+            "tile": In(stored_tile_bits(config)),
         }
     )
 

@@ -13,7 +13,7 @@ from ..isa import Memory
 from ..latencies import BLOCKS_READ, TILES_AHEAD
 from .packer import TilePacker, packed_tile_layout
 from .rows import Target, block_layout
-from .signatures import ACC_READ_LATENCY, acc_read_port, write_beat_layout
+from .signatures import ACC_READ_LATENCY, acc_read_port, stored_tile_bits, write_beat_layout
 
 READ_LAYOUT = data.StructLayout({"index": 17, "count": 17})
 
@@ -29,7 +29,7 @@ class AccumulatorReader(wiring.Component):
     start : In stream of ``index`` and ``count``, 17 bits each
         Read ``count`` tiles from ``index`` on.
     acc_read : Out(acc_read_port)
-    tiles : Out stream of acc_tile_bits
+    tiles : Out stream of stored_tile_bits
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -38,14 +38,14 @@ class AccumulatorReader(wiring.Component):
             {
                 "start": In(stream.Signature(READ_LAYOUT)),
                 "acc_read": Out(acc_read_port(config)),
-                "tiles": Out(stream.Signature(config.acc_tile_bits)),
+                "tiles": Out(stream.Signature(stored_tile_bits(config))),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         read = self.acc_read
-        m.submodules.buffer = buffer = fifo.SyncFIFO(width=self._config.acc_tile_bits, depth=TILES_AHEAD)
+        m.submodules.buffer = buffer = fifo.SyncFIFO(width=len(read.tile), depth=TILES_AHEAD)
         unread, index = Signal(17), Signal(17)
         # Tiles requested that have not left the buffer: they never exceed it, so the buffer always takes a tile.
         ahead = Signal(range(TILES_AHEAD + 1))
@@ -80,7 +80,7 @@ class TileSender(wiring.Component):
     ----------
     blocks : In stream of block_layout
         They wait here for those before.
-    tiles : In stream of acc_tile_bits
+    tiles : In stream of stored_tile_bits
         For OUT and ACC; taken while such a block is the present one.
     results : In stream of 8-bit tiles
         For ACC_8BIT, likewise; there with an epilogue only.
@@ -96,7 +96,7 @@ class TileSender(wiring.Component):
         self._block = block_layout(targets)
         members: dict[str, In | Out] = {
             "blocks": In(stream.Signature(self._block)),
-            "tiles": In(stream.Signature(config.acc_tile_bits)),
+            "tiles": In(stream.Signature(stored_tile_bits(config))),
             "sent": Out(1),
             "sent_memory": Out(3),
             "busy": Out(1),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.bench import TINY, seeded, simulate
+from support.bench import TINY, pack, seeded, simulate, unpack
 from weft_hardware.rtl.accumulators import Accumulators
 from weft_hardware.rtl.signatures import ACC_READ_LATENCY
 
 
-@pytest.mark.parametrize("depth", [4, 13, 16])
-def test_reads_against_a_list(depth):
-    config = replace(TINY, acc_depth=depth)
+@pytest.mark.parametrize(("depth", "raw_store"), [(4, True), (13, True), (16, True), (16, False)])
+def test_reads_against_a_list(depth, raw_store):
+    config = replace(TINY, acc_depth=depth, raw_store=raw_store)
     dut = Accumulators(config)
     rng = seeded(depth)
     half = (depth + 1) // 2
@@ -42,7 +42,11 @@ def test_reads_against_a_list(depth):
             if store_due[0] is not None:
                 assert ctx.get(dut.store.tile) == store_due[0]
             compute_due = (c >= half, model[c]) if compute else None
-            store_due = [*store_due[1:], model[s] if accepted else None]
+            stored = model[s]
+            if not raw_store:
+                elements = unpack(stored, config.batch * config.block_out, config.acc_bits)
+                stored = pack([element & (1 << config.out_bits) - 1 for element in elements], config.out_bits)
+            store_due = [*store_due[1:], stored if accepted else None]
             if write:
                 model[w] = value
             await ctx.tick()

@@ -20,11 +20,20 @@ CONFIGS = {
     "two beats": replace(TINY, acc_depth=60, batch=2, block_out=8, out_bits=16),
     "4 bytes on 64": replace(TINY, acc_depth=60, axi_data_bits=512),
     "as wide as the bus": replace(TINY, acc_depth=60, block_out=16, axi_data_bits=128),
+    "OUT alone": replace(TINY, acc_depth=60, raw_store=False),
+    "OUT alone, two beats": replace(TINY, acc_depth=60, raw_store=False, batch=2, block_out=8, out_bits=16),
 }
 
 
 def word_of(store, config):
     return int.from_bytes(encode([store], config).tobytes(), "little")
+
+
+def narrow(tile, config):
+    """A tile of OUT."""
+    elements = range(config.batch * config.block_out)
+    mask = (1 << config.out_bits) - 1
+    return sum((tile >> config.acc_bits * k & mask) << config.out_bits * k for k in elements)
 
 
 def expected_memory(store, base, tiles, config):
@@ -34,16 +43,14 @@ def expected_memory(store, base, tiles, config):
         for x in range(store.x_size):
             tile = tiles[store.sram + y * store.x_size + x]
             if store.memory == Memory.OUT:
-                elements = range(config.batch * config.block_out)
-                mask = (1 << config.out_bits) - 1
-                tile = sum((tile >> config.acc_bits * k & mask) << config.out_bits * k for k in elements)
+                tile = narrow(tile, config)
             start = base + (store.dram + y * store.x_stride + x) * size
             data[start : start + size] = tile.to_bytes(size, "little")
     return data
 
 
 async def run(ctx, dut, store, tiles, writer, rng, stall, limit=4000):
-    """Run one STORE until it retires or faults."""
+    """Run one STORE until it retires or faults; where OUT alone can be stored, tiles come narrowed."""
     config = dut._config
     before = ctx.get(dut.status.retired)
     ctx.set(dut.instruction.payload, word_of(store, config))
@@ -54,7 +61,8 @@ async def run(ctx, dut, store, tiles, writer, rng, stall, limit=4000):
         ctx.set(dut.acc_read.request.ready, rng.random() >= stall)
         ctx.set(dut.acc_read.tile, reads.popleft())
         granted = ctx.get(dut.acc_read.request.valid) and ctx.get(dut.acc_read.request.ready)
-        reads.append(tiles[ctx.get(dut.acc_read.request.payload)] if granted else rng.getrandbits(64))
+        tile = tiles[ctx.get(dut.acc_read.request.payload)] if granted else rng.getrandbits(64)
+        reads.append(tile if config.raw_store else narrow(tile, config))
         taken = ctx.get(dut.instruction.ready)
         await ctx.tick()
         if taken:
@@ -73,9 +81,10 @@ def test_random_blocks(name):
 
     async def testbench(ctx):
         ctx.set(dut.base_out, 128)
-        ctx.set(dut.base_acc, 64)
+        if config.raw_store:
+            ctx.set(dut.base_acc, 64)
         for _ in range(14):
-            memory = rng.choice((Memory.OUT, Memory.ACC))
+            memory = rng.choice((Memory.OUT, Memory.ACC) if config.raw_store else (Memory.OUT,))
             x_size, y_size = rng.choice((0, 1, 2, 5, 11)), rng.choice((0, 1, 2, 5))
             sram = rng.randrange(config.acc_depth - x_size * y_size + 1)
             store = Store(
