@@ -14,9 +14,9 @@ from .signatures import narrowed, stored_tile_bits, write_beat_layout
 def packed_tile_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A tile on its way to DRAM.
 
-    ``memory`` says what of it: ACC stores ``tile`` whole, OUT its elements' low ``out_bits`` (which is all that it is if
-    nothing else can be stored), ACC_8BIT ``result`` (there with an epilogue only). ``slot`` is the tile's number in DRAM modulo the tiles in a beat; ``last`` marks the
-    last tile of a byte range.
+    ``memory`` says what of it: ACC stores ``tile`` whole, OUT its elements' low ``out_bits``, which are all of ``tile``
+    if nothing else can be stored, ACC_8BIT ``result`` (there with an epilogue only). ``slot`` is the tile's number in
+    DRAM modulo the tiles in a beat; ``last`` marks the last tile of a byte range.
     """
     result = {"result": config.batch * config.block_out * 8} if config.epilogue_lanes else {}
     lane_bits = config.axi_bytes.bit_length()

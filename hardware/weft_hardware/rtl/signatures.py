@@ -72,7 +72,7 @@ def scratchpad_write(index_bits: int, tile_bits: int) -> Signature:
 
 
 def stored_tile_bits(config: AcceleratorConfig) -> int:
-    """What the store module gets of an accumulator tile: its elements' low ``out_bits`` if it can store nothing else."""
+    """What the store module gets of an accumulator tile: the low ``out_bits`` of each element, or all."""
     return config.out_tile_bits if storable(config) == {Memory.OUT} else config.acc_tile_bits
 
 

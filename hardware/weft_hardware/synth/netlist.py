@@ -125,8 +125,8 @@ def _arcs(cell: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def logic_depth(cells: Mapping[str, Mapping[str, Any]]) -> Depth:
     """The deepest combinational path of a flat netlist.
 
-    A LUT, a carry chain as a whole, an unregistered multiplier or an addition of a DSP block, and a read of a LUT memory
-    are one level each.
+    A LUT, a carry chain as a whole, an unregistered multiplication or an addition in a DSP block, and a read of a LUT
+    memory are one level each.
 
     Parameters
     ----------
