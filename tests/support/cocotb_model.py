@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
@@ -21,15 +22,18 @@ import cocotb_tools.config as cocotb_files
 from amaranth.back import rtlil
 from cocotb_tools.runner import Verilator as CocotbRunner
 from cocotb_tools.runner import get_results
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.rtl import verilog
+from weft_hardware.sources import rtl_sources
 from weft_simulator.tsim.build import COMMON_FLAGS, TRACE_FLAGS, Builder
-from weft_simulator.tsim.cache import content_key, exclusive, work_directory
+from weft_simulator.tsim.cache import content_key, exclusive, source_key, work_directory
+from weft_simulator.tsim.toolchain import require_hdl
 
 VERILATOR_FLAGS = (
     *("--cc", "--vpi", "--prefix", "Vtop", "--top-module", verilog.TOP, "--no-timing", "--noassert", "-O3"),
     *("--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet"),
 )
-COMPILER_FLAGS = (*COMMON_FLAGS, *TRACE_FLAGS, "-DVM_TRACE_SAIF=0", "-O1")
+COMPILER_FLAGS = (*COMMON_FLAGS, *TRACE_FLAGS, "-DVM_TRACE_SAIF=0", "-O0")
 """A simulation waits for Python: optimising the model costs more than it brings."""
 RUNTIME_SOURCES = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp", "verilated_dpi.cpp")
 
@@ -43,12 +47,19 @@ class CocotbBuilder:
         tools = (builder.compiler.version, builder.verilator.version, cocotb_files.pygpi_entry_point())
         self._tools = content_key(*tools, self._main.read_bytes(), *VERILATOR_FLAGS, *COMPILER_FLAGS)
 
-    def executable(self, component: Any) -> Path:
-        """A simulator of the component; its file is named as its top module."""
-        text = verilog.to_verilog(verilog.without_zeros(rtlil.convert(component, name=verilog.TOP, emit_src=False)))
+    def executable(self, component: type[Any], config: AcceleratorConfig) -> Path:
+        """A simulator of ``component(config)``; its file is named as its top module."""
         runtime = self._once(f"runtime-{self._tools}", self._build_runtime)
-        name = content_key(text, self._tools)
-        return self._once(name, lambda directory: self._build(text, runtime, directory)) / verilog.TOP
+        # The component's class, and those of tests that it is made of; the RTL's are looked at as a whole.
+        files = {Path(inspect.getfile(cls)) for cls in component.__mro__ if cls is not object}
+        sources = source_key([*files, *rtl_sources()])
+        name = content_key(component.__qualname__, config.digest, sources, require_hdl(), self._tools)
+
+        def build(directory: Path) -> None:
+            text = rtlil.convert(component(config), name=verilog.TOP, emit_src=False)
+            self._build(verilog.to_verilog(verilog.without_zeros(text)), runtime, directory)
+
+        return self._once(name, build) / verilog.TOP
 
     def _once(self, name: str, build: Callable[[Path], None]) -> Path:
         """A directory of the cache, made by whoever comes first."""
@@ -75,7 +86,10 @@ class CocotbBuilder:
         verilator = self._builder.verilator
         command = (str(verilator.binary), *VERILATOR_FLAGS, "--Mdir", ".", "ports.vlt", "top.v")
         _run(command, directory, verilator.environment)
-        sources = [str(self._main), *map(str, sorted(directory.glob("*.cpp"))), *map(str, runtime.glob("*.o"))]
+        # One translation unit: what every file includes costs more than what it holds.
+        parts = [self._main, *sorted(directory.glob("*.cpp"))]
+        (directory / "all.cc").write_text("".join(f'#include "{part}"\n' for part in parts))
+        sources = ["all.cc", *map(str, runtime.glob("*.o"))]
         libraries = cocotb_files.libs_dir
         linked = (
             f"-L{libraries}",
@@ -86,8 +100,6 @@ class CocotbBuilder:
             "-rdynamic",
         )
         self._compile(*sources, *linked, "-o", verilog.TOP, directory=directory)
-        for path in directory.glob("*.o"):
-            path.unlink()
 
     def _compile(self, *arguments: str, directory: Path) -> None:
         compiler, include = self._builder.compiler, self._builder.verilator.root / "include"
@@ -112,9 +124,14 @@ def load_bench(bench: Path) -> Any:
 
 
 def run_bench(
-    component: Any, bench: Path, directory: Path, environment: Mapping[str, str] | None = None, seed: int = 1
+    component: type[Any],
+    config: AcceleratorConfig,
+    bench: Path,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    seed: int = 1,
 ) -> None:
-    """Run every `cocotb.test` of a file on a component; all must pass.
+    """Run every `cocotb.test` of a file on ``component(config)``; all must pass.
 
     Parameters
     ----------
@@ -126,7 +143,7 @@ def run_bench(
         Of `random` in the bench; printed.
     """
     print(f"cocotb seed {seed}")
-    program = CocotbBuilder().executable(component)
+    program = CocotbBuilder().executable(component, config)
     log = directory / "simulation.log"
     results = directory / "results.xml"
     # The runner ends the interpreter when a test fails; what failed is in its results.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +12,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from support.bench import TINY
+from support.cocotb_ports import PAUSES, AxiWatch, pause_memory
 from weft_hardware.isa import Finish, Instruction, Load, Memory, Store
+from weft_hardware.latencies import PAGE_BYTES
 from weft_hardware.registers import BY_NAME, Control, Interrupt, Status
 from weft_simulator.lockstep.generator import Style, generate
 from weft_simulator.lockstep.oracle import linear_order, predecessors
@@ -25,24 +25,9 @@ CONFIG = replace(TINY, acc_depth=64, max_burst=16, widening_load=True, epilogue_
 """Tiles of ACC_8BIT and of OUT are half a beat."""
 
 RAM_BYTES, RAM_BASE = 1 << 20, 1 << 16
-PAGE = 4096
 
 MACHINE = Machine(CONFIG)
 """Scratchpads keep their content from test to test, here as in the hardware."""
-
-PAUSES = {
-    "none": lambda rng: itertools.repeat(False),
-    "every other cycle": lambda rng: itertools.cycle([True, False]),
-    "random": lambda rng: (rng.random() < 0.7 for _ in itertools.count()),
-    "long": lambda rng: long_pauses(rng),
-}
-
-
-def long_pauses(rng: random.Random) -> Iterator[bool]:
-    """A latency of 20 to 120 cycles now and then, and full speed between."""
-    while True:
-        yield from itertools.repeat(False, rng.randint(1, 40))
-        yield from itertools.repeat(True, rng.randint(20, 120))
 
 
 class Bench:
@@ -53,15 +38,7 @@ class Bench:
         cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
         self.host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "host_"), dut.clk, dut.rst)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "mem_"), dut.clk, dut.rst, size=RAM_BYTES)
-        self.bursts = 0
-
-    def pause(self, idle: str, backpressure: str, rng: random.Random) -> None:
-        """``idle`` holds back the memory's answers, ``backpressure`` what it takes."""
-        write, read = self.ram.write_if, self.ram.read_if
-        for channel in (read.r_channel, write.b_channel):
-            channel.set_pause_generator(PAUSES[idle](rng))
-        for channel in (read.ar_channel, write.aw_channel, write.w_channel):
-            channel.set_pause_generator(PAUSES[backpressure](rng))
+        self.watch = AxiWatch(dut, "mem_", CONFIG)
 
     async def reset(self) -> None:
         self.dut.rst.value = 1
@@ -98,50 +75,17 @@ class Bench:
         wrong = np.flatnonzero(got != np.frombuffer(expected, np.uint8))
         assert wrong.size == 0, f"{wrong.size} bytes differ, first at {wrong[0]:#x}: {program}"
 
-    async def watch(self) -> None:
-        """What AXI asks of a manager, and the RAM does not check: A3.2.1 (stable), A3.4.1 (bursts), A3.2.2 (data)."""
-        dut, beat = self.dut, CONFIG.axi_bytes
-        held: dict[str, tuple[int, ...]] = {}
-        lengths: list[int] = []
-        sent = 0
-        fields = {"ar": ("addr", "len", "size", "burst", "id"), "aw": ("addr", "len", "size", "burst", "id")}
-        fields["w"] = ("data", "strb", "last")
-        while True:
-            await RisingEdge(dut.clk)
-            for channel, names in fields.items():
-                valid = int(getattr(dut, f"mem__{channel}valid").value)
-                payload = tuple(int(getattr(dut, f"mem__{channel}{name}").value) for name in names)
-                if channel in held:
-                    assert valid, f"{channel}valid fell before it was taken"
-                    assert payload == held.pop(channel), f"{channel} changed before it was taken"
-                if not valid:
-                    continue
-                if not int(getattr(dut, f"mem__{channel}ready").value):
-                    held[channel] = payload
-                elif channel == "w":
-                    sent += 1
-                    if payload[2]:
-                        lengths.append(sent)
-                        sent = 0
-                else:
-                    self.bursts += 1
-                    address, length, size, kind, _ = payload
-                    assert (1 << size, kind) == (beat, 1)
-                    assert length < CONFIG.max_burst
-                    last = address // beat * beat + length * beat
-                    assert address // PAGE == last // PAGE, f"{channel}: {address:#x} crosses a page"
-
 
 async def start(dut: Any, idle: str, backpressure: str, rng: random.Random) -> Bench:
     bench = Bench(dut)
     await bench.reset()
-    bench.pause(idle, backpressure, rng)
-    cocotb.start_soon(bench.watch())
+    pause_memory(bench.ram, idle, backpressure, rng)
+    cocotb.start_soon(bench.watch.run())
     return bench
 
 
 SIZES = (1, 2, 3, 15, 33, 64)
-PLACES = (0, 1, PAGE // 4 - 1, PAGE // 4 - 3, PAGE // 4 - 2)
+PLACES = (0, 1, PAGE_BYTES // 4 - 1, PAGE_BYTES // 4 - 3, PAGE_BYTES // 4 - 2)
 """Tiles of 4 bytes from the begin of a page: either half of a beat, in the middle of a page and across its end."""
 
 TRANSFERS = [(size, source, target) for size in SIZES for source in PLACES for target in PLACES]
@@ -155,8 +99,8 @@ def copies(transfers: list[tuple[int, int, int]], rng: random.Random) -> Program
     bases = dict.fromkeys(Memory, RAM_BASE)
     for number, (size, source, target) in enumerate(transfers):
         sram = rng.randrange(CONFIG.acc_depth - size + 1)
-        source_tile = source + (source_page + number % 16 * 2) * PAGE // 4
-        target_tile = target + (target_page + number % 22 * 2) * PAGE // 4
+        source_tile = source + (source_page + number % 16 * 2) * PAGE_BYTES // 4
+        target_tile = target + (target_page + number % 22 * 2) * PAGE_BYTES // 4
         one_row = {"sram": sram, "x_size": size, "y_size": 1}
         pops = bool(number)
         instructions.append(Load(memory=Memory.ACC_8BIT, dram=source_tile, push_next=True, pop_next=pops, **one_row))
@@ -175,7 +119,7 @@ async def transfers_of_every_size_and_place(dut: Any, idle: str, backpressure: s
     share = list(PAUSES).index(idle) * len(PAUSES) + list(PAUSES).index(backpressure)
     bench = await start(dut, idle, backpressure, rng)
     await bench.run(copies(TRANSFERS[share :: len(PAUSES) ** 2], rng))
-    assert bench.bursts > 2
+    assert len(bench.watch.reads) + len(bench.watch.writes) > 2
 
 
 @cocotb.test()
@@ -185,4 +129,4 @@ async def random_programs(dut: Any, seed: int, pauses: str) -> None:
     bench = await start(dut, pauses, pauses, rng)
     style = Style(length=12, pipelined=bool(seed % 2), extra_tokens=0.1)
     await bench.run(generate(CONFIG, seed, style, dram_base=RAM_BASE))
-    assert bench.bursts > 2
+    assert len(bench.watch.reads) + len(bench.watch.writes) > 2

@@ -14,4 +14,4 @@ CONFIG = replace(TINY, axi_addr_bits=40)
 @pytest.mark.rtl
 def test_host_port(tmp_path):
     bench = Path(__file__).with_name("host_port_bench.py")
-    run_bench(ControlUnit(CONFIG), bench, tmp_path, {"WEFT_DIGEST": CONFIG.digest})
+    run_bench(ControlUnit, CONFIG, bench, tmp_path, {"WEFT_DIGEST": CONFIG.digest})

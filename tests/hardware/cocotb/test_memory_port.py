@@ -21,11 +21,11 @@ class WritesWholeBeats(Accelerator):
 
 @pytest.mark.rtl
 def test_memory_port(tmp_path):
-    run_bench(Accelerator(CONFIG), BENCH, tmp_path)
+    run_bench(Accelerator, CONFIG, BENCH, tmp_path)
 
 
 @pytest.mark.rtl
 @pytest.mark.slow
 def test_bytes_beside_a_transfer_are_seen(tmp_path):
     with pytest.raises(AssertionError, match=r"[0-9]+ of 24 tests failed(.|\n)* bytes differ, first at 0x"):
-        run_bench(WritesWholeBeats(CONFIG), BENCH, tmp_path)
+        run_bench(WritesWholeBeats, CONFIG, BENCH, tmp_path)
