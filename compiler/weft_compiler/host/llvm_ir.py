@@ -1,17 +1,23 @@
 """Lower functions over scf, arith, math and memref to the text of LLVM IR.
 
-xDSL carries no such conversion; this one knows exactly the operations that `builder` makes. The text names no target.
+xDSL carries no such conversion; this one knows exactly the operations that `builder` and `te/to_ir.py` make. The text
+names no target. A loop may carry how it runs in its attribute `LOOP_KIND`; its result is that of running in order.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
 
 from xdsl.dialects import arith, math, memref, scf
-from xdsl.dialects.builtin import Float32Type, FloatAttr, IndexType, IntegerAttr, IntegerType, MemRefType
+from xdsl.dialects.builtin import Float32Type, FloatAttr, IndexType, IntegerAttr, IntegerType, MemRefType, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+LOOP_KIND = "weft.loop"
+"""Attribute of an `scf.for`: ``"vectorize"`` (no iteration touches what another one writes) or ``"unroll"``."""
 
 _BINARY: dict[type[Operation], str] = {
     arith.AddiOp: "add",
@@ -19,21 +25,36 @@ _BINARY: dict[type[Operation], str] = {
     arith.MuliOp: "mul",
     arith.DivUIOp: "udiv",
     arith.RemUIOp: "urem",
+    arith.DivSIOp: "sdiv",
+    arith.RemSIOp: "srem",
     arith.AndIOp: "and",
+    arith.OrIOp: "or",
+    arith.ShLIOp: "shl",
+    arith.ShRSIOp: "ashr",
+    arith.ShRUIOp: "lshr",
     arith.AddfOp: "fadd",
+    arith.SubfOp: "fsub",
     arith.MulfOp: "fmul",
     arith.DivfOp: "fdiv",
 }
-_CALLS: dict[type[Operation], str] = {
-    arith.MaxSIOp: "llvm.smax.i32",
-    arith.MinSIOp: "llvm.smin.i32",
-    math.RoundEvenOp: "llvm.roundeven.f32",
+_INTRINSICS: dict[type[Operation], str] = {
+    arith.MaxSIOp: "smax",
+    arith.MinSIOp: "smin",
+    arith.MaxUIOp: "umax",
+    arith.MinUIOp: "umin",
+    arith.MaximumfOp: "maximum",
+    arith.MinimumfOp: "minimum",
+    math.RoundEvenOp: "roundeven",
+    math.ExpOp: "exp",
+    math.SqrtOp: "sqrt",
+    math.TanhOp: "tanh",
 }
 _CASTS: dict[type[Operation], str] = {
     arith.ExtSIOp: "sext",
     arith.ExtUIOp: "zext",
     arith.TruncIOp: "trunc",
     arith.SIToFPOp: "sitofp",
+    arith.UIToFPOp: "uitofp",
     arith.FPToSIOp: "fptosi",
 }
 _INTEGER_PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
@@ -41,11 +62,25 @@ _FLOAT_PREDICATES = (
     *("false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord"),
     *("ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true"),
 )
-_DECLARATIONS = (
-    "declare i32 @llvm.smax.i32(i32, i32)",
-    "declare i32 @llvm.smin.i32(i32, i32)",
-    "declare float @llvm.roundeven.f32(float)",
-)
+_ALIGNMENT = 64
+"""Bytes to which every buffer is aligned."""
+
+
+@dataclass
+class _Module:
+    """What the functions of one module share."""
+
+    declarations: dict[str, None] = field(default_factory=dict)
+    metadata: list[str] = field(default_factory=list)
+
+    def declare(self, text: str) -> None:
+        self.declarations[f"declare {text}"] = None
+
+    def node(self, text: str) -> str:
+        """A metadata node; ``SELF`` in its text is the node itself."""
+        name = f"!{len(self.metadata)}"
+        self.metadata.append(f"{name} = {text.replace('SELF', name)}")
+        return name
 
 
 def scalar_type(type_: Attribute) -> str:
@@ -56,6 +91,11 @@ def scalar_type(type_: Attribute) -> str:
         return "float"
     assert isinstance(type_, IntegerType), type_
     return f"i{type_.width.data}"
+
+
+def _suffix(type_: Attribute) -> str:
+    """How a type is written in an intrinsic's name."""
+    return "f32" if isinstance(type_, Float32Type) else scalar_type(type_)
 
 
 def _array_type(type_: MemRefType) -> str:
@@ -75,8 +115,10 @@ def _literal(value: IntegerAttr | FloatAttr) -> str:
 class _Lowering:
     """The text of one function's body."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: _Module) -> None:
         self.lines: list[str] = []
+        self._module = module
+        self._access = ""
         self._names: dict[SSAValue, str] = {}
         self._count = 0
         self._block = "entry"
@@ -87,7 +129,12 @@ class _Lowering:
             arith.SelectOp: self._select,
             memref.LoadOp: self._load,
             memref.StoreOp: self._store,
+            memref.AllocaOp: self._alloca,
+            memref.AllocOp: self._alloc,
+            memref.DeallocOp: self._dealloc,
+            arith.IndexCastOp: self._index_cast,
             scf.ForOp: self._for,
+            scf.IfOp: self._if,
         }
 
     def fresh(self, stem: str) -> str:
@@ -121,9 +168,11 @@ class _Lowering:
         elif kind in _BINARY:
             a, b = op.operands
             self.assign(op.results[0], f"{_BINARY[kind]} {self.typed(a)}, {self.name(b)}")
-        elif kind in _CALLS:
-            arguments = ", ".join(self.typed(value) for value in op.operands)
-            self.assign(op.results[0], f"call {scalar_type(op.results[0].type)} @{_CALLS[kind]}({arguments})")
+        elif kind in _INTRINSICS:
+            type_ = op.results[0].type
+            name, scalar = f"llvm.{_INTRINSICS[kind]}.{_suffix(type_)}", scalar_type(type_)
+            self._module.declare(f"{scalar} @{name}({', '.join(scalar for _ in op.operands)})")
+            self.assign(op.results[0], f"call {scalar} @{name}({', '.join(map(self.typed, op.operands))})")
         else:
             target = scalar_type(op.results[0].type)
             self.assign(op.results[0], f"{_CASTS[kind]} {self.typed(op.operands[0])} to {target}")
@@ -154,11 +203,55 @@ class _Lowering:
 
     def _load(self, op: memref.LoadOp) -> None:
         address = self._address(op.memref, op.indices)
-        self.assign(op.res, f"load {scalar_type(op.res.type)}, ptr {address}")
+        self.assign(op.res, f"load {scalar_type(op.res.type)}, ptr {address}{self._access}")
 
     def _store(self, op: memref.StoreOp) -> None:
         address = self._address(op.memref, op.indices)
-        self.lines.append(f"  store {self.typed(op.value)}, ptr {address}")
+        self.lines.append(f"  store {self.typed(op.value)}, ptr {address}{self._access}")
+
+    def _alloca(self, op: memref.AllocaOp) -> None:
+        assert isinstance(op.memref.type, MemRefType)
+        self.assign(op.memref, f"alloca {_array_type(op.memref.type)}, align {_ALIGNMENT}")
+
+    def _alloc(self, op: memref.AllocOp) -> None:
+        assert isinstance(op.memref.type, MemRefType)
+        size = -(-_bytes(op.memref.type) // _ALIGNMENT) * _ALIGNMENT
+        self._module.declare("noalias ptr @aligned_alloc(i64 allocalign, i64)")
+        self.assign(op.memref, f"call noalias ptr @aligned_alloc(i64 {_ALIGNMENT}, i64 {size})")
+
+    def _dealloc(self, op: memref.DeallocOp) -> None:
+        self._module.declare("void @free(ptr)")
+        self.lines.append(f"  call void @free(ptr {self.name(op.memref)})")
+
+    def _index_cast(self, op: arith.IndexCastOp) -> None:
+        source, target = scalar_type(op.input.type), scalar_type(op.result.type)
+        if source == target:
+            self.bind(op.result, self.name(op.input))
+        else:
+            wider = int(target[1:]) > int(source[1:])
+            self.assign(op.result, f"{'sext' if wider else 'trunc'} {self.typed(op.input)} to {target}")
+
+    def _if(self, op: scf.IfOp) -> None:
+        assert not op.results
+        assert not op.false_region.blocks
+        then, after = self.fresh("then"), self.fresh("after")
+        self.lines.append(f"  br i1 {self.name(op.cond)}, label %{then}, label %{after}")
+        self._label(then)
+        self.block(op.true_region.block)
+        self.lines.append(f"  br label %{after}")
+        self._label(after)
+
+    def _loop_metadata(self, kind: str) -> str:
+        """The node of a loop, and what its memory accesses carry from here on."""
+        if kind == "unroll":
+            full = self._module.node('!{!"llvm.loop.unroll.full"}')
+            return self._module.node(f"distinct !{{SELF, {full}}}")
+        assert kind == "vectorize", kind
+        group = self._module.node("distinct !{}")
+        enable = self._module.node('!{!"llvm.loop.vectorize.enable", i1 true}')
+        accesses = self._module.node(f'!{{!"llvm.loop.parallel_accesses", {group}}}')
+        self._access = f", !llvm.access.group {group}"
+        return self._module.node(f"distinct !{{SELF, {enable}, {accesses}}}")
 
     def _label(self, name: str) -> None:
         self.lines.append(f"{name}:")
@@ -177,11 +270,16 @@ class _Lowering:
         self.lines.append(f"  {condition} = icmp slt {self.typed(counter)}, {self.name(op.ub)}")
         self.lines.append(f"  br i1 {condition}, label %{body}, label %{after}")
         self._label(body)
+        kind = op.attributes.get(LOOP_KIND)
+        assert kind is None or isinstance(kind, StringAttr)
+        metadata = f", !llvm.loop {self._loop_metadata(kind.data)}" if kind is not None else ""
         self.block(op.body.block)
+        if metadata:
+            self._access = ""
         following = self.fresh("%v")
         self.lines.append(f"  {following} = add nsw {self.typed(counter)}, {self.name(op.step)}")
         latch = self._block
-        self.lines.append(f"  br label %{head}")
+        self.lines.append(f"  br label %{head}{metadata}")
         self._label(after)
         terminator = op.body.block.last_op
         assert isinstance(terminator, scf.YieldOp)
@@ -195,27 +293,40 @@ class _Lowering:
             self.bind(result, self.name(argument))
 
 
-def _function(function: FuncOp) -> str:
-    """An internal function whose buffers do not overlap, and ``void name(ptr buffers)`` that calls it."""
+def _bytes(type_: MemRefType) -> int:
+    element = type_.element_type
+    width = element.width.data if isinstance(element, IntegerType) else 64 if isinstance(element, IndexType) else 32
+    return prod(type_.get_shape()) * -(-width // 8)
+
+
+def _function(function: FuncOp, module: _Module) -> str:
+    """An internal function whose buffers do not overlap, and ``void name(ptr buffers, indices…)`` that calls it."""
     name, arguments = function.sym_name.data, function.body.block.args
-    lowering = _Lowering()
+    lowering = _Lowering(module)
+    loads, parameters, entry, passed, buffers = [], [], ["ptr %buffers"], [], 0
     for k, argument in enumerate(arguments):
-        lowering.bind(argument, f"%b{k}")
+        if isinstance(argument.type, MemRefType):
+            lowering.bind(argument, f"%b{k}")
+            parameters.append(f"ptr noalias align {_ALIGNMENT} %b{k}")
+            loads.append(f"  %a{k} = getelementptr inbounds ptr, ptr %buffers, i64 {buffers}")
+            loads.append(f"  %b{k} = load ptr, ptr %a{k}")
+            passed.append(f"ptr %b{k}")
+            buffers += 1
+        else:
+            lowering.bind(argument, f"%x{k}")
+            parameters.append(f"{scalar_type(argument.type)} %x{k}")
+            entry.append(f"{scalar_type(argument.type)} %x{k}")
+            passed.append(f"{scalar_type(argument.type)} %x{k}")
     lowering.block(function.body.block)
-    parameters = ", ".join(f"ptr noalias align 64 %b{k}" for k in range(len(arguments)))
-    loads, passed = [], []
-    for k in range(len(arguments)):
-        loads += [f"  %a{k} = getelementptr inbounds ptr, ptr %buffers, i64 {k}", f"  %b{k} = load ptr, ptr %a{k}"]
-        passed.append(f"ptr %b{k}")
     return "\n".join(
         [
-            f"define internal void @{name}.body({parameters}) alwaysinline nounwind {{",
+            f"define internal void @{name}.body({', '.join(parameters)}) alwaysinline nounwind {{",
             "entry:",
             *lowering.lines,
             "  ret void",
             "}",
             "",
-            f"define void @{name}(ptr %buffers) nounwind {{",
+            f"define void @{name}({', '.join(entry)}) nounwind {{",
             "entry:",
             *loads,
             f"  call void @{name}.body({', '.join(passed)})",
@@ -228,6 +339,9 @@ def _function(function: FuncOp) -> str:
 def lower(functions: Sequence[FuncOp]) -> str:
     """The text of a module that defines ``void f(void** buffers)`` for each function.
 
-    Every buffer must be aligned to 64 bytes and overlap no other.
+    Parameters of type index follow the buffers as 64-bit integers. Every buffer must be aligned to 64 bytes and overlap
+    no other.
     """
-    return "\n".join([*_DECLARATIONS, "", *map(_function, functions), ""])
+    module = _Module()
+    texts = [_function(function, module) for function in functions]
+    return "\n".join([*module.declarations, "", *texts, "", *module.metadata, ""])

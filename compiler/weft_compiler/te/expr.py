@@ -165,12 +165,21 @@ class Expr:
 Operand: TypeAlias = "Expr | int | float"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Const(Expr):
-    """A number of one type."""
+    """A number of one type; equal to itself if it is not-a-number, and −0 differs from 0."""
 
     value: int | float | bool
     dtype: str
+
+    def _key(self) -> tuple[str, str]:
+        return repr(self.value), self.dtype
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)

@@ -128,7 +128,8 @@ def _binary(op: str, a: Array, b: Array) -> Array:
         case "min" | "max":
             result = _extreme(op, a, b)
         case _:
-            result = _shift(a, b if op == "shr" else np.negative(b.astype(np.int64)))
+            by = np.clip(b.astype(np.int64), -64, 64)
+            result = _shift(a, by if op == "shr" else -by)
     return np.asarray(result, dtype)
 
 
@@ -143,7 +144,7 @@ def _extreme(op: str, a: Array, b: Array) -> Array:
 
 def _shift(a: Array, amount: Array) -> Array:
     """Right by an amount, left if it is negative; in 64 bits, which wrap to what narrower types give."""
-    wide, amount = a.astype(np.int64), amount.astype(np.int64)
+    wide = a.astype(np.int64)
     right = np.right_shift(wide, np.clip(amount, 0, 63))
     left = np.where(amount > -64, np.left_shift(wide, np.clip(-amount, 0, 63)), 0)
     return np.where(amount >= 0, right, left).astype(a.dtype)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from math import gcd
 
-from .expr import INDEX, Binary, Cast, Compare, Const, Expr, Select, is_integer, wrap
+from .expr import INDEX, Axis, Binary, Cast, Compare, Const, Expr, Select, is_integer, wrap
 from .interval import NONE, Range, Ranges, bounds, interval
 from .linear import Linear, linear
-from .rewrite import children, rebuild
+from .rewrite import children, rebuild, walk
 
 
 def simplify(expr: Expr, ranges: Ranges = NONE) -> Expr:
     """Fold constants and, of indices, sort sums and drop divisions, bounds and conditions that decide nothing.
 
+    Indices are what is made of axes alone: they are taken not to overflow. Values of the same type wrap.
     Indices come out in one form: two simplified sums of the same parts differ in the order of terms at most.
     Floats are left as they are written.
     """
@@ -43,11 +44,19 @@ def same(a: Expr, b: Expr) -> bool:
     return simplify(a) == simplify(b)
 
 
+def _is_index(expr: Binary | Compare) -> bool:
+    """Whether operands are made of axes and constants alone."""
+    made_of = Axis | Const | Binary | Compare | Select
+    return expr.a.dtype == INDEX and all(isinstance(part, made_of) for part in walk(expr))
+
+
 def _index(expr: Binary, ranges: Ranges) -> Expr:
     a, b = expr.a, expr.b
     match expr.op:
         case "add" | "sub" | "mul":
             return _joined(linear(expr)).expr()
+        case _ if not _is_index(expr):
+            pass
         case "floordiv" if isinstance(b, Const):
             return _joined(_divide(linear(a), int(b.value), ranges)).expr()
         case "mod" if isinstance(b, Const):
@@ -123,7 +132,7 @@ def _joined(form: Linear) -> Linear:
 def _compare(expr: Compare, ranges: Ranges) -> Expr:
     if expr.a.dtype == "float32":
         return expr
-    if expr.a.dtype == INDEX:
+    if _is_index(expr):
         low, high = bounds(linear(expr.a).plus(linear(expr.b), -1), ranges)
     else:
         (a_low, a_high), (b_low, b_high) = interval(expr.a, ranges), interval(expr.b, ranges)

@@ -3,6 +3,7 @@
 import re
 from textwrap import dedent
 
+import numpy as np
 import pytest
 from weft_compiler import te
 from weft_compiler.accel.intrinsics.alu import alu, alu_immediate
@@ -10,6 +11,8 @@ from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load
 from weft_compiler.accel.intrinsics.store import store, store_narrow
 from weft_compiler.errors import ScheduleError
+from weft_compiler.te.build import build
+from weft_compiler.te.reference import evaluate
 from weft_hardware.isa import AluOp
 from weft_hardware.presets import VTA
 
@@ -102,6 +105,11 @@ def test_a_convolution_on_the_accelerator():
     assert again.loops() == s.loops()
     with pytest.raises(ScheduleError, match=r"^the trace names the intrinsic gemm; pass it to replay in intrinsics$"):
         te.Schedule.replay(out, s.trace)
+    # A host has no such intrinsics and runs the loops that they stand for.
+    values = {
+        tensor: np.random.default_rng(7).integers(-128, 128, tensor.shape, dtype=np.int8) for tensor in s.program.inputs
+    }
+    np.testing.assert_array_equal(build(s)(*values.values()), evaluate([out], values)[0])
 
 
 def refused(stage, axis, intrinsic, message, setup=scheduled, **options):

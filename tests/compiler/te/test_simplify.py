@@ -13,6 +13,8 @@ from weft_compiler.te.simplify import same, simplify
 
 Y, X, F = Axis("i", 8), Axis("j", 4), Axis("f", 32)
 A = placeholder((8,), "int8", "A")
+D = placeholder((8,), "int64", "D")
+"""Values of the type that indices have: these wrap."""
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,10 @@ A = placeholder((8,), "int8", "A")
         (select(Y >= 0, A[Y], 0), "A[i]"),
         (A[Y] * 1 + 0, "A[i]"),
         (const(100, "int8") + const(100, "int8"), "-56"),
+        (D[Y] * 4 // 4, "D[i] * 4 // 4"),
+        (D[Y] + 1 < D[Y], "D[i] + 1 < D[i]"),
+        (maximum(D[Y] + 1, D[Y]), "max(D[i] + 1, D[i])"),
+        (D[Y] + Y - D[Y], "i"),
     ],
 )
 def test_examples(expression, text):
