@@ -23,36 +23,9 @@ def check_command(
         Path,
         typer.Argument(metavar="PROGRAM", help="A raw memory image, or a .weft module.", show_default=False),
     ],
-    image_base: Annotated[
-        int | None,
-        typer.Option(
-            "--image-base",
-            metavar="ADDR",
-            parser=options.parse_number,
-            help="Physical address of the image's first byte.",
-            show_default=False,
-        ),
-    ] = None,
-    insn_addr: Annotated[
-        int | None,
-        typer.Option(
-            "--insn-addr",
-            metavar="ADDR",
-            parser=options.parse_number,
-            help="Physical address of the first instruction.",
-            show_default=False,
-        ),
-    ] = None,
-    insn_count: Annotated[
-        int | None,
-        typer.Option(
-            "--insn-count",
-            metavar="N",
-            parser=options.parse_number,
-            help="Instructions to check.",
-            show_default=False,
-        ),
-    ] = None,
+    image_base: Annotated[int | None, options.IMAGE_BASE] = None,
+    insn_addr: Annotated[int | None, options.INSN_ADDR] = None,
+    insn_count: Annotated[int | None, options.INSN_COUNT] = None,
     config: Annotated[
         str | None,
         typer.Option("--config", metavar="NAME|FILE", help="Of an image (default vta).", show_default=False),

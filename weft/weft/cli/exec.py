@@ -12,36 +12,9 @@ from . import options
 
 def exec_command(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A raw memory image.", show_default=False)],
-    image_base: Annotated[
-        int,
-        typer.Option(
-            "--image-base",
-            metavar="ADDR",
-            parser=options.parse_number,
-            help="Physical address of the image's first byte.",
-            show_default=False,
-        ),
-    ],
-    insn_addr: Annotated[
-        int,
-        typer.Option(
-            "--insn-addr",
-            metavar="ADDR",
-            parser=options.parse_number,
-            help="Physical address of the first instruction.",
-            show_default=False,
-        ),
-    ],
-    insn_count: Annotated[
-        int,
-        typer.Option(
-            "--insn-count",
-            metavar="N",
-            parser=options.parse_number,
-            help="Instructions to run.",
-            show_default=False,
-        ),
-    ],
+    image_base: Annotated[int, options.IMAGE_BASE],
+    insn_addr: Annotated[int, options.INSN_ADDR],
+    insn_count: Annotated[int, options.INSN_COUNT],
     device: options.Device = "functional",
     config: options.Config = "vta",
     read_latency: options.ReadLatency = 0,

@@ -21,6 +21,25 @@ def parse_number(text: str | int) -> int:
     return value
 
 
+IMAGE_BASE = typer.Option(
+    "--image-base",
+    metavar="ADDR",
+    parser=parse_number,
+    help="Physical address of the image's first byte.",
+    show_default=False,
+)
+INSN_ADDR = typer.Option(
+    "--insn-addr",
+    metavar="ADDR",
+    parser=parse_number,
+    help="Physical address of the image's first instruction.",
+    show_default=False,
+)
+INSN_COUNT = typer.Option(
+    "--insn-count", metavar="N", parser=parse_number, help="Instructions of the image's program.", show_default=False
+)
+"""Where a program lies in a raw memory image; for verbs that need it and for those that can do without."""
+
 Config = Annotated[
     str, typer.Option("--config", metavar="NAME|FILE", help="A preset, a TOML file or a vta_config.json.")
 ]

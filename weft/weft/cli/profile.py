@@ -30,22 +30,9 @@ def profile_command(
         Path | None,
         typer.Option("--input", metavar="FILE.npy", help="Of a network; zeros without.", show_default=False),
     ] = None,
-    image_base: Annotated[
-        int | None,
-        typer.Option(
-            "--image-base", metavar="ADDR", parser=options.parse_number, help="Of an image.", show_default=False
-        ),
-    ] = None,
-    insn_addr: Annotated[
-        int | None,
-        typer.Option(
-            "--insn-addr", metavar="ADDR", parser=options.parse_number, help="Of an image.", show_default=False
-        ),
-    ] = None,
-    insn_count: Annotated[
-        int | None,
-        typer.Option("--insn-count", metavar="N", parser=options.parse_number, help="Of an image.", show_default=False),
-    ] = None,
+    image_base: Annotated[int | None, options.IMAGE_BASE] = None,
+    insn_addr: Annotated[int | None, options.INSN_ADDR] = None,
+    insn_count: Annotated[int | None, options.INSN_COUNT] = None,
     read_latency: options.ReadLatency = 50,
     max_cycles: options.MaxCycles = None,
     csv: Annotated[
