@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,24 @@ Bytes = NDArray[np.uint8]
 
 ActivityCycles = Mapping[Queue, Mapping[Activity, int]]
 """Cycles that each module spent on what."""
+
+
+def add_activities(activities: Iterable[ActivityCycles]) -> dict[Queue, dict[Activity, int]]:
+    """Their sum, with every module and every activity in it."""
+    total = {module: dict.fromkeys(Activity, 0) for module in Queue}
+    for activity in activities:
+        for module, counts in activity.items():
+            for what, cycles in counts.items():
+                total[module][what] += cycles
+    return total
+
+
+def activity_names(activity: ActivityCycles) -> dict[str, dict[str, int]]:
+    """Modules and activities by their lower-case names, ready for JSON."""
+    return {
+        module.name.lower(): {what.name.lower(): cycles for what, cycles in counts.items()}
+        for module, counts in activity.items()
+    }
 
 
 @dataclass(frozen=True)

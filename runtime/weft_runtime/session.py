@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Memory
 
-from .device import ActivityCycles, Device, Launch, RunReport
+from .device import ActivityCycles, Device, Launch, RunReport, add_activities
 from .errors import ModuleError
 from .host_functions import HostFunctions
 from .module_model import AcceleratorStep, Buffer, HostStep, ModuleContent, TensorInfo
@@ -52,11 +52,7 @@ class LayerProfile:
         if report.cycles is not None:
             self.cycles = (self.cycles or 0) + report.cycles
         if report.activity is not None:
-            before = self.activity or {}
-            self.activity = {
-                module: {what: cycles + before.get(module, {}).get(what, 0) for what, cycles in counts.items()}
-                for module, counts in report.activity.items()
-            }
+            self.activity = add_activities([self.activity or {}, report.activity])
 
 
 def _aligned(nbytes: int) -> NDArray[np.uint8]:

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import as_words
-from weft_hardware.isa import Queue
-from weft_hardware.registers import Activity
 from weft_hardware.work import Work, count_work
-from weft_runtime.device import ActivityCycles, Device, RunReport
+from weft_runtime.device import ActivityCycles, Device, RunReport, activity_names, add_activities
 from weft_runtime.errors import DeviceError
 from weft_runtime.module import Module
 from weft_runtime.module_model import AcceleratorStep, ModuleContent
@@ -84,10 +82,7 @@ class Row:
         values |= {f"{name}_share": round(share, 4) for name, share in self.shares(config).items()}
         values |= vars(self.work)
         if self.activity is not None:
-            values["activity"] = {
-                module.name.lower(): {what.name.lower(): cycles for what, cycles in counts.items()}
-                for module, counts in self.activity.items()
-            }
+            values["activity"] = activity_names(self.activity)
         return values
 
 
@@ -109,7 +104,7 @@ class Profile:
             placement="",
             macs=sum(row.macs for row in self.rows if row.cycles is not None),
             cycles=sum(cycles) if cycles else None,
-            activity=_added(activities) if activities else None,
+            activity=add_activities(activities) if activities else None,
             work=sum((row.work for row in self.rows), Work()),
             host_seconds=sum(row.host_seconds for row in self.rows),
         )
@@ -205,12 +200,3 @@ def _checked(profile: Profile) -> Profile:
                     f"{row.cycles}; the device's counters are wrong, please report it"
                 )
     return profile
-
-
-def _added(activities: Iterable[ActivityCycles]) -> dict[Queue, dict[Activity, int]]:
-    total = {module: dict.fromkeys(Activity, 0) for module in Queue}
-    for activity in activities:
-        for module, counts in activity.items():
-            for what, cycles in counts.items():
-                total[module][what] += cycles
-    return total

@@ -35,6 +35,7 @@ def exec_command(
     The image is the only memory; an access outside it is a fault. ADDR is decimal or 0x hexadecimal.
     """
     import numpy as np
+    from weft_runtime.device import activity_names
 
     import weft
     from weft.execute import execute
@@ -57,8 +58,5 @@ def exec_command(
         "cycles": report.cycles,
     }
     if report.activity is not None and json:
-        values["activity"] = {
-            queue.name.lower(): {activity.name.lower(): cycles for activity, cycles in counts.items()}
-            for queue, counts in report.activity.items()
-        }
+        values["activity"] = activity_names(report.activity)
     print_values(values, json)
