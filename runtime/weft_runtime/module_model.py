@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,3 +134,10 @@ class ModuleContent:
     layers: tuple[Layer, ...]
     steps: tuple[Step, ...]
     host_code: tuple[HostCode, ...] = field(default=())
+
+    def launches(self) -> Iterator[tuple[str, AcceleratorStep, bytes]]:
+        """Every step of the accelerator, in order: its layer's name, itself, its instructions."""
+        constants = {constant.buffer: constant.data for constant in self.constants}
+        for step in self.steps:
+            if isinstance(step, AcceleratorStep):
+                yield self.layers[step.layer].name, step, constants[step.instructions]

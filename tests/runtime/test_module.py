@@ -288,3 +288,7 @@ def test_the_archive_needs_no_file_system(tmp_path: Path) -> None:
             "manifest.json",
             "manifest.sha256",
         ]
+
+
+def test_launches_come_with_their_layer_and_instructions():
+    assert list(CONTENT.launches()) == [("conv", CONTENT.steps[0], bytes(range(32)))]

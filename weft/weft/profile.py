@@ -13,7 +13,6 @@ from weft_hardware.work import Work, count_work
 from weft_runtime.device import ActivityCycles, Device, RunReport, activity_names, add_activities
 from weft_runtime.errors import DeviceError
 from weft_runtime.module import Module
-from weft_runtime.module_model import AcceleratorStep, ModuleContent
 from weft_runtime.session import Inputs, Session
 
 from .trace import TracedLaunch
@@ -138,9 +137,8 @@ def profile_module(module: Module, device: Device, inputs: Inputs | None = None)
     with Session(module, device) as session:
         session.run(inputs)
     works = [Work()] * len(content.layers)
-    for step in content.steps:
-        if isinstance(step, AcceleratorStep):
-            works[step.layer] += count_work(as_words(_stream(content, step), content.config), content.config)
+    for _, step, instructions in content.launches():
+        works[step.layer] += count_work(as_words(instructions, content.config), content.config)
     rows = tuple(
         Row(
             name=layer.name,
@@ -180,11 +178,6 @@ def _traced(launches: Iterable[tuple[str, RunReport]]) -> tuple[TracedLaunch, ..
         for name, report in launches
         if report.cycles is not None and report.timeline is not None
     )
-
-
-def _stream(content: ModuleContent, step: AcceleratorStep) -> bytes:
-    wanted = step.instructions
-    return next(constant.data for constant in content.constants if constant.buffer == wanted)
 
 
 def _no_time() -> DeviceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..dram import Dram
-from ..module_model import AcceleratorStep, ModuleContent
+from ..module_model import ModuleContent
 from ..session import launch_of
 from .checker import check_program
 from .report import Report
@@ -26,8 +26,7 @@ def check_module(content: ModuleContent) -> list[tuple[str, Report]]:
             memory.view(buffer.offset, buffer.nbytes)[:] = np.frombuffer(constant.data, np.uint8)
             constants.append((buffer.offset, buffer.offset + buffer.nbytes))
     reports = []
-    for step in content.steps:
-        if isinstance(step, AcceleratorStep):
-            report = check_program(launch_of(step, content, 0), memory, content.config, constants=constants)
-            reports.append((content.layers[step.layer].name, report))
+    for layer, step, _ in content.launches():
+        report = check_program(launch_of(step, content, 0), memory, content.config, constants=constants)
+        reports.append((layer, report))
     return reports

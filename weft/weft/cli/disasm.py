@@ -62,14 +62,11 @@ def module_lines(module: Module) -> Iterator[str]:
     """Every launch of a module, under a heading that names its layer."""
     from weft_hardware.disasm import disassemble
     from weft_hardware.encoding import as_words
-    from weft_runtime.module_model import AcceleratorStep
 
-    content = module.content
-    constants = {constant.buffer: constant.data for constant in content.constants}
-    for step in content.steps:
-        if isinstance(step, AcceleratorStep):
-            yield f"{content.layers[step.layer].name}: {step.count} instructions"
-            yield from disassemble(as_words(constants[step.instructions], content.config), content.config)
+    config = module.content.config
+    for layer, step, instructions in module.content.launches():
+        yield f"{layer}: {step.count} instructions"
+        yield from disassemble(as_words(instructions, config), config)
 
 
 def raw_lines(data: bytes, base: int, begin: int, count: int | None, config: AcceleratorConfig) -> Iterator[str]:
