@@ -75,3 +75,26 @@ class SimulatedDevice(Device):
     def window(self, launch: Launch, memory: Memory) -> tuple[int, int]:
         """Bytes ``[begin, end)`` where a program's LOADs and STOREs of a memory may reach."""
         return self.dram.window(launch, memory, self.config)
+
+
+class TimedDevice(SimulatedDevice):
+    """A simulated device that models time.
+
+    Parameters
+    ----------
+    config, dram_size, dram
+        See `SimulatedDevice`.
+    max_cycles : int
+        Cycles a launch may take.
+
+    Raises
+    ------
+    DeviceError
+        If that is none.
+    """
+
+    def __init__(self, config: AcceleratorConfig, dram_size: int, dram: Dram | None, max_cycles: int) -> None:
+        if max_cycles < 1:
+            raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
+        super().__init__(config, dram_size, dram)
+        self.max_cycles = max_cycles

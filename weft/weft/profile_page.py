@@ -20,8 +20,8 @@ COLOURS = {
 }
 
 
-def render(profile: Profile, title: str) -> str:
-    """The page; it loads nothing from elsewhere.
+def require_plotly() -> None:
+    """Find out before a long run whether there can be a page.
 
     Raises
     ------
@@ -29,7 +29,13 @@ def render(profile: Profile, title: str) -> str:
         If plotly is not installed.
     """
     with needs_extra("report", "the HTML page"):
-        from plotly.offline import get_plotlyjs
+        import plotly.offline  # noqa: F401
+
+
+def render(profile: Profile, title: str) -> str:
+    """The page; it loads nothing from elsewhere. Needs plotly, see `require_plotly`."""
+    from plotly.offline import get_plotlyjs
+
     figures = [_roofline(profile)] + [_bars(profile, module) for module in Queue]
     parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
     return (

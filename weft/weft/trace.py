@@ -42,7 +42,7 @@ class TracedLaunch:
 
 def trace_events(launches: Iterable[TracedLaunch], config: AcceleratorConfig) -> dict[str, Any]:
     """The trace, ready for JSON; launches follow each other as they would without a host between them."""
-    events: list[Event] = [_named("process_name", LAUNCH_TRACK, "accelerator"), _named("thread_name", 0, "launches")]
+    events = [_named("process_name", LAUNCH_TRACK, "accelerator"), _named("thread_name", LAUNCH_TRACK, "launches")]
     events += [_named("thread_name", _track(queue), queue.name.lower()) for queue in Queue]
     start, flow = 0, 0
     for launch in launches:
@@ -103,11 +103,11 @@ def _bandwidth(timeline: Timeline, config: AcceleratorConfig, start: int) -> Ite
         rates = {"read": read, "written": written}
         values = {name: round(beats * config.axi_bytes / timeline.span, 3) for name, beats in rates.items()}
         at = start + number * timeline.span
-        yield {"ph": "C", "pid": PROCESS, "tid": 0, "ts": at, "name": "DRAM bytes a cycle", "args": values}
+        yield {"ph": "C", "pid": PROCESS, "tid": LAUNCH_TRACK, "ts": at, "name": "DRAM bytes a cycle", "args": values}
 
 
 def _track(queue: Queue) -> int:
-    return 1 + int(queue)
+    return LAUNCH_TRACK + 1 + int(queue)
 
 
 def _named(kind: str, track: int, name: str) -> Event:

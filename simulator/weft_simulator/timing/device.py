@@ -16,7 +16,7 @@ from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
 from weft_runtime.fault_values import address_outside, value_of
 
-from ..simulated import DRAM_SIZE, SimulatedDevice
+from ..simulated import DRAM_SIZE, TimedDevice
 from ..tsim.model import MemoryTiming
 from . import state
 from .machine import run
@@ -37,7 +37,7 @@ _PUSHES_PREV = (None, 1, 3)
 """Each module's channels, numbered as `diagnosis.CHANNELS`."""
 
 
-class TimingDevice(SimulatedDevice):
+class TimingDevice(TimedDevice):
     """Predicts the cycles of a program on the RTL with its in-order memory, to the cycle, and computes nothing.
 
     What a program stores never arrives in memory. Micro-ops are those that lie in memory when the program is launched.
@@ -69,10 +69,7 @@ class TimingDevice(SimulatedDevice):
         max_cycles: int = MAX_CYCLES,
         trace: bool = False,
     ) -> None:
-        if max_cycles < 1:
-            raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
-        super().__init__(config, dram_size, dram)
-        self.max_cycles = max_cycles
+        super().__init__(config, dram_size, dram, max_cycles)
         self._memory = memory or MemoryTiming()
         for name, value in (
             ("stall_seed", self._memory.stall_seed),
@@ -89,10 +86,12 @@ class TimingDevice(SimulatedDevice):
         self._uops = np.zeros(config.uop_depth, state.UOP)
 
     def launch(self, launch: Launch) -> RunReport:
-        uops = self._uops.copy()
-        report = self._run(launch, timed := self._timed(launch))
-        if not self._trace or report.cycles is None:
-            return report
+        if not self._trace:
+            return self._run(launch, self._timed(launch))
+        # Twice: how wide a span of the traffic is follows from the cycles. The second run begins as the first did.
+        uops, timed = self._uops.copy(), self._timed(launch)
+        report = self._run(launch, timed)
+        assert report.cycles is not None
         self._uops[:] = uops
         span = -(-report.cycles // SPANS)
         moments, traffic = np.zeros(launch.insn_count, state.MOMENTS), np.zeros(SPANS + 1, state.TRAFFIC)

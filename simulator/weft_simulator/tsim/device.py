@@ -31,7 +31,7 @@ from weft_runtime.diagnosis import (
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
 
-from ..simulated import DRAM_SIZE, SimulatedDevice
+from ..simulated import DRAM_SIZE, TimedDevice
 from .build import Builder, Progress, accelerator_library
 from .model import Injection, MemoryTiming, RtlModel, Traffic, Wave
 
@@ -48,7 +48,7 @@ RESET_POLL = 64
 """Cycles between two looks at a soft reset."""
 
 
-class TsimDevice(SimulatedDevice):
+class TsimDevice(TimedDevice):
     """The accelerator's RTL, compiled for this machine, with a simulated AXI memory.
 
     Parameters
@@ -92,10 +92,7 @@ class TsimDevice(SimulatedDevice):
         compiler: str = "auto",
         progress: Progress | None = None,
     ) -> None:
-        if max_cycles < 1:
-            raise DeviceError(f"max_cycles = {max_cycles} leaves no cycle to run; choose at least 1")
-        super().__init__(config, dram_size, dram)
-        self.max_cycles = max_cycles
+        super().__init__(config, dram_size, dram, max_cycles)
         library = accelerator_library(
             config, Builder(cache_dir, compiler, progress, wave is not None), packed_multipliers
         )

@@ -95,9 +95,10 @@ def test_refusals(image, arguments, message):
     assert (result.code, result.out, result.err) == (2, "", f"weft: {message}\n")
 
 
-def test_nothing_is_written_without_plotly(image):
+def test_without_plotly_nothing_runs_and_nothing_is_written(image):
     page = image.parent / "p.html"
-    result = weft("profile", image, *PLACE, "--html", page, prelude="import sys; sys.modules['plotly'] = None")
+    absent = "import sys; sys.modules['plotly'] = sys.modules['weft.execute'] = None"
+    result = weft("profile", image, *PLACE, "--html", page, prelude=absent)
     assert result.code == 2
     assert "pip install 'weft[report]'" in result.err
     assert not page.exists()

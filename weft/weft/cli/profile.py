@@ -24,7 +24,7 @@ def profile_command(
     ],
     device: Annotated[
         str, typer.Option("--device", metavar="tsim|timing", help="What executes it, or predicts its cycles.")
-    ] = ("tsim"),
+    ] = "tsim",
     config: options.Config = "vta",
     input_file: Annotated[
         Path | None,
@@ -56,6 +56,7 @@ def profile_command(
     from json import dumps
 
     from weft.errors import UsageError
+    from weft.profile_page import render, require_plotly
 
     from .files import write_atomically
     from .output import print_json
@@ -65,6 +66,8 @@ def profile_command(
             f"--trace needs the moments of each instruction, which {device} does not tell; "
             "use --device timing, whose cycles are the same"
         )
+    if html is not None:
+        require_plotly()
     tracing = {} if trace is None else {"trace": True}
     place = (image_base, insn_addr, insn_count)
     if file.suffix in (".onnx", ".weft"):
@@ -82,8 +85,6 @@ def profile_command(
         result = _profile_image(file, place, device, config, read_latency, max_cycles, tracing)
     title = f"{file.name} on {device}"
     if html is not None:
-        from weft.profile_page import render
-
         page = render(result, title).encode()
         write_atomically(html, lambda out: out.write(page))
     if trace is not None:
