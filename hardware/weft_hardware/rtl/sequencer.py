@@ -28,10 +28,10 @@ class Sequencer(wiring.Component):
     The first step comes `STEP_LATENCY` cycles after the instruction was accepted; from then on there is no gap,
     whatever the loop counts and however short the body. The next instruction is accepted while the last step of the one
     before is counted, so that none separates their steps either; one without steps takes a cycle. There is no
-    back-pressure. A step's indices are exact sums (nothing wraps); the first *used* one outside its scratchpad, in the
-    order dst, src, wgt, raises SCRATCHPAD_RANGE with its value instead of the step, and stops. So does a micro-op range
-    that ends beyond the micro-op buffer, once all steps before are out, with the first micro-op outside; that
-    instruction is never accepted.
+    back-pressure. A step's indices are exact sums (nothing that is used wraps); the first *used* one outside its
+    scratchpad, in the order dst, src, wgt, raises SCRATCHPAD_RANGE with its value instead of the step, and stops. So
+    does a micro-op range that ends beyond the micro-op buffer, once all steps before are out, with the first micro-op
+    outside; that instruction is never accepted.
 
     Offsets grow by additions, one register for each operand and loop; there is no multiplier.
 
@@ -183,9 +183,18 @@ class Sequencer(wiring.Component):
         with m.If(flags.valid):
             m.d.sync += self.operation.eq(loops.operation)
 
+        config = self.config
+        depths = {
+            "dst": config.acc_depth,
+            "src": max(config.inp_depth, config.acc_depth),
+            "wgt": config.wgt_depth,
+        }
         sums = {}
         for operand in ("dst", "src", "wgt"):
-            width = (((1 << len(uop[operand])) - 1) * (2 * (1 << len(loops.iter_in)) - 1)).bit_length()
+            # An index that is used stops everything if it is outside. So the offset in it was within the depth before
+            # it grew for the last time, and what is not used may wrap.
+            grows = max(len(loops[f"{operand}_out"]), len(loops[f"{operand}_in"]))
+            width = (depths[operand] + (1 << grows) + (1 << len(uop[operand]))).bit_length()
             outer, offset = Signal(width, name=f"{operand}_outer"), Signal(width, name=f"{operand}_offset")
             index = Signal(width, name=f"{operand}_sum")
             with m.If(flags.valid):
@@ -199,7 +208,6 @@ class Sequencer(wiring.Component):
                     m.d.sync += offset.eq(offset + loops[f"{operand}_in"])
             sums[operand] = index
 
-        config = self.config
         gemm, use_src = self.operation.gemm, reads_src(self.operation)
         src_depth = Mux(gemm, config.inp_depth, config.acc_depth)
         outside = Signal()

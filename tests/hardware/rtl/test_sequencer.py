@@ -204,6 +204,15 @@ def test_sums_do_not_wrap():
     assert run(deep, [(70, 0, 0)], [Loops(iter_out=2, dst_out=top, use_src=0)]).fault == 70 + top
 
 
+def test_what_is_not_used_may_grow_without_end():
+    top = (1 << TINY.src_index_bits) - 1
+    unused = Loops(iter_out=3, iter_in=40, src_in=top, src_out=top, wgt_in=1, wgt_out=1, dst_out=1, use_src=0)
+    result = run(TINY, [(2, 0, 0)], [unused, Loops(iter_in=3, src_in=1)])
+    assert result.fault is None
+    assert [dst for _, (_, dst, *_) in result.steps[:-3]] == [2 + out for out in range(3) for _ in range(40)]
+    assert [src for _, (_, _, src, *_) in result.steps[-3:]] == [0, 1, 2]
+
+
 def test_a_range_beyond_the_micro_op_buffer_faults_before_any_step_of_it():
     before = Loops(iter_in=3)
     for bgn, value in [(0, 21), (20, 21), (30, 30)]:
