@@ -24,7 +24,7 @@ from ..registers import (
     Unit,
 )
 from .axi import axi4_lite
-from .counters import COUNTER_BITS, ActivityCounters
+from .counters import COUNTER_BITS, SPAN_BITS, ActivityCounters
 from .host import HostPort
 from .signatures import effort_port, fault_port, status_port, window_port
 from .windows import WindowTable
@@ -116,6 +116,8 @@ class ControlUnit(wiring.Component):
         self._raised, self._resetting = Signal(), Signal()
         self._fault, self._fault_index, self._fault_value = Signal(16), Signal(32), Signal(64)
         self._irq_status = Signal(len(Interrupt))
+        # A fault was raised in the cycle before; how long something is waited for, and whether that is long enough.
+        self._raising, self._waited, self._waited_enough = Signal(), Signal(32), Signal()
         self._cycles, self._counted = Signal(COUNTER_BITS), Signal()
         self._retired = {module: getattr(self, f"status_{module}").retired for module in MODULES}
 
@@ -275,7 +277,7 @@ class ControlUnit(wiring.Component):
             m.d.comb += [
                 counter.clear.eq(self.start),
                 counter.counted.eq(self._counted),
-                counter.now.eq(self._cycles),
+                counter.now.eq(self._cycles[:SPAN_BITS]),
             ]
         return counters
 
@@ -291,6 +293,7 @@ class ControlUnit(wiring.Component):
         drained = self.fetch_done & idle & ~self.compute_busy & ~self.memory_busy
         running = Signal()
         m.d.comb += running.eq(self._busy & ~self.start)
+        self._describe(m)
 
         moving = Cat(state == ModuleState.BUSY for state in states).any() | self.memory_busy
         stuck = ~moving & (self.fetch_done | self.fetch_waiting)
@@ -304,53 +307,74 @@ class ControlUnit(wiring.Component):
                 self._interrupt(m, Interrupt.DONE)
             # The assignment that comes last wins: a unit's fault goes before a hang, load's before compute's.
             with m.If(quiet == QUIET_CYCLES):
-                self._latch(m, Mux(all_retired, Cause.NO_FINISH, Cause.DEADLOCK), Unit.ENGINE, 0)
+                self._latch(m, Mux(all_retired, Cause.NO_FINISH, Cause.DEADLOCK), Unit.ENGINE)
             # The watchdog blames the first module that runs an instruction, or else fetch.
             for unit in reversed(UNITS):
                 blamed = True if unit == "fetch" else getattr(self, f"status_{unit}").state == ModuleState.BUSY
                 with m.If(expired & blamed):
-                    self._latch(m, Cause.WATCHDOG, Unit[unit.upper()], self._stored["WATCHDOG"])
+                    self._latch(m, Cause.WATCHDOG, Unit[unit.upper()])
             for unit in reversed(UNITS):
                 fault = getattr(self, f"fault_{unit}")
-                failed, address = getattr(self, f"failed_{unit}"), getattr(self, f"failed_address_{unit}")
                 with m.If(fault.raised):
-                    value = Mux((fault.cause == Cause.BUS_ERROR) & failed, address, fault.value)
-                    self._latch(m, fault.cause, Unit[unit.upper()], value)
+                    self._latch(m, fault.cause, Unit[unit.upper()])
 
     def _watchdog(self, m: Module, running: Value) -> Value:
         """Whether nothing moved for WATCHDOG cycles."""
-        waited, limit = Signal(32), self._stored["WATCHDOG"]
+        limit = Mux(self._resetting, self._stored["DRAIN_LIMIT"], self._stored["WATCHDOG"])
         moves = Cat(getattr(self, f"effort_{module}").moves for module in MODULES).any() | self.bus_moves
         expired = Signal()
-        with m.If(~running | moves):
-            m.d.sync += waited.eq(0)
+        # A program and a reset never wait at the same time.
+        with m.If(self._resetting | (running & ~moves)):
+            m.d.sync += self._waited.eq(self._waited + 1)
         with m.Else():
-            m.d.sync += waited.eq(waited + 1)
-        m.d.sync += expired.eq((waited == limit) & (limit != 0))
+            m.d.sync += self._waited.eq(0)
+        m.d.comb += self._waited_enough.eq(self._waited == limit)
+        m.d.sync += expired.eq(self._waited_enough & (self._stored["WATCHDOG"] != 0) & ~self._resetting)
         return expired
 
-    def _latch(self, m: Module, cause: Value | Cause, unit: Unit, value: Value | int) -> None:
-        index = {
-            **{Unit[module.upper()]: self._retired[module] for module in MODULES},
-            Unit.FETCH: self.insn_count - self.fetch_left,
-            Unit.ENGINE: sum(self._retired.values()),
-        }
+    def _latch(self, m: Module, cause: Value | Cause, unit: Unit) -> None:
         m.d.sync += [
             self._raised.eq(1),
             self._busy.eq(0),
             self._fault[:8].eq(cause),
             self._fault[8:].eq(unit),
-            self._fault_index.eq(index[unit]),
-            self._fault_value.eq(value),
+            self._raising.eq(1),
         ]
         self._interrupt(m, Interrupt.FAULT)
+
+    def _describe(self, m: Module) -> None:
+        """Keep index and value of a fault in the cycle after it was raised: units hold them, and its unit is known."""
+        cause, unit = self._fault[:8], self._fault[8:10]
+        of_engine = self._fault[10]
+
+        def chosen(name: str) -> Value:
+            return Cat(Cat(getattr(self, f"{name}_{u}"), Const(0, 64))[:64] for u in UNITS).word_select(unit, 64)
+
+        index = [*self._retired.values(), (self.insn_count - self.fetch_left)[:32]]
+        failed = Cat(getattr(self, f"failed_{u}") for u in UNITS).bit_select(unit, 1)
+        values = Cat(getattr(self, f"fault_{u}").value for u in UNITS).word_select(unit, 64)
+        m.d.sync += self._raising.eq(0)
+        with m.If(self._raising):
+            m.d.sync += self._fault_index.eq(
+                Mux(of_engine, sum(self._retired.values()), Cat(index).word_select(unit, 32))
+            )
+            with m.Switch(cause):
+                with m.Case(Cause.DEADLOCK, Cause.NO_FINISH):
+                    m.d.sync += self._fault_value.eq(0)
+                with m.Case(Cause.BUS_HUNG):
+                    m.d.sync += self._fault_value.eq(Cat(self.reads_missing, self.writes_missing))
+                with m.Case(Cause.WATCHDOG):
+                    m.d.sync += self._fault_value.eq(self._stored["WATCHDOG"])
+                with m.Default():
+                    m.d.sync += self._fault_value.eq(
+                        Mux((cause == Cause.BUS_ERROR) & failed, chosen("failed_address"), values)
+                    )
 
     def _interrupt(self, m: Module, bit: Interrupt) -> None:
         m.d.sync += self._irq_status[bit.bit_length() - 1].eq(1)
 
     def _reset(self, m: Module, requested: Value) -> None:
         """A soft reset: wait for the bus, then clear everything; it goes before whatever else happens."""
-        left = Signal(32)
         missing = Cat(self.reads_missing, self.writes_missing)
         with m.If(self.clear):
             m.d.sync += [
@@ -362,18 +386,17 @@ class ControlUnit(wiring.Component):
                 self._fault_value.eq(0),
             ]
         with m.Elif(self._resetting):
-            m.d.sync += left.eq(left - 1)
             with m.If(~missing.any()):
                 m.d.sync += self.clear.eq(1)
-            with m.Elif(left == 0):
+            with m.Elif(self._waited_enough):
                 m.d.sync += self._resetting.eq(0)
-                self._latch(m, Cause.BUS_HUNG, Unit.ENGINE, missing)
+                self._latch(m, Cause.BUS_HUNG, Unit.ENGINE)
         with m.Elif(requested):
             m.d.sync += [
                 self._resetting.eq(1),
                 self._busy.eq(0),
                 self._done.eq(0),
-                left.eq(self._stored["DRAIN_LIMIT"]),
+                self._waited.eq(0),
             ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,14 +11,17 @@ from ..registers import Activity
 COUNTER_BITS = 48
 """At 200 MHz a counter wraps after 16 days."""
 
+SPAN_BITS = 14
+
 
 class ActivityCounters(wiring.Component):
     """Counts one module's cycles by what it did in them.
 
     Nothing is added up while an activity lasts: when it ends, its length is added to the activity's counter, which
     lies in a small memory. So a module that does the same thing for long toggles nothing here, in hardware as in
-    simulation, and there is one adder instead of one a counter. After the last counted cycle the counters are complete
-    within 3 cycles; before, that of the present activity lacks what has passed of it.
+    simulation, and there is one adder instead of one a counter. Long spans are cut where the low `SPAN_BITS` of the
+    cycle count wrap, so that a span's length has no more bits. After the last counted cycle the counters are complete
+    within 3 cycles; before, that of the present activity lacks what has passed of it since the last cut.
 
     Attributes
     ----------
@@ -27,8 +30,8 @@ class ActivityCounters(wiring.Component):
     counted : In(1)
         This cycle counts, as an ``activity``.
     activity : In(3)
-    now : In(48)
-        Cycles counted before this one.
+    now : In(SPAN_BITS)
+        Cycles counted before this one, the low bits.
     read : In(1)
     read_activity : In(3)
         Which counter ``value`` shows from the next cycle on.
@@ -43,7 +46,7 @@ class ActivityCounters(wiring.Component):
                 "clear": In(1),
                 "counted": In(1),
                 "activity": In(3),
-                "now": In(COUNTER_BITS),
+                "now": In(SPAN_BITS),
                 "read": In(1),
                 "read_activity": In(3),
                 "value": Out(COUNTER_BITS),
@@ -56,29 +59,33 @@ class ActivityCounters(wiring.Component):
         m.submodules.counters = counters = memory.Memory(
             shape=COUNTER_BITS, depth=8, init=[], attrs={"ram_style": "distributed"}
         )
-        write, old, shown = counters.write_port(), counters.read_port(), counters.read_port()
+        write, shown = counters.write_port(), counters.read_port()
+        old = counters.read_port(domain="comb")
         # Which counters were written since `clear`: the others' memory still holds the program before.
-        written, old_valid = Signal(len(Activity)), Signal()
+        written = Signal(len(Activity))
 
-        # The present span of one activity, and the cycle in which it began; none (``open`` low) before the first.
-        lasting, begin, open_ = Signal(3), Signal(COUNTER_BITS), Signal()
-        ends = open_ & (~self.counted | (self.activity != lasting))
-        with m.If(self.counted & (~open_ | (self.activity != lasting))):
+        # The present span of one activity, and the cycle in which it began; none (``open`` low) before the first. One
+        # that begins with a wrap's cycle has its last cycle before the next wrap.
+        lasting, begin, open_, changes = Signal(3), Signal(SPAN_BITS), Signal(), Signal()
+        m.d.comb += changes.eq((self.activity != lasting) | (self.now == 0))
+        ends = open_ & (~self.counted | changes)
+        with m.If(self.counted & (~open_ | changes)):
             m.d.sync += [lasting.eq(self.activity), begin.eq(self.now), open_.eq(1)]
         with m.If(~self.counted):
             m.d.sync += open_.eq(0)
 
-        # Its length is added in the cycle after: the same activity ends again in the cycle after that at the earliest.
-        adding, added, length = Signal(), Signal(3), Signal(COUNTER_BITS)
+        # Its length is added in the cycle after.
+        adding, added, length = Signal(), Signal(3), Signal(SPAN_BITS + 1)
         m.d.sync += adding.eq(ends)
-        m.d.comb += [old.en.eq(ends), old.addr.eq(lasting)]
         with m.If(ends):
-            m.d.sync += [length.eq(self.now - begin), added.eq(lasting), old_valid.eq(written.bit_select(lasting, 1))]
+            # One that a wrap ends is as long as what is left of the bits.
+            m.d.sync += [length.eq(Cat(self.now, self.now == 0) - begin), added.eq(lasting)]
         m.d.comb += [
+            old.addr.eq(added),
             write.en.eq(adding),
             write.addr.eq(added),
             # In this order the choice is part of the adder.
-            write.data.eq(length + Mux(old_valid, old.data, 0)),
+            write.data.eq(length + Mux(written.bit_select(added, 1), old.data, 0)),
         ]
         with m.If(self.clear):
             m.d.sync += written.eq(0)
