@@ -1,1 +1,1 @@
-"""Programs for the accelerator from scheduled tensor expressions."""
+"""From loop nests to accelerator programs: scratchpads, micro-code, dependency tokens, instruction streams."""

@@ -1,0 +1,217 @@
+"""Boxes of tiles between DRAM and a scratchpad as 2-D LOAD and STORE instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import CompileError
+from ..streams import Column
+from .boxes import Linear, cut
+
+MAX_PAD = 15
+"""Rows or tiles of padding that one LOAD can add on a side."""
+
+MAX_SIZE = (1 << 16) - 1
+"""Largest x_size, y_size and x_stride."""
+
+
+@dataclass(frozen=True)
+class TileMove:
+    """A tile-by-tile copy inside its own loops, over all steps.
+
+    Parameters
+    ----------
+    name : str
+        Of the tensor, for messages.
+    extents : tuple of int
+        Iterations of the own loops; at least one loop.
+    dram, sram : Linear
+        Tile in the tensor and in the scratchpad. Each own loop moves both.
+    guards : tuple of Linear
+        Where one of them is negative nothing needs to be copied, and what the scratchpad holds there is never read.
+    inside : tuple of Linear
+        Where one of them is negative the scratchpad gets padding.
+    can_pad : bool
+        Whether the instruction can write padding: LOAD can, STORE cannot.
+    """
+
+    name: str
+    extents: tuple[int, ...]
+    dram: Linear
+    sram: Linear
+    guards: tuple[Linear, ...] = ()
+    inside: tuple[Linear, ...] = ()
+    can_pad: bool = True
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One loop, or several merged: ``size`` tiles copied, padding around them, and what is left out around that."""
+
+    extent: int
+    dram: int
+    sram: int
+    begin: Column
+    """First iteration copied."""
+    size: Column
+    lead: Column
+    """Padding before what is copied."""
+    trail: Column
+    free: Column
+    """Iterations left out at the end."""
+
+    @property
+    def is_padded(self) -> bool:
+        return bool(self.lead.any() or self.trail.any())
+
+    @property
+    def is_whole(self) -> bool:
+        return bool((self.size == self.extent).all())
+
+    @property
+    def height(self) -> Column:
+        return self.lead + self.size + self.trail
+
+
+def _axes(move: TileMove) -> list[_Axis]:
+    """The loops, the one whose tiles lie side by side in the scratchpad last."""
+    steps = len(move.dram.base)
+    for conditions in (move.guards, move.inside):
+        for condition in conditions:
+            if sum(f != 0 for f in condition.factors) > 1:
+                raise CompileError(
+                    f"{move.name}: the part that is copied is no box; tile its loops so that each bound is one loop's"
+                )
+    needed = cut(steps, move.extents, move.guards)
+    copied = cut(steps, move.extents, (*move.guards, *move.inside))
+    axes = []
+    for k in sorted(range(len(move.extents)), key=lambda k: -move.sram.factors[k]):
+        extent = move.extents[k]
+        low, high = np.clip(copied.low[k], 0, extent), np.clip(copied.high[k], 0, extent)
+        begin, end = needed.low[k], needed.high[k]
+        # Before the first that is needed, padding is as good as anything; behind the last, nothing has to be written.
+        axes.append(_Axis(
+            extent, move.dram.factors[k], move.sram.factors[k], low, np.maximum(high - low, 0),
+            np.where(high > low, low, np.maximum(end - begin, 0)), np.where(high > low, np.maximum(end - high, 0), 0),
+            extent - np.maximum(end, begin),
+        ))  # fmt: skip
+    return axes
+
+
+def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
+    """Join an axis to the one inside it where what they copy goes on without a gap; drop those of one iteration."""
+    result: list[_Axis] = [axes[-1]]
+    for axis in axes[-2::-1]:
+        inner = result[0]
+        if axis.extent == 1 and axis.is_whole:
+            continue
+        if inner.extent == 1 and inner.is_whole:
+            result[0] = axis
+            continue
+        seamless = axis.dram == inner.extent * inner.dram and axis.sram == inner.extent * inner.sram
+        if inner.is_whole and seamless and not axis.is_padded and not inner.is_padded:
+            n = inner.extent
+            result[0] = replace(
+                inner, extent=axis.extent * n, begin=axis.begin * n, size=axis.size * n,
+                lead=axis.lead * n, trail=axis.trail * n, free=axis.free * n,
+            )  # fmt: skip
+        else:
+            result.insert(0, axis)
+    return result
+
+
+def _unit(steps: int) -> _Axis:
+    zeros = np.zeros(steps, np.int64)
+    return _Axis(1, 1, 1, zeros, zeros + 1, zeros, zeros, zeros)
+
+
+def _shaped(move: TileMove, axes: list[_Axis]) -> tuple[list[_Axis], _Axis, _Axis]:
+    """The axes taken one iteration an instruction, the one that becomes rows, and the one that becomes columns."""
+    steps = len(move.dram.base)
+    unit = _unit(steps)
+    axes = list(axes)
+    if axes[-1].dram != 1 and not (axes[-1].extent == 1 and axes[-1].is_whole):
+        axes.append(unit)
+    columns = axes.pop()
+    if not axes:
+        return [], unit, columns
+    rows = axes[-1]
+    # Behind a row that is cut short the next one would begin too early, unless padding makes up for it.
+    gap = columns.free + (0 if move.can_pad else columns.lead + columns.trail)
+    fills = move.can_pad and bool((columns.trail + columns.free <= MAX_PAD).all())
+    dense = rows.sram == columns.extent * columns.sram
+    if not dense or rows.dram > MAX_SIZE or (gap.any() and not fills):
+        return axes, unit, columns
+    if gap.any():
+        columns = replace(columns, trail=columns.trail + columns.free, free=np.zeros(steps, np.int64))
+    return axes[:-1], rows, columns
+
+
+def move_columns(move: TileMove) -> tuple[Column, dict[str, Column]]:
+    """The instructions of a copy.
+
+    Returns
+    -------
+    step : Column
+        For each instruction the step it belongs to.
+    columns : dict
+        LOAD or STORE fields; ``dram`` counts from the tensor's first tile; ``tiles`` is how many the scratchpad gets
+        or gives.
+
+    Raises
+    ------
+    CompileError
+        If the copied part is no box, or if padding and strides exceed the instruction's fields.
+    """
+    steps = len(move.dram.base)
+    outer, rows, columns = _shaped(move, _merged(_axes(move)))
+    _check(move, outer, rows, columns)
+    empty = (columns.size == 0) | (rows.size == 0)
+    width = columns.height
+    grid = np.indices([*(axis.extent for axis in outer), 1]).reshape(len(outer) + 1, -1)[:-1]
+    wanted = np.ones((steps, grid.shape[1]), bool)
+    start = move.dram.base + columns.begin * columns.dram + rows.begin * rows.dram
+    dram = np.broadcast_to(start[:, None], wanted.shape)
+    sram = np.broadcast_to(move.sram.base[:, None], wanted.shape)
+    for axis, index in zip(outer, grid, strict=True):
+        wanted &= (index >= axis.begin[:, None]) & (index < (axis.begin + axis.size)[:, None])
+        dram = dram + index * axis.dram
+        sram = sram + index * axis.sram
+    # What nobody needs and nobody has to pad is no instruction.
+    wanted &= ((rows.height > 0) & (width > 0))[:, None]
+    step = np.nonzero(wanted)[0]
+    fields = {
+        # A block that lies in the padding altogether is one row of padding: x_size = 0 would write nothing.
+        "y_size": np.where(empty, 0, rows.size),
+        "x_size": np.where(empty, rows.height * width, columns.size),
+        "y_pad0": np.where(empty, 1, rows.lead),
+        "y_pad1": np.where(empty, 0, rows.trail),
+        "x_pad0": np.where(empty, 0, columns.lead),
+        "x_pad1": np.where(empty, 0, columns.trail),
+        "tiles": rows.height * width,
+    }
+    result = {name: values[step] for name, values in fields.items()}
+    result["x_stride"] = np.full(len(step), rows.dram if rows.extent > 1 else 0, np.int64)
+    result["dram"] = np.where(empty[:, None], 0, dram)[wanted]
+    result["sram"] = sram[wanted]
+    return step, result
+
+
+def _check(move: TileMove, outer: Sequence[_Axis], rows: _Axis, columns: _Axis) -> None:
+    if any(axis.is_padded for axis in outer):
+        raise CompileError(f"{move.name} is padded in more than two dimensions; pad it on the host")
+    for axis in (rows, columns):
+        pad = int(max(axis.lead.max(initial=0), axis.trail.max(initial=0)))
+        if pad and not move.can_pad:
+            raise CompileError(f"{move.name}: STORE writes no padding; store the part inside the tensor only")
+        if pad > MAX_PAD and not bool(((axis.size == 0) | (axis.lead + axis.trail <= MAX_PAD)).all()):
+            raise CompileError(
+                f"{move.name} needs {pad} tiles of padding on one side, LOAD adds at most {MAX_PAD}; pad on the host"
+            )
+    for axis, what in ((rows, "rows"), (columns, "tiles")):
+        size = int(axis.size.max(initial=0))
+        if size > MAX_SIZE:
+            raise CompileError(f"{move.name}: {size} {what} exceed the {MAX_SIZE} of one LOAD or STORE; tile it smaller")

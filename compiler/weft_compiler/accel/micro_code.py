@@ -1,0 +1,123 @@
+"""Which micro-ops lie where in DRAM and in the micro-op buffer, and the LOADs that bring them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import pack_uops
+
+from ..streams import Column
+
+MAX_LOAD = (1 << 16) - 1
+"""Micro-ops that one LOAD can bring."""
+
+
+@dataclass
+class MicroKernels:
+    """The micro-op lists of a program; equal ones are kept once.
+
+    Parameters
+    ----------
+    capacity : int
+        Longest list: what the buffer holds and one LOAD brings.
+    """
+
+    config: AcceleratorConfig
+    lists: list[NDArray[np.int64]] = field(default_factory=list)
+    _known: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def capacity(self) -> int:
+        return min(self.config.uop_depth, MAX_LOAD)
+
+    def add(self, uops: NDArray[np.int64]) -> int:
+        """The number of a list, rows of dst, src and wgt."""
+        key = uops.tobytes()
+        if key not in self._known:
+            self._known[key] = len(self.lists)
+            self.lists.append(uops)
+        return self._known[key]
+
+    @property
+    def sizes(self) -> Column:
+        return np.array([len(part) for part in self.lists], np.int64)
+
+    def encoded(self) -> NDArray:
+        """All lists one after another, as they lie in DRAM."""
+        if not self.lists:
+            return pack_uops(self.config, *np.zeros((3, 0), np.int64))
+        return pack_uops(self.config, *np.concatenate(self.lists).T)
+
+
+@dataclass(frozen=True)
+class Residency:
+    """What the micro-op buffer holds while a program runs.
+
+    Parameters
+    ----------
+    begin : Column
+        Where each use finds its list in the buffer.
+    before : Column
+        The uses before which a list has to be loaded.
+    dram, sram, size : Column
+        What those LOADs bring, in micro-ops.
+    """
+
+    begin: Column
+    before: Column
+    dram: Column
+    sram: Column
+    size: Column
+
+
+def residency(kernels: MicroKernels, uses: Column) -> Residency:
+    """Place the lists in the buffer: all at once if they fit, otherwise the least recently used makes room.
+
+    Parameters
+    ----------
+    uses : Column
+        The lists that the compute queue runs, in order.
+    """
+    sizes = kernels.sizes
+    place = np.cumsum(sizes) - sizes
+    total = int(sizes.sum())
+    if total <= kernels.capacity:
+        one = np.zeros(min(total, 1), np.int64)
+        return Residency(place[uses], one, one, one, one + total)
+    return _least_recently_used(uses, sizes, place, kernels.capacity)
+
+
+def _least_recently_used(uses: Column, sizes: Column, place: Column, capacity: int) -> Residency:
+    held: OrderedDict[int, tuple[int, int]] = OrderedDict()
+    begin = np.zeros_like(uses)
+    loads: list[tuple[int, int, int, int]] = []
+    turns = np.flatnonzero(np.diff(uses, prepend=-1))
+    for turn in turns.tolist():
+        which = int(uses[turn])
+        if which in held:
+            held.move_to_end(which)
+        else:
+            size = int(sizes[which])
+            held[which] = (_room(held, size, capacity), size)
+            loads.append((turn, int(place[which]), held[which][0], size))
+        begin[turn] = held[which][0]
+    begin = begin[turns][np.cumsum(np.diff(uses, prepend=-1) != 0) - 1]
+    before, dram, sram, size = np.array(loads, np.int64).reshape(-1, 4).T
+    return Residency(begin, before, dram, sram, size)
+
+
+def _room(held: OrderedDict[int, tuple[int, int]], size: int, capacity: int) -> int:
+    """The first gap that is large enough, after dropping as many of the oldest lists as it takes."""
+    while True:
+        end = 0
+        for start, length in sorted(held.values()):
+            if start - end >= size:
+                return end
+            end = start + length
+        if capacity - end >= size:
+            return end
+        held.popitem(last=False)

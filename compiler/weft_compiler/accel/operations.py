@@ -1,0 +1,319 @@
+"""A loop nest of hardware intrinsics as operations over all their steps.
+
+The loops around an intrinsic fall in two: those that only it stands in, next to it, are its *own*, which one
+instruction can run; an iteration of all others is a *step*. Nothing is expanded but index columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+
+from ..errors import CompileError
+from ..streams import Column
+from ..te.expr import Axis, Expr
+from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement
+from ..te.rewrite import substitute
+from ..te.simplify import simplify
+from .boxes import Linear
+from .evaluate import Values, evaluate, linear_over, not_negative
+from .scratchpads import SCOPES, Wanted, place, tile_counts
+
+
+@dataclass(frozen=True)
+class Operand:
+    """The tile of one operand in every iteration.
+
+    Parameters
+    ----------
+    tile : Linear
+        In the scratchpad, or in its tensor in DRAM, over the own loops.
+    """
+
+    buffer: Buffer
+    tile: Linear
+
+    @property
+    def is_dram(self) -> bool:
+        return self.buffer.scope not in SCOPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One intrinsic with the steps and own loops in which it runs.
+
+    Parameters
+    ----------
+    time : int64 array (steps, digits)
+        When each step comes, see `stream.Rows`.
+    extents : tuple of int
+        Iterations of the own loops, outermost first; at least one.
+    output, inputs : Operand
+        Tiles written and read.
+    guards : tuple of Linear
+        Nothing runs where one of them is negative.
+    inside : tuple of Linear
+        The output is padded where one of them is negative.
+    zeros : tuple of Linear
+        Where one of them is negative an input is padded with zeros.
+    begins : bool array
+        The steps in which a reduction starts: its output has no value yet.
+    fills : bool
+        The operation writes its intrinsic's initial value.
+    """
+
+    invoke: Invoke
+    time: NDArray[np.int64]
+    extents: tuple[int, ...]
+    output: Operand
+    inputs: tuple[Operand, ...]
+    guards: tuple[Linear, ...]
+    inside: tuple[Linear, ...]
+    zeros: tuple[Linear, ...]
+    begins: NDArray[np.bool_]
+
+    @property
+    def steps(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the nest a statement stands.
+
+    Parameters
+    ----------
+    chain : tuple
+        What is around it, outermost first: loops, and its position in each block.
+    own : int
+        How many loops, the innermost, hold nothing else.
+    """
+
+    chain: tuple[For | int, ...] = ()
+    own: int = 0
+    guards: tuple[Expr, ...] = ()
+
+    @property
+    def loops(self) -> tuple[For, ...]:
+        return tuple(part for part in self.chain if isinstance(part, For))
+
+    @property
+    def around(self) -> tuple[For | int, ...]:
+        """The chain without the own loops."""
+        return self.chain[: len(self.chain) - self.own]
+
+    @property
+    def outer(self) -> tuple[For, ...]:
+        return self.loops[: len(self.loops) - self.own]
+
+    @property
+    def inner(self) -> tuple[Axis, ...]:
+        return tuple(loop.axis for loop in self.loops[len(self.loops) - self.own :])
+
+    @property
+    def scope(self) -> tuple[int, ...]:
+        """The positions alone: statements of one block that differ in them run one after the other."""
+        return tuple(part for part in self.chain if isinstance(part, int))
+
+    def into(self, loop: For) -> _Place:
+        # A virtual thread's iterations have scratchpads of their own: no instruction runs two of them.
+        return replace(self, chain=(*self.chain, loop), own=0 if loop.kind == "vthread" else self.own + 1)
+
+    def sibling(self, position: int) -> _Place:
+        """The place of one of several statements."""
+        return replace(self, chain=(*self.chain, position), own=0)
+
+
+@dataclass
+class _Walk:
+    found: list[tuple[_Place, Invoke]] = field(default_factory=list)
+    allocated: dict[Buffer, _Place] = field(default_factory=dict)
+
+    def statement(self, statement: Statement, place: _Place) -> None:
+        match statement:
+            case Block(statements):
+                for position, inner in enumerate(statements):
+                    self.statement(inner, place.sibling(position) if len(statements) > 1 else place)
+            case Allocate(buffer, body):
+                place = replace(place, own=0)
+                self.allocated[buffer] = place
+                self.statement(body, place)
+            case For():
+                self.statement(statement.body, place.into(statement))
+            case Guard(condition, body):
+                self.statement(body, replace(place, guards=(*place.guards, condition)))
+            case Invoke():
+                self.found.append((place, statement))
+            case Assign(buffer, _, _):
+                raise CompileError(
+                    f"{buffer.name} is computed element by element, which the accelerator cannot; tensorize its stage"
+                )
+
+
+class Space:
+    """The steps of one place: all iterations of the loops around it, and the values of their axes."""
+
+    def __init__(self, place: _Place, unit: Axis) -> None:
+        self.outer = [loop.axis for loop in place.outer]
+        self.own = place.inner or (unit,)
+        self.steps = prod(axis.extent for axis in self.outer)
+        indices = np.indices([*(axis.extent for axis in self.outer), 1]).reshape(len(self.outer) + 1, -1)
+        self.values: Values = dict(zip(self.outer, indices[:-1], strict=True))
+
+    def keep(self, wanted: NDArray[np.bool_]) -> None:
+        """Drop the other steps."""
+        self.steps = int(wanted.sum())
+        self.values = {axis: column[wanted] for axis, column in self.values.items()}
+
+    def linear(self, expr: Expr) -> Linear:
+        return linear_over(simplify(expr), self.own, self.values, self.steps)
+
+
+def _copies(place: _Place, buffer: Buffer) -> int:
+    return buffer.slots * prod(loop.axis.extent for loop in place.loops if loop.kind == "vthread")
+
+
+def _copy(place: _Place, buffer: Buffer, space: Space) -> Column:
+    """Which copy of a buffer each step uses: one for each virtual thread, and slots in turn."""
+    thread = np.zeros(space.steps, np.int64)
+    turn = np.zeros(space.steps, np.int64)
+    for loop in place.loops:
+        value = space.values[loop.axis]
+        if loop.kind == "vthread":
+            thread = thread * loop.axis.extent + value
+        else:
+            turn = turn * loop.axis.extent + value
+    threads = _copies(place, buffer) // buffer.slots
+    return turn % buffer.slots * threads + thread
+
+
+class _Builder:
+    """Turns the intrinsics of one nest into operations."""
+
+    def __init__(self, nest: Nest, config: AcceleratorConfig) -> None:
+        self.walk = _Walk()
+        self.walk.statement(nest.body, _Place())
+        self.unit = Axis("unit", 1)
+        self.digits = max((len(place.chain) for place, _ in self.walk.found), default=1)
+        wanted = [
+            Wanted(buffer, prod(tile_counts(buffer, self._tile_rank(buffer))), _copies(place, buffer), place.scope)
+            for buffer, place in self.walk.allocated.items()
+        ]
+        self.addresses = place_checked(wanted, config)
+        self.producers = {i.output.buffer: (p, i) for p, i in self.walk.found if i.predicate is not None}
+
+    def _tile_rank(self, buffer: Buffer) -> int:
+        for _, invoke in self.walk.found:
+            for region in (invoke.output, *invoke.inputs):
+                if region.buffer is buffer:
+                    return len(buffer.shape) - len(region.offsets)
+        raise CompileError(f"{buffer.name} is allocated and never used; remove its stage")
+
+    def operand(self, region: Region, space: Space) -> Operand:
+        buffer = region.buffer
+        counts = buffer.shape[: len(region.offsets)]
+        index: Expr | None = None
+        for count, offset in zip(counts, region.offsets, strict=True):
+            index = offset if index is None else index * count + offset
+        tile = space.linear(index) if index is not None else Linear(np.zeros(space.steps, np.int64), (0,) * len(space.own))
+        if buffer in self.addresses:
+            copy = _copy(self.walk.allocated[buffer], buffer, space)
+            tile = Linear(tile.base + self.addresses[buffer][copy], tile.factors)
+        return Operand(buffer, tile)
+
+    def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
+        """Position, iteration, position, …; the iterations of virtual threads come last of all, which interleaves them."""
+        none = np.zeros(space.steps, np.int64)
+        digits: list[Column] = []
+        threads: list[Column] = []
+        for part in place.around:
+            if isinstance(part, int):
+                digits.append(none + part)
+            elif part.kind == "vthread":
+                threads.append(space.values[part.axis])
+            else:
+                digits.append(space.values[part.axis])
+        digits += [none] * (self.digits - len(digits))
+        threads += [none] * (self.digits - len(threads))
+        return np.stack(digits + threads, axis=1)
+
+    def operation(self, place: _Place, invoke: Invoke) -> Operation:
+        space = Space(place, self.unit)
+        self._drop_idle(place, space)
+        own = set(space.own)
+        conditions = [form for guard in place.guards for form in not_negative(guard)]
+        guards = tuple(form for form in map(space.linear, conditions) if any(form.factors))
+        inside: tuple[Linear, ...] = ()
+        if invoke.predicate is not None:
+            inside = tuple(space.linear(form) for form in not_negative(invoke.predicate))
+        assert own
+        return Operation(
+            invoke=invoke,
+            time=self.time(place, space),
+            extents=tuple(axis.extent for axis in space.own),
+            output=self.operand(invoke.output, space),
+            inputs=tuple(self.operand(region, space) for region in invoke.inputs),
+            guards=guards,
+            inside=inside,
+            zeros=tuple(space.linear(form) for region in invoke.inputs for form in self._zeros(region)),
+            begins=self._begins(place, space),
+        )
+
+    def _drop_idle(self, place: _Place, space: Space) -> None:
+        """Leave out the steps in which a guard about the loops around fails."""
+        wanted = np.ones(space.steps, bool)
+        for guard in place.guards:
+            for form in map(space.linear, not_negative(guard)):
+                if not any(form.factors):
+                    wanted &= form.base >= 0
+        if not wanted.all():
+            space.keep(wanted)
+
+    def _zeros(self, region: Region) -> list[Expr]:
+        """Where an input is padded with zeros, as conditions on its reader's loops."""
+        place, producer = self.producers.get(region.buffer, (None, None))
+        if producer is None or producer.predicate is None or producer.otherwise is None or producer.otherwise.value:
+            return []
+        axes = producer.output.offsets
+        known: Mapping[Expr, Expr] = {
+            mine: theirs for mine, theirs in zip(axes, region.offsets, strict=True) if isinstance(mine, Axis)
+        }
+        assert place is not None
+        if any(axis.extent > 1 and axis not in known for axis in place.inner):
+            return []
+        return not_negative(substitute(producer.predicate, known))
+
+    def _begins(self, place: _Place, space: Space) -> NDArray[np.bool_]:
+        begins = np.ones(space.steps, bool)
+        for loop in place.outer:
+            if loop.axis.kind == "reduction":
+                begins &= space.values[loop.axis] == 0
+        return begins
+
+
+def place_checked(wanted: list[Wanted], config: AcceleratorConfig) -> dict[Buffer, Column]:
+    """`scratchpads.place`, after looking at the scopes."""
+    for w in wanted:
+        if w.buffer.scope not in SCOPES:
+            raise CompileError(
+                f"{w.buffer.name} lies in {w.buffer.scope}, which the accelerator has not; "
+                f"set its scope to one of {', '.join(SCOPES)}"
+            )
+    return place(wanted, config)
+
+
+def operations(nest: Nest, config: AcceleratorConfig) -> list[Operation]:
+    """Everything that a nest asks of the accelerator.
+
+    Raises
+    ------
+    CompileError
+        If a stage is not tensorized, an index is not linear, or a scratchpad is too small.
+    """
+    builder = _Builder(nest, config)
+    return [builder.operation(place, invoke) for place, invoke in builder.walk.found]

@@ -1,0 +1,259 @@
+"""Instructions in columns, in the order of the loops they come from, to an encoded program with its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import Words, pack
+from weft_hardware.isa import (
+    QUEUE_REGISTERS,
+    Finish,
+    Instruction,
+    Load,
+    Memory,
+    Queue,
+    Set,
+    SetRegister,
+    tile_bytes,
+)
+
+from ..errors import CompileError
+from ..streams import Column
+from .micro_code import MicroKernels, residency
+from .tokens import Accesses, Flags, token_flags
+
+
+UOPS = "micro-ops"
+"""The name of the micro-code among a program's tensors."""
+
+SETS, LOADS, USES = range(3)
+"""The last digit of time: what an instruction needs comes before it."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """The scratchpad tiles ``[first, end)`` that each instruction reads or writes."""
+
+    memory: Memory
+    first: Column
+    end: Column
+    writes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Instructions of one class and queue.
+
+    Parameters
+    ----------
+    time : int64 array (n, depth)
+        When each runs: rows compare digit by digit, all digits of a program mean the same.
+    columns : dict
+        Instruction fields.
+    touches : tuple of Touch
+        What they read and write in scratchpads.
+    tensor : (str, Memory), optional
+        The tensor in DRAM whose first tile the column ``dram`` counts from, and as whose tiles.
+    kernel : Column, optional
+        The micro-op list each runs.
+    settings : dict
+        What registers of the queue have to hold while they run; SETs come where another value is left from before.
+    """
+
+    cls: type[Instruction]
+    queue: Queue
+    time: NDArray[np.int64]
+    columns: Mapping[str, Column]
+    touches: tuple[Touch, ...] = ()
+    tensor: tuple[str, Memory] | None = None
+    kernel: Column | None = None
+    settings: Mapping[SetRegister, Column] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Encoded instructions and the micro-ops they load from DRAM."""
+
+    instructions: Words
+    uops: NDArray
+
+
+def _by_time(rows: Sequence[Rows]) -> Column:
+    """The position of every row, those of all classes one after another, in the program."""
+    depth = max(r.time.shape[1] for r in rows)
+    digits = np.concatenate([np.pad(r.time, ((0, 0), (0, depth - r.time.shape[1]))) for r in rows])
+    sequence = np.lexsort(digits.T[::-1])
+    place = np.empty_like(sequence)
+    place[sequence] = np.arange(len(sequence))
+    return place
+
+
+def _with_digit(time: NDArray[np.int64], depth: int, last: int) -> NDArray[np.int64]:
+    """Times of ``depth`` digits and one more."""
+    wide = np.pad(time, ((0, 0), (0, depth - time.shape[1] + 1)))
+    wide[:, -1] = last
+    return wide
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A program whose tensors have no place in DRAM yet; `emit` gives them one, as often as wanted.
+
+    Parameters
+    ----------
+    rows : tuple of Rows
+        All instructions but FINISH and the LOADs of micro-ops.
+    """
+
+    config: AcceleratorConfig
+    rows: tuple[Rows, ...]
+    kernels: MicroKernels = field(repr=False)
+
+    @cached_property
+    def all_rows(self) -> tuple[Rows, ...]:
+        """All instructions but FINISH; a last digit of time puts what prepares an instruction right before it."""
+        place = _by_time(self.rows)
+        depth = max(r.time.shape[1] for r in self.rows)
+        rows = [replace(r, time=_with_digit(r.time, depth, USES)) for r in self.rows]
+        time = np.concatenate([r.time for r in rows])
+        rows, loads = self._with_micro_ops(rows, place, time)
+        return (*rows, *loads, *self._sets(place, time))
+
+    def _with_micro_ops(
+        self, rows: list[Rows], place: Column, time: NDArray[np.int64]
+    ) -> tuple[list[Rows], list[Rows]]:
+        """The rows with their micro-op ranges, and the LOADs that bring the micro-ops."""
+        kernel = np.concatenate([np.full(len(r), -1) if r.kernel is None else r.kernel for r in rows])
+        users = np.flatnonzero(kernel >= 0)
+        users = users[np.argsort(place[users])]
+        placed = residency(self.kernels, kernel[users])
+        begin = np.zeros(len(kernel), np.int64)
+        begin[users] = placed.begin
+        result, done = [], 0
+        sizes = self.kernels.sizes
+        for r in rows:
+            if r.kernel is not None:
+                first = begin[done : done + len(r)]
+                r = replace(r, columns={**r.columns, "uop_bgn": first, "uop_end": first + sizes[r.kernel]})
+            result.append(r)
+            done += r.time.shape[0]
+        when = time[users[placed.before]]
+        when[:, -1] = LOADS
+        ones = np.ones_like(placed.size)
+        columns = {
+            "memory": ones * int(Memory.UOP), "dram": placed.dram, "sram": placed.sram, "x_size": placed.size,
+            "y_size": ones, "x_stride": placed.size,
+        }  # fmt: skip
+        load = Rows(cls=Load, queue=Queue.COMPUTE, time=when, columns=columns, tensor=(UOPS, Memory.UOP))
+        return result, [load] if len(load) else []
+
+    def _sets(self, place: Column, time: NDArray[np.int64]) -> list[Rows]:
+        """A SET before each instruction that finds another value in a register than it needs."""
+        result = []
+        starts = np.cumsum([0, *(len(r) for r in self.rows)])
+        for register in sorted({register for r in self.rows for register in r.settings}):
+            users = [(first, r) for first, r in zip(starts, self.rows, strict=False) if register in r.settings]
+            which = np.concatenate([first + np.arange(len(r)) for first, r in users])
+            value = np.concatenate([r.settings[register] for _, r in users])
+            sequence = np.argsort(place[which])
+            which, value = which[sequence], value[sequence]
+            initial = QUEUE_REGISTERS[register].initial
+            changes = np.diff(value, prepend=initial) != 0
+            when = time[which[changes]]
+            when[:, -1] = SETS
+            count = int(changes.sum())
+            columns = {"register": np.full(count, int(register)), "value": value[changes] & 0xFFFFFFFF}
+            if count:
+                queue = QUEUE_REGISTERS[register].queue
+                result.append(Rows(cls=Set, queue=queue, time=when, columns=columns))
+        return result
+
+    @cached_property
+    def _placement(self) -> tuple[Column, Flags]:
+        """Each row's position in the program, and its flags."""
+        rows = self.all_rows
+        place = _by_time(rows)
+        queue = np.concatenate([np.full(len(r), int(r.queue)) for r in rows])
+        in_order = np.empty_like(queue)
+        in_order[place] = queue
+        flags = token_flags(in_order, self._accesses(rows, place))
+        earlier = self._earlier(in_order, flags)
+        return earlier[place], {name: values[place] for name, values in flags.items()}
+
+    def _accesses(self, rows: Sequence[Rows], place: Column) -> Accesses:
+        instruction, memory, first, end, writes = [], [], [], [], []
+        done = 0
+        for r in rows:
+            for touch in r.touches:
+                instruction.append(place[done : done + len(r)])
+                memory.append(np.full(len(r), int(touch.memory)))
+                first.append(touch.first)
+                end.append(touch.end)
+                writes.append(np.full(len(r), touch.writes))
+            done += len(r)
+        return Accesses(*(np.concatenate(parts) for parts in (instruction, memory, first, end, writes)))
+
+    def _earlier(self, queue: Column, flags: Flags) -> Column:
+        """New positions: loads move up to behind what they wait for, so that small command queues do not hide them.
+
+        A load never moves by more instructions than half a command queue holds: those it overtakes have to fit beside it.
+        """
+        loads = np.flatnonzero(queue == Queue.LOAD)
+        waits = np.full(len(loads), -1.0)
+        pushes = np.flatnonzero(flags["push_prev"] & (queue == Queue.COMPUTE))
+        pops = np.flatnonzero(flags["pop_next"][loads])
+        waits[pops] = pushes
+        waits = np.maximum.accumulate(waits) if len(waits) else waits
+        key = np.arange(len(queue), dtype=np.float64)
+        key[loads] = np.minimum(key[loads], np.maximum(waits + 0.5, loads - self.config.command_queue_depth // 2))
+        key[loads] = np.maximum.accumulate(key[loads]) if len(loads) else key[loads]
+        sequence = np.lexsort((np.arange(len(queue)), key))
+        place = np.empty_like(sequence)
+        place[sequence] = np.arange(len(sequence))
+        return place
+
+    def emit(self, offsets: Mapping[str, int]) -> Program:
+        """Encode the program for tensors at given places.
+
+        Parameters
+        ----------
+        offsets : Mapping
+            Byte offset of each tensor, and of the micro-ops under `UOPS`, from the base registers, which are all equal.
+
+        Raises
+        ------
+        CompileError
+            If an offset is no whole number of tiles.
+        """
+        place, flags = self._placement
+        rows = self.all_rows
+        words, done = [], 0
+        for r in rows:
+            part = slice(done, done + len(r))
+            columns = dict(r.columns)
+            if r.tensor is not None:
+                columns["dram"] = columns["dram"] + self._first_tile(*r.tensor, offsets[r.tensor[0]])
+            words.append(pack(r.cls, self.config, **columns, **{name: f[part] for name, f in flags.items()}))
+            done = part.stop
+        program = np.empty((done + 1, words[0].shape[1]), np.uint64)
+        program[place] = np.concatenate(words)
+        program[-1:] = pack(Finish, self.config)
+        return Program(program, self.kernels.encoded())
+
+    def _first_tile(self, tensor: str, memory: Memory, offset: int) -> int:
+        size = tile_bytes(memory, self.config)
+        if offset % size:
+            raise CompileError(
+                f"{tensor} at byte {offset} is no multiple of the {size}-byte tiles of {memory.name}; align the buffer"
+            )
+        return offset // size
+
+

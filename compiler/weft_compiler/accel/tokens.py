@@ -1,0 +1,112 @@
+"""Dependency tokens of a program from what its instructions touch: as few as order everything.
+
+Two instructions of different queues that touch the same scratchpad tiles, one of them writing, have to run in the order
+in which the program lists them. An instruction needs to wait for the last such instruction of a neighbouring queue
+only, and not even for that if an earlier one of its own queue waited for it or for a later one. What is left is a
+sequence of pairs that rises on both sides, so the k-th token pushed is the k-th popped, each instruction pushes and
+pops at most once in a direction, and without any one of the pairs two instructions would race.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hardware.isa import Queue
+
+from ..streams import Column
+
+Flags = dict[str, NDArray[np.bool_]]
+"""Name of a dependency flag to one bool an instruction."""
+
+NEIGHBOURS = (
+    (Queue.LOAD, Queue.COMPUTE, "push_next", "pop_prev"),
+    (Queue.COMPUTE, Queue.LOAD, "push_prev", "pop_next"),
+    (Queue.COMPUTE, Queue.STORE, "push_next", "pop_prev"),
+    (Queue.STORE, Queue.COMPUTE, "push_prev", "pop_next"),
+)
+"""From, to, and the flags by which a token goes that way."""
+
+
+@dataclass(frozen=True)
+class Accesses:
+    """What instructions touch, one entry for each range of tiles.
+
+    Parameters
+    ----------
+    instruction : Column
+        Who, as a position in the program.
+    memory, first, end : Column
+        Tiles ``[first, end)`` of which scratchpad.
+    writes : bool array
+        Whether it writes them.
+    """
+
+    instruction: Column
+    memory: Column
+    first: Column
+    end: Column
+    writes: NDArray[np.bool_]
+
+    def cells(self) -> tuple[Column, Column, NDArray[np.bool_]]:
+        """The same accesses cut where any of them begins or ends: instruction, cell, whether it writes."""
+        first, end = (self.memory << 32) + self.first, (self.memory << 32) + self.end
+        bounds = np.unique(np.concatenate([first, end]))
+        low, high = np.searchsorted(bounds, first), np.searchsorted(bounds, end)
+        count = high - low
+        start = np.cumsum(count) - count
+        cell = np.arange(count.sum()) - np.repeat(start - low, count)
+        return np.repeat(self.instruction, count), cell, np.repeat(self.writes, count)
+
+
+def _last_before(chosen: NDArray[np.bool_], begins: Column, instruction: Column) -> Column:
+    """For each access the instruction of the last chosen one before it in its cell, −1 if there is none."""
+    place = np.where(chosen, np.arange(len(chosen)), -1)
+    last = np.maximum.accumulate(np.concatenate([[-1], place[:-1]]))
+    return np.where(last >= begins, instruction[last], -1)
+
+
+def waits(queue: Column, accesses: Accesses) -> Iterator[tuple[Queue, Queue, Column, Column]]:
+    """The pairs of instructions that tokens have to order, as few as possible.
+
+    Yields
+    ------
+    source, target : Queue
+        Neighbouring queues.
+    earlier, later : Column
+        Positions in the program; both rise.
+    """
+    instruction, cell, writes = accesses.cells()
+    sequence = np.lexsort((instruction, cell))
+    instruction, cell, writes = instruction[sequence], cell[sequence], writes[sequence]
+    fresh = np.diff(cell, prepend=-1) != 0
+    begins = np.maximum.accumulate(np.where(fresh, np.arange(len(cell)), 0))
+    owner = queue[instruction]
+    for source, target, _, _ in NEIGHBOURS:
+        of_source = owner == source
+        wrote = _last_before(of_source & writes, begins, instruction)
+        touched = _last_before(of_source, begins, instruction)
+        needed = np.full(len(queue), -1, np.int64)
+        of_target = owner == target
+        np.maximum.at(needed, instruction[of_target], np.where(writes, touched, wrote)[of_target])
+        later = np.flatnonzero(queue == target)
+        covered = np.maximum.accumulate(needed[later])
+        new = np.diff(covered, prepend=-1) > 0
+        yield source, target, covered[new], later[new]
+
+
+def token_flags(queue: Column, accesses: Accesses) -> Flags:
+    """The dependency flags of every instruction.
+
+    Parameters
+    ----------
+    queue : Column
+        Each instruction's command queue, in program order.
+    """
+    flags = {name: np.zeros(len(queue), bool) for name in ("pop_prev", "pop_next", "push_prev", "push_next")}
+    for (_, _, push, pop), (_, _, earlier, later) in zip(NEIGHBOURS, waits(queue, accesses), strict=True):
+        flags[push][earlier] = True
+        flags[pop][later] = True
+    return flags

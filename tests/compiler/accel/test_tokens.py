@@ -1,0 +1,94 @@
+"""Dependency tokens against the pairs of instructions that race without them."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from weft_compiler.accel.tokens import NEIGHBOURS, Accesses, token_flags, waits
+
+LOAD, COMPUTE, STORE = range(3)
+INP, ACC = 2, 3
+
+
+def accesses(*rows):
+    """Rows of (instruction, memory, first, end, writes)."""
+    columns = np.array(rows, np.int64).reshape(-1, 5).T
+    return Accesses(*columns[:4], columns[4].astype(bool))
+
+
+def random_program(rng, count):
+    """Loads write INP; compute reads INP and writes ACC; stores read ACC."""
+    queue = rng.integers(0, 3, count)
+    rows = []
+    for k, q in enumerate(queue.tolist()):
+        for memory, writes in {LOAD: [(INP, 1)], COMPUTE: [(INP, 0), (ACC, 1)], STORE: [(ACC, 0)]}[q]:
+            first = int(rng.integers(0, 10))
+            rows.append((k, memory, first, first + int(rng.integers(1, 5)), writes))
+    return queue, accesses(*rows)
+
+
+def conflicts(queue, touched):
+    """Pairs (earlier, later) of different queues that touch a tile, one of them writing."""
+    rows = list(zip(touched.instruction, touched.memory, touched.first, touched.end, touched.writes, strict=True))
+    found = set()
+    for (a, m, low, high, w), (b, n, start, end, v) in product(rows, rows):
+        if a < b and m == n and (w or v) and low < end and start < high and queue[a] != queue[b]:
+            found.add((int(a), int(b)))
+    return found
+
+
+def ordered(queue, edges):
+    """``before[a, b]``: instruction a is done before b begins, by its queue's order and the tokens."""
+    count = len(queue)
+    before = np.zeros((count, count), bool)
+    for a in range(count):
+        for b in range(a + 1, count):
+            before[a, b] = queue[a] == queue[b]
+    for a, b in edges:
+        before[a, b] = True
+    for k in range(count):
+        before |= before[:, [k]] & before[[k], :]
+    return before
+
+
+def pairs_by_flags(queue, flags):
+    """What the flags mean: the k-th pop of a token queue takes the k-th push."""
+    edges = []
+    for source, target, push, pop in NEIGHBOURS:
+        pushes = np.flatnonzero(flags[push] & (queue == source))
+        pops = np.flatnonzero(flags[pop] & (queue == target))
+        assert len(pushes) == len(pops)
+        edges += zip(pushes.tolist(), pops.tolist(), strict=True)
+    return edges
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_tokens_order_every_conflict_and_none_is_in_vain(seed):
+    rng = np.random.default_rng(seed)
+    queue, touched = random_program(rng, 40)
+    needed = conflicts(queue, touched)
+    assert needed
+    edges = pairs_by_flags(queue, token_flags(queue, touched))
+    before = ordered(queue, edges)
+    assert all(before[pair] for pair in needed), seed
+    for edge in edges:
+        without = ordered(queue, [e for e in edges if e != edge])
+        assert not all(without[pair] for pair in needed), (seed, edge)
+
+
+def test_a_token_covers_all_that_came_before():
+    queue = np.array([LOAD, LOAD, COMPUTE, COMPUTE, LOAD])
+    touched = accesses((0, INP, 0, 4, 1), (1, INP, 4, 8, 1), (2, INP, 0, 8, 0), (3, INP, 0, 4, 0), (4, INP, 0, 4, 1))
+    found = {(int(s), int(t)): (a.tolist(), b.tolist()) for s, t, a, b in waits(queue, touched)}
+    assert found == {
+        (LOAD, COMPUTE): ([1], [2]),
+        (COMPUTE, LOAD): ([3], [4]),
+        (COMPUTE, STORE): ([], []),
+        (STORE, COMPUTE): ([], []),
+    }
+
+
+def test_an_empty_range_touches_nothing():
+    queue = np.array([LOAD, COMPUTE])
+    flags = token_flags(queue, accesses((0, INP, 0, 4, 1), (1, INP, 2, 2, 0)))
+    assert not any(values.any() for values in flags.values())
