@@ -36,6 +36,8 @@ class TileMove:
         Where one of them is negative the scratchpad gets padding.
     can_pad : bool
         Whether the instruction can write padding: LOAD can, STORE cannot.
+    parameter : Linear, optional
+        The tile of parameters that goes with each tile copied.
     """
 
     name: str
@@ -45,15 +47,21 @@ class TileMove:
     guards: tuple[Linear, ...] = ()
     inside: tuple[Linear, ...] = ()
     can_pad: bool = True
+    parameter: Linear | None = None
+
+    @property
+    def parameters(self) -> Linear:
+        return self.parameter or Linear(np.zeros_like(self.dram.base), (0,) * len(self.extents))
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """One loop, or several merged: ``size`` tiles copied, padding around them, and what is left out around that."""
+    """One loop, or several merged: ``size`` iterations copied from ``begin`` on, padding around them."""
 
     extent: int
     dram: int
     sram: int
+    parameter: int
     begin: Column
     """First iteration copied."""
     size: Column
@@ -61,7 +69,7 @@ class _Axis:
     """Padding before what is copied."""
     trail: Column
     free: Column
-    """Iterations left out at the end."""
+    """Iterations left out."""
 
     @property
     def is_padded(self) -> bool:
@@ -85,19 +93,35 @@ def _axes(move: TileMove) -> list[_Axis]:
                 raise CompileError(
                     f"{move.name}: the part that is copied is no box; tile its loops so that each bound is one loop's"
                 )
+    if move.inside and not move.can_pad:
+        raise CompileError(f"{move.name}: STORE writes no padding; store the part inside the tensor only")
     needed = cut(steps, move.extents, move.guards)
     copied = cut(steps, move.extents, (*move.guards, *move.inside))
     axes = []
     for k in sorted(range(len(move.extents)), key=lambda k: -move.sram.factors[k]):
         extent = move.extents[k]
         low, high = np.clip(copied.low[k], 0, extent), np.clip(copied.high[k], 0, extent)
-        begin, end = needed.low[k], needed.high[k]
-        # Before the first that is needed, padding is as good as anything; behind the last, nothing has to be written.
-        axes.append(_Axis(
-            extent, move.dram.factors[k], move.sram.factors[k], low, np.maximum(high - low, 0),
-            np.where(high > low, low, np.maximum(end - begin, 0)), np.where(high > low, np.maximum(end - high, 0), 0),
-            extent - np.maximum(end, begin),
-        ))  # fmt: skip
+        size = np.maximum(high - low, 0)
+        end = np.where(needed.high[k] > needed.low[k], needed.high[k], 0)
+        if move.can_pad:
+            # Before the first that is needed padding is as good as anything; behind the last nothing is written.
+            lead = np.where(size > 0, low, end)
+            trail = np.where(size > 0, end - high, 0)
+        else:
+            lead = trail = np.zeros_like(size)
+        axes.append(
+            _Axis(
+                extent=extent,
+                dram=move.dram.factors[k],
+                sram=move.sram.factors[k],
+                parameter=move.parameters.factors[k],
+                begin=low,
+                size=size,
+                lead=lead,
+                trail=trail,
+                free=extent - lead - size - trail,
+            )
+        )
     return axes
 
 
@@ -111,7 +135,9 @@ def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
         if inner.extent == 1 and inner.is_whole:
             result[0] = axis
             continue
-        seamless = axis.dram == inner.extent * inner.dram and axis.sram == inner.extent * inner.sram
+        seamless = all(
+            outer_step == inner.extent * step for outer_step, step in zip(_steps(axis), _steps(inner), strict=True)
+        )
         if inner.is_whole and seamless and not axis.is_padded and not inner.is_padded:
             n = inner.extent
             result[0] = replace(
@@ -123,9 +149,14 @@ def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
     return result
 
 
+def _steps(axis: _Axis) -> tuple[int, int, int]:
+    """By how many tiles one iteration moves."""
+    return axis.dram, axis.sram, axis.parameter
+
+
 def _unit(steps: int) -> _Axis:
     zeros = np.zeros(steps, np.int64)
-    return _Axis(1, 1, 1, zeros, zeros + 1, zeros, zeros, zeros)
+    return _Axis(1, 1, 1, 0, zeros, zeros + 1, zeros, zeros, zeros)
 
 
 def _shaped(move: TileMove, axes: list[_Axis]) -> tuple[list[_Axis], _Axis, _Axis]:
@@ -133,19 +164,20 @@ def _shaped(move: TileMove, axes: list[_Axis]) -> tuple[list[_Axis], _Axis, _Axi
     steps = len(move.dram.base)
     unit = _unit(steps)
     axes = list(axes)
-    if axes[-1].dram != 1 and not (axes[-1].extent == 1 and axes[-1].is_whole):
+    last = axes[-1]
+    is_single = last.extent == 1 and last.is_whole
+    if not is_single and (last.dram != 1 or last.parameter not in (0, 1)):
         axes.append(unit)
     columns = axes.pop()
     if not axes:
         return [], unit, columns
     rows = axes[-1]
     # Behind a row that is cut short the next one would begin too early, unless padding makes up for it.
-    gap = columns.free + (0 if move.can_pad else columns.lead + columns.trail)
     fills = move.can_pad and bool((columns.trail + columns.free <= MAX_PAD).all())
     dense = rows.sram == columns.extent * columns.sram
-    if not dense or rows.dram > MAX_SIZE or (gap.any() and not fills):
+    if not dense or rows.dram > MAX_SIZE or rows.parameter not in (0, 1) or (columns.free.any() and not fills):
         return axes, unit, columns
-    if gap.any():
+    if columns.free.any():
         columns = replace(columns, trail=columns.trail + columns.free, free=np.zeros(steps, np.int64))
     return axes[:-1], rows, columns
 
@@ -159,7 +191,8 @@ def move_columns(move: TileMove) -> tuple[Column, dict[str, Column]]:
         For each instruction the step it belongs to.
     columns : dict
         LOAD or STORE fields; ``dram`` counts from the tensor's first tile; ``tiles`` is how many the scratchpad gets
-        or gives.
+        or gives, ``parameter`` the first tile of parameters, ``parameter_x`` and ``parameter_y`` whether the next tile
+        and the next row have the next one.
 
     Raises
     ------
@@ -175,11 +208,17 @@ def move_columns(move: TileMove) -> tuple[Column, dict[str, Column]]:
     wanted = np.ones((steps, grid.shape[1]), bool)
     start = move.dram.base + columns.begin * columns.dram + rows.begin * rows.dram
     dram = np.broadcast_to(start[:, None], wanted.shape)
-    sram = np.broadcast_to(move.sram.base[:, None], wanted.shape)
+    first = move.sram.base
+    if not move.can_pad:
+        first = first + columns.begin * columns.sram + rows.begin * rows.sram
+    sram = np.broadcast_to(first[:, None], wanted.shape)
+    parameter = move.parameters.base + columns.begin * columns.parameter + rows.begin * rows.parameter
+    parameter = np.broadcast_to(parameter[:, None], wanted.shape)
     for axis, index in zip(outer, grid, strict=True):
         wanted &= (index >= axis.begin[:, None]) & (index < (axis.begin + axis.size)[:, None])
         dram = dram + index * axis.dram
         sram = sram + index * axis.sram
+        parameter = parameter + index * axis.parameter
     # What nobody needs and nobody has to pad is no instruction.
     wanted &= ((rows.height > 0) & (width > 0))[:, None]
     step = np.nonzero(wanted)[0]
@@ -197,6 +236,9 @@ def move_columns(move: TileMove) -> tuple[Column, dict[str, Column]]:
     result["x_stride"] = np.full(len(step), rows.dram if rows.extent > 1 else 0, np.int64)
     result["dram"] = np.where(empty[:, None], 0, dram)[wanted]
     result["sram"] = sram[wanted]
+    result["parameter"] = parameter[wanted]
+    result["parameter_x"] = np.full(len(step), columns.parameter if columns.extent > 1 else 0, np.int64)
+    result["parameter_y"] = np.full(len(step), rows.parameter if rows.extent > 1 else 0, np.int64)
     return step, result
 
 
@@ -205,8 +247,6 @@ def _check(move: TileMove, outer: Sequence[_Axis], rows: _Axis, columns: _Axis) 
         raise CompileError(f"{move.name} is padded in more than two dimensions; pad it on the host")
     for axis in (rows, columns):
         pad = int(max(axis.lead.max(initial=0), axis.trail.max(initial=0)))
-        if pad and not move.can_pad:
-            raise CompileError(f"{move.name}: STORE writes no padding; store the part inside the tensor only")
         if pad > MAX_PAD and not bool(((axis.size == 0) | (axis.lead + axis.trail <= MAX_PAD)).all()):
             raise CompileError(
                 f"{move.name} needs {pad} tiles of padding on one side, LOAD adds at most {MAX_PAD}; pad on the host"
@@ -214,4 +254,6 @@ def _check(move: TileMove, outer: Sequence[_Axis], rows: _Axis, columns: _Axis) 
     for axis, what in ((rows, "rows"), (columns, "tiles")):
         size = int(axis.size.max(initial=0))
         if size > MAX_SIZE:
-            raise CompileError(f"{move.name}: {size} {what} exceed the {MAX_SIZE} of one LOAD or STORE; tile it smaller")
+            raise CompileError(
+                f"{move.name}: {size} {what} exceed the {MAX_SIZE} of one LOAD or STORE; tile it smaller"
+            )

@@ -6,6 +6,7 @@ instruction can run; an iteration of all others is a *step*. Nothing is expanded
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -16,13 +17,14 @@ from weft_hardware.config import AcceleratorConfig
 
 from ..errors import CompileError
 from ..streams import Column
-from ..te.expr import Axis, Expr
+from ..te.expr import INDEX, Axis, Const, Expr
 from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement
 from ..te.rewrite import substitute
 from ..te.simplify import simplify
 from .boxes import Linear
-from .evaluate import Values, evaluate, linear_over, not_negative
-from .scratchpads import SCOPES, Wanted, place, tile_counts
+from .evaluate import Values, linear_over, not_negative
+from .intrinsic import AcceleratorIntrinsic
+from .scratchpads import SCOPES, Wanted, place
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,6 @@ class Operation:
         Where one of them is negative an input is padded with zeros.
     begins : bool array
         The steps in which a reduction starts: its output has no value yet.
-    fills : bool
-        The operation writes its intrinsic's initial value.
     """
 
     invoke: Invoke
@@ -200,12 +200,54 @@ class _Builder:
         self.walk.statement(nest.body, _Place())
         self.unit = Axis("unit", 1)
         self.digits = max((len(place.chain) for place, _ in self.walk.found), default=1)
-        wanted = [
-            Wanted(buffer, prod(tile_counts(buffer, self._tile_rank(buffer))), _copies(place, buffer), place.scope)
-            for buffer, place in self.walk.allocated.items()
-        ]
-        self.addresses = place_checked(wanted, config)
+        self.addresses = self._addresses(config)
         self.producers = {i.output.buffer: (p, i) for p, i in self.walk.found if i.predicate is not None}
+
+    def _addresses(self, config: AcceleratorConfig) -> dict[Buffer, Column]:
+        """Where each copy of each buffer lies; results that overwrite an input lie where it does."""
+        for buffer in self.walk.allocated:
+            if buffer.scope not in SCOPES:
+                raise CompileError(
+                    f"{buffer.name} lies in {buffer.scope}, which the accelerator has not; "
+                    f"set its scope to one of {', '.join(SCOPES)}"
+                )
+        homes = self._homes()
+        scopes: dict[Buffer, tuple[int, ...]] = {}
+        for buffer, where in self.walk.allocated.items():
+            home = homes.get(buffer, buffer)
+            scopes[home] = _common(scopes[home], where.scope) if home in scopes else where.scope
+        wanted = [
+            Wanted(
+                buffer=buffer,
+                tiles=prod(buffer.shape[: len(buffer.shape) - self._tile_rank(buffer)]),
+                copies=_copies(self.walk.allocated[buffer], buffer),
+                scope=scope,
+            )
+            for buffer, scope in scopes.items()
+        ]
+        placed = place(wanted, config)
+        return {buffer: placed[homes.get(buffer, buffer)] for buffer in self.walk.allocated}
+
+    def _homes(self) -> dict[Buffer, Buffer]:
+        """For each result that can overwrite the first input of its operation, the buffer whose place it takes."""
+        readers = Counter(region.buffer for _, invoke in self.walk.found for region in invoke.inputs)
+        homes: dict[Buffer, Buffer] = {}
+        for _, invoke in self.walk.found:
+            if not (isinstance(invoke.intrinsic, AcceleratorIntrinsic) and invoke.intrinsic.in_place):
+                continue
+            source, target = invoke.inputs[0], invoke.output
+            if readers[source.buffer] == 1 and self._overlay(source, target):
+                homes[target.buffer] = homes.get(source.buffer, source.buffer)
+        return homes
+
+    def _overlay(self, source: Region, target: Region) -> bool:
+        """Whether each tile of the target can lie exactly where the tile lies that it is computed from."""
+        a, b = source.buffer, target.buffer
+        if a is b or a not in self.walk.allocated or b not in self.walk.allocated:
+            return False
+        alike = a.shape == b.shape and a.slots == b.slots and a.scope == b.scope
+        loops = self.walk.allocated[a].loops == self.walk.allocated[b].loops
+        return alike and loops and tuple(map(simplify, source.offsets)) == tuple(map(simplify, target.offsets))
 
     def _tile_rank(self, buffer: Buffer) -> int:
         for _, invoke in self.walk.found:
@@ -220,14 +262,14 @@ class _Builder:
         index: Expr | None = None
         for count, offset in zip(counts, region.offsets, strict=True):
             index = offset if index is None else index * count + offset
-        tile = space.linear(index) if index is not None else Linear(np.zeros(space.steps, np.int64), (0,) * len(space.own))
+        tile = space.linear(Const(0, INDEX) if index is None else index)
         if buffer in self.addresses:
             copy = _copy(self.walk.allocated[buffer], buffer, space)
             tile = Linear(tile.base + self.addresses[buffer][copy], tile.factors)
         return Operand(buffer, tile)
 
     def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
-        """Position, iteration, position, …; the iterations of virtual threads come last of all, which interleaves them."""
+        """Positions and iterations from the outside in; those of virtual threads come last, which interleaves them."""
         none = np.zeros(space.steps, np.int64)
         digits: list[Column] = []
         threads: list[Column] = []
@@ -245,13 +287,11 @@ class _Builder:
     def operation(self, place: _Place, invoke: Invoke) -> Operation:
         space = Space(place, self.unit)
         self._drop_idle(place, space)
-        own = set(space.own)
         conditions = [form for guard in place.guards for form in not_negative(guard)]
         guards = tuple(form for form in map(space.linear, conditions) if any(form.factors))
         inside: tuple[Linear, ...] = ()
         if invoke.predicate is not None:
             inside = tuple(space.linear(form) for form in not_negative(invoke.predicate))
-        assert own
         return Operation(
             invoke=invoke,
             time=self.time(place, space),
@@ -296,15 +336,10 @@ class _Builder:
         return begins
 
 
-def place_checked(wanted: list[Wanted], config: AcceleratorConfig) -> dict[Buffer, Column]:
-    """`scratchpads.place`, after looking at the scopes."""
-    for w in wanted:
-        if w.buffer.scope not in SCOPES:
-            raise CompileError(
-                f"{w.buffer.name} lies in {w.buffer.scope}, which the accelerator has not; "
-                f"set its scope to one of {', '.join(SCOPES)}"
-            )
-    return place(wanted, config)
+def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """What two scopes begin with."""
+    length = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return a[:length]
 
 
 def operations(nest: Nest, config: AcceleratorConfig) -> list[Operation]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
@@ -21,11 +20,6 @@ SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Mem
 def depth(memory: Memory, config: AcceleratorConfig) -> int:
     """Tiles that a scratchpad holds."""
     return {Memory.INP: config.inp_depth, Memory.WGT: config.wgt_depth, Memory.ACC: config.acc_depth}[memory]
-
-
-def tile_counts(buffer: Buffer, tile_rank: int) -> tuple[int, ...]:
-    """A buffer's dimensions in tiles."""
-    return buffer.shape[: len(buffer.shape) - tile_rank]
 
 
 @dataclass(frozen=True)
@@ -110,12 +104,3 @@ def _first_fit(wanted: list[Wanted], size: int, banks: int, shares: bool) -> dic
             placed.append((w, start))
             starts.setdefault(w.buffer, []).append(start)
     return {buffer: np.array(values, np.int64) for buffer, values in starts.items()}
-
-
-def capacity(config: AcceleratorConfig) -> dict[str, int]:
-    """Tiles of each scope."""
-    return {scope: depth(memory, config) for scope, memory in SCOPES.items()}
-
-
-def tiles_of(buffer: Buffer, tile_rank: int) -> int:
-    return prod(tile_counts(buffer, tile_rank))

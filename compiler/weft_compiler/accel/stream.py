@@ -27,7 +27,6 @@ from ..streams import Column
 from .micro_code import MicroKernels, residency
 from .tokens import Accesses, Flags, token_flags
 
-
 UOPS = "micro-ops"
 """The name of the micro-code among a program's tensors."""
 
@@ -204,7 +203,7 @@ class Stream:
     def _earlier(self, queue: Column, flags: Flags) -> Column:
         """New positions: loads move up to behind what they wait for, so that small command queues do not hide them.
 
-        A load never moves by more instructions than half a command queue holds: those it overtakes have to fit beside it.
+        None moves by more instructions than half a command queue holds: those that it overtakes have to fit beside it.
         """
         loads = np.flatnonzero(queue == Queue.LOAD)
         waits = np.full(len(loads), -1.0)
@@ -255,5 +254,3 @@ class Stream:
                 f"{tensor} at byte {offset} is no multiple of the {size}-byte tiles of {memory.name}; align the buffer"
             )
         return offset // size
-
-

@@ -46,15 +46,13 @@ def image_move(rng, can_pad=True):
     c, h, w = int(rng.integers(1, channels + 1)), int(rng.integers(1, 7)), int(rng.integers(1, 7))
     steps = 3
     top, left = rng.integers(-2, height, steps), rng.integers(-2, width, steps)
-    if not can_pad:
-        top, left = np.maximum(top, 0), np.maximum(left, 0)
     dram = Linear((top * width) + left, (height * width, width, 1))
     sram = Linear(np.full(steps, 5), (h * w, w, 1))
     bounds = (
         Linear(top, (0, 1, 0)), Linear(height - 1 - top, (0, -1, 0)),
         Linear(left, (0, 0, 1)), Linear(width - 1 - left, (0, 0, -1)),
     )  # fmt: skip
-    kept = (Linear(np.full(steps, c - 1), (-1, 0, 0)),)
+    kept = (Linear(np.full(steps, c - 1), (-1, 0, 0)), Linear(rng.integers(-1, 1, steps), (0, 1, 0)))
     guards, inside = (kept, bounds) if can_pad else ((*kept, *bounds), ())
     return TileMove("x", (c, h, w), dram, sram, guards, inside, can_pad)
 
@@ -90,9 +88,7 @@ def test_too_much_padding_is_refused():
     move = TileMove("x", (20,), Linear(np.array([-16]), (1,)), Linear(np.array([0]), (1,)), inside=inside)
     with pytest.raises(CompileError) as refused:
         move_columns(move)
-    assert str(refused.value) == (
-        "x needs 16 tiles of padding on one side, LOAD adds at most 15; pad on the host"
-    )
+    assert str(refused.value) == ("x needs 16 tiles of padding on one side, LOAD adds at most 15; pad on the host")
 
 
 def test_what_is_no_box_is_refused():

@@ -1,1 +1,1 @@
-"""The accelerator's intrinsics, one kind a file: functions of the configuration that declare what hardware does."""
+"""The accelerator's intrinsics, one kind a file: declared as tensor expressions, with their emission rules."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import BASE_ALU_OPS, AluOp
+from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Memory, Queue
 
 from ... import te
 from ...errors import CompileError
+from ..boxes import Linear
+from ..emitter import Emitter, loop_columns
+from ..expand import Expanded
+from ..gemm import Mode, TileProduct
+from ..intrinsic import AcceleratorIntrinsic
+from ..operations import Operand, Operation
+from ..stream import Touch
 from .tiles import shape, tile
 
 IMMEDIATES = range(-(1 << 15), 1 << 15)
 """What fits the instruction's immediate."""
 
+REDUCTIONS = {AluOp.MIN: te.min, AluOp.MAX: te.max, AluOp.ADD: te.sum}
+"""The operations that can merge any number of tiles into one."""
 
-def alu_immediate(config: AcceleratorConfig, op: AluOp, immediate: int) -> te.Intrinsic:
+
+def alu_immediate(config: AcceleratorConfig, op: AluOp, immediate: int) -> AcceleratorIntrinsic:
     """``acc[b, o] = op(source[b, o], immediate)``.
 
     Raises
@@ -29,11 +40,12 @@ def alu_immediate(config: AcceleratorConfig, op: AluOp, immediate: int) -> te.In
     source = tile(config, "acc", "source")
     acc = te.compute(
         shape(config, "acc"), lambda b, o: _apply(op, source[b, o], te.const(immediate, source.dtype)), "acc"
-    )  # fmt: skip
-    return _intrinsic(config, op, f"alu.{op.name.lower()}({immediate})", acc, (source,))
+    )
+    inputs = () if op is AluOp.COPY else (source,)
+    return _intrinsic(config, op, f"alu.{op.name.lower()}({immediate})", acc, inputs, immediate)
 
 
-def alu(config: AcceleratorConfig, op: AluOp) -> te.Intrinsic:
+def alu(config: AcceleratorConfig, op: AluOp) -> AcceleratorIntrinsic:
     """``acc[b, o] = op(first[b, o], second[b, o])``.
 
     Raises
@@ -43,16 +55,53 @@ def alu(config: AcceleratorConfig, op: AluOp) -> te.Intrinsic:
     """
     first, second = tile(config, "acc", "first"), tile(config, "acc", "second")
     acc = te.compute(shape(config, "acc"), lambda b, o: _apply(op, first[b, o], second[b, o]), "acc")
-    inputs = (second,) if op is AluOp.COPY else (first, second)
-    return _intrinsic(config, op, f"alu.{op.name.lower()}", acc, inputs)
+    return _intrinsic(config, op, f"alu.{op.name.lower()}", acc, (second,) if op is AluOp.COPY else (first, second))
+
+
+def alu_reduce(config: AcceleratorConfig, op: AluOp) -> AcceleratorIntrinsic:
+    """``acc[b, o] = op(acc[b, o], source[b, o])``, over any number of source tiles.
+
+    Raises
+    ------
+    CompileError
+        If the configuration cannot copy the first of them.
+    """
+    _require(AluOp.COPY, config)
+    source = tile(config, "acc", "source")
+    merged = REDUCTIONS[op](source[0, 0], ())
+    acc = te.compute(shape(config, "acc"), lambda b, o: REDUCTIONS[op](source[b, o], ()), "acc")
+    return AcceleratorIntrinsic(
+        f"alu.reduce_{op.name.lower()}",
+        acc,
+        (source,),
+        ("acc", "acc"),
+        merged.combiner.identity,
+        emit=lambda operation, emitter: _emit_reduction(operation, emitter, op),
+    )
+
+
+def _require(op: AluOp, config: AcceleratorConfig) -> None:
+    if op not in BASE_ALU_OPS and not config.alu_extensions:
+        raise CompileError(f"alu_extensions = False: the ALU has no {op.name}; enable alu_extensions")
 
 
 def _intrinsic(
-    config: AcceleratorConfig, op: AluOp, name: str, acc: te.Tensor, inputs: tuple[te.Tensor, ...]
-) -> te.Intrinsic:
-    if op not in BASE_ALU_OPS and not config.alu_extensions:
-        raise CompileError(f"alu_extensions = False: the ALU has no {op.name}; enable alu_extensions")
-    return te.Intrinsic(name, acc, inputs, ("acc",) * (1 + len(inputs)))
+    config: AcceleratorConfig,
+    op: AluOp,
+    name: str,
+    acc: te.Tensor,
+    inputs: tuple[te.Tensor, ...],
+    immediate: int | None = None,
+) -> AcceleratorIntrinsic:
+    _require(op, config)
+    return AcceleratorIntrinsic(
+        name,
+        acc,
+        inputs,
+        ("acc",) * (1 + len(inputs)),
+        emit=lambda operation, emitter: _emit(operation, emitter, op, immediate),
+        in_place=op is not AluOp.COPY,
+    )
 
 
 def _apply(op: AluOp, a: te.Expr, b: te.Expr) -> te.Expr:
@@ -71,3 +120,54 @@ def _apply(op: AluOp, a: te.Expr, b: te.Expr) -> te.Expr:
             return a * b
         case AluOp.COPY:
             return b
+
+
+def _emit(operation: Operation, emitter: Emitter, op: AluOp, value: int | None) -> None:
+    """The ALU writes over its first operand: what lies elsewhere is copied there first."""
+    dst = operation.output
+    first, second = (None, None)
+    if op is AluOp.COPY:
+        second = operation.inputs[0] if operation.inputs else None
+    else:
+        first, *rest = operation.inputs
+        second = rest[0] if rest else None
+    order = 0
+    if first is not None and not _same(first, dst):
+        order = _append(_rows(operation, emitter, dst, first), operation, emitter, AluOp.COPY, None, order)
+    _append(_rows(operation, emitter, dst, second or dst), operation, emitter, op, value, order)
+
+
+def _same(a: Operand, b: Operand) -> bool:
+    return a.tile.factors == b.tile.factors and bool(np.array_equal(a.tile.base, b.tile.base))
+
+
+def _rows(operation: Operation, emitter: Emitter, dst: Operand, src: Operand) -> Expanded:
+    none = Linear(np.zeros(operation.steps, np.int64), (0,) * len(operation.extents))
+    product = TileProduct(operation.extents, (dst.tile, src.tile, none), operation.guards)
+    return emitter.accumulations(product, operation)
+
+
+def _append(rows: Expanded, operation: Operation, emitter: Emitter, op: AluOp, value: int | None, order: int) -> int:
+    """Add the instructions, those of one step from ``order`` on; returns the next."""
+    _require(op, emitter.config)
+    rows = Expanded(rows.step, rows.order + order, rows.columns)
+    count = len(rows.step)
+    columns = loop_columns(rows, ("dst", "src")) | {"alu_op": np.full(count, int(op))}
+    if value is not None:
+        columns |= {"use_imm": np.ones(count, np.int64), "imm": np.full(count, value)}
+    touch = Touch(Memory.ACC, rows.columns["dst_first"], rows.columns["dst_end"], writes=True)
+    emitter.append(Alu, Queue.COMPUTE, operation, rows, [touch], columns, kernel=rows.columns["kernel"])
+    return int(rows.order.max(initial=-1)) + 1
+
+
+def _emit_reduction(operation: Operation, emitter: Emitter, op: AluOp) -> None:
+    """The first tile is copied, the others are merged into it."""
+    none = Linear(np.zeros(operation.steps, np.int64), (0,) * len(operation.extents))
+    (src,) = operation.inputs
+    product = TileProduct(operation.extents, (operation.output.tile, src.tile, none), operation.guards)
+    rows = emitter.products(product, operation, overwrites=True)
+    mode = rows.columns["mode"]
+    if (mode == Mode.RESET.value).any():
+        raise CompileError(f"{operation.output.buffer.name}: no tile of the reduction is there for every element")
+    for chosen, kind in ((mode == Mode.OVERWRITE.value, AluOp.COPY), (mode == Mode.ACCUMULATE.value, op)):
+        _append(rows.only(chosen), operation, emitter, kind, None, 0)

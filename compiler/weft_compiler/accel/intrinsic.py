@@ -1,0 +1,33 @@
+"""Intrinsics of the accelerator: a tensor expression, and how its operations become instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..te.intrinsic import Intrinsic
+
+if TYPE_CHECKING:
+    from .emitter import Emitter
+    from .operations import Operation
+
+
+EmissionRule: TypeAlias = "Callable[[Operation, Emitter], None]"
+"""Appends the instructions of an operation to an emitter."""
+
+
+@dataclass(frozen=True, eq=False)
+class AcceleratorIntrinsic(Intrinsic):
+    """What the accelerator does to tiles.
+
+    Parameters
+    ----------
+    emit : callable
+        The emission rule.
+    in_place : bool
+        It writes over its first input: its result best lies there.
+    """
+
+    emit: EmissionRule = field(kw_only=True)
+    in_place: bool = field(default=False, kw_only=True)
