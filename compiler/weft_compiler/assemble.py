@@ -30,8 +30,8 @@ from .errors import CompileError
 from .host import elementwise, layout, windows
 from .host.codegen import compile_ir
 from .host.llvm_ir import lower
-from .memory import round_up
-from .passes.plan_memory import REGION_BYTES, alignment_of, main_function, place_of
+from .memory import alignment_of, round_up
+from .passes.plan_memory import REGION_BYTES, main_function, place_of
 
 Kernel = Callable[[Any, str], FuncOp]
 Parameters = Callable[[Any], elementwise.Parameters]

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory, instruction_bytes, tile_bytes
+
+
+def alignment_of(config: AcceleratorConfig) -> int:
+    """Bytes at whose multiples every buffer starts: any tile, any instruction, any cache line."""
+    return max(64, instruction_bytes(config), *(tile_bytes(memory, config) for memory in Memory))
+
 
 @dataclass(frozen=True)
 class Lifetime:

@@ -30,11 +30,12 @@ FIELDS = frozenset(declared_fields(Load))
 
 @dataclass
 class Emitter:
-    """Collects the instructions of a program and their micro-code."""
+    """Collects the instructions of a program and their micro-code; ``macs`` counts multiply-accumulates."""
 
     config: AcceleratorConfig
     kernels: MicroKernels
     rows: list[Rows] = field(default_factory=list)
+    macs: int = 0
 
     def append(
         self,

@@ -110,11 +110,14 @@ class Stream:
     ----------
     rows : tuple of Rows
         All instructions but FINISH and the LOADs of micro-ops.
+    macs : int
+        Multiply-accumulates asked for, those with padding included.
     """
 
     config: AcceleratorConfig
     rows: tuple[Rows, ...]
     kernels: MicroKernels = field(repr=False)
+    macs: int = 0
 
     @cached_property
     def all_rows(self) -> tuple[Rows, ...]:

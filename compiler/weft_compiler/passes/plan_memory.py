@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import instruction_bits
 from weft_runtime.module_model import Buffer
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
@@ -17,19 +16,13 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import qgraph
-from ..memory import Lifetime, place_lifetimes
+from ..memory import Lifetime, alignment_of, place_lifetimes
 
 PLACE = "buffer"
 """The attribute that holds a result's place."""
 
 REGION_BYTES = "region_bytes"
 """The function's attribute that holds the size of each region."""
-
-
-def alignment_of(config: AcceleratorConfig) -> int:
-    """Bytes at whose multiples every buffer starts: any tile, any instruction, any cache line."""
-    tiles = (config.inp_tile_bits, config.wgt_tile_bits, config.acc_tile_bits, config.out_tile_bits)
-    return max(64, max(tiles) // 8, instruction_bits(config) // 8)
 
 
 def nbytes_of(value: SSAValue) -> int:

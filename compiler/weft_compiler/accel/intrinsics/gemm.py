@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Gemm, GemmOverwrite, Memory, Queue
@@ -33,6 +35,7 @@ def _emit(operation: Operation, emitter: Emitter) -> None:
     dst, (src, wgt) = operation.output, operation.inputs
     product = TileProduct(operation.extents, (dst.tile, src.tile, wgt.tile), operation.guards, operation.zeros)
     rows = emitter.products(product, operation, emitter.config.gemm_overwrite)
+    emitter.macs += operation.steps * prod(operation.extents) * emitter.config.macs
     overwrites = rows.columns["mode"] == Mode.OVERWRITE.value
     for cls, chosen in ((Gemm, rows.only(~overwrites)), (GemmOverwrite, rows.only(overwrites))):
         _append(cls, operation, chosen, emitter)
