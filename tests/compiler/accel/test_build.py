@@ -1,0 +1,183 @@
+"""Scheduled kernels on the accelerator: the bytes of the expression, sound programs, as few tokens as can be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.accel_kernels import Conv, by_name, convolution, expected, max_pool, random_inputs, vector_chain
+from support.configs import CONFIGS
+from weft_compiler import te
+from weft_compiler.accel.build import build_kernel
+from weft_compiler.accel.intrinsics.gemm import gemm
+from weft_compiler.errors import CompileError
+from weft_hardware.encoding import as_words, unpack
+from weft_hardware.isa import Finish
+from weft_hardware.presets import PRESETS, VTA
+from weft_runtime.check import check_module
+from weft_simulator.functional import FunctionalDevice
+
+SMALL = CONFIGS["batch2"]
+"""Two rows a tile, small scratchpads, short queues."""
+
+FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
+
+CONVS = {
+    "plain": Conv(),
+    "two strips in turn": Conv(slots=2, rows=2),
+    "two virtual threads": Conv(threads=2, rows=2),
+    "threads and slots": Conv(threads=2, slots=2, rows=1, width=4),
+    "weights stay": Conv(weights_stay=True, ic_tile=2, threads=2, rows=2, width=4),
+    "strided": Conv(stride=2, height=11, width=9),
+    "dilated": Conv(dilation=2, pad=2),
+    "1x1": Conv(kernel=1, pad=0, ic=4, ic_tile=2, oc_tile=2),
+    "1x1 strided": Conv(kernel=1, pad=0, stride=2),
+    "strips that do not divide": Conv(height=7, width=7, rows=3, slots=2),
+    "blocks that do not divide": Conv(ic=3, oc=3, ic_tile=2, oc_tile=2, width=4),
+    "wide kernel": Conv(kernel=5, pad=2, rows=2),
+    "unpadded": Conv(pad=0),
+}
+
+
+def run(schedule, config, seed, **options):
+    inputs = random_inputs(schedule, seed)
+    module = build_kernel(schedule, config)
+    with FunctionalDevice(config, **options) as device:
+        return module, module.run(device, by_name(inputs)), expected(schedule, inputs)
+
+
+def check(module):
+    """What the program checker finds."""
+    return [finding for _, report in check_module(module.content) for finding in report.findings]
+
+
+@pytest.mark.parametrize("config", [VTA, PRESETS["base"], SMALL], ids=["vta", "base", "small"])
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions(name, config):
+    module, found, wanted = run(convolution(CONVS[name], config), config, 1)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", ["two virtual threads", "threads and slots", "strips that do not divide"])
+def test_any_order_of_the_modules_gives_the_same(name, seed):
+    _, found, wanted = run(convolution(CONVS[name], VTA), VTA, seed, order_seed=seed)
+    assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("preset", ["vta", "base"])
+def test_vector_operations(preset, threads):
+    config = PRESETS[preset]
+    module, found, wanted = run(vector_chain(24, 4, config, threads), config, 4)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+def test_operations_on_the_way_write_over_their_operand():
+    module, _, _ = run(vector_chain(8, 8, VTA), VTA, 5)
+    # ADD, SHR, MAX, MIN: none needs a copy.
+    assert len(instructions(module)) == len(["UOP", "A", "B", "ADD", "SHR", "MAX", "MIN", "OUT", "FINISH"])
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_pooling(window):
+    module, found, wanted = run(max_pool(2, 9, window, 2, 2, VTA), VTA, 6)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+def instructions(module):
+    step = module.content.steps[0]
+    (stream,) = (c for c in module.content.constants if c.buffer == step.instructions)
+    return as_words(stream.data, module.content.config)
+
+
+def without_token(module, push, pop):
+    """The module without one pair of a push and its pop, each an (instruction, flag)."""
+    words = instructions(module).copy()
+    for row, flag in (push, pop):
+        words[row, 0] &= ~np.uint64(1 << (3 + FLAGS.index(flag)))
+    content = module.content
+    step = content.steps[0]
+    constants = tuple(
+        replace(c, data=words.tobytes()) if c.buffer == step.instructions else c for c in content.constants
+    )
+    return replace(content, constants=constants)
+
+
+def token_pairs(module):
+    """Every token of a program: (who pushes, flag), (who pops, flag)."""
+    words = instructions(module)
+    config = module.content.config
+    flags = unpack(Finish, words, config)
+    queues = np.array([int(q) for q in queue_numbers(words, config)])
+    ways = [(0, "push_next", 1, "pop_prev"), (1, "push_prev", 0, "pop_next"), (1, "push_next", 2, "pop_prev"),
+            (2, "push_prev", 1, "pop_next")]  # fmt: skip
+    for source, push, target, pop in ways:
+        pushes = np.flatnonzero((queues == source) & (flags[push] != 0))
+        pops = np.flatnonzero((queues == target) & (flags[pop] != 0))
+        assert len(pushes) == len(pops)
+        yield from (((a, push), (b, pop)) for a, b in zip(pushes, pops, strict=True))
+
+
+def queue_numbers(words, config):
+    from weft_hardware.encoding import decode
+
+    return [instruction.queue for instruction in decode(words, config)]
+
+
+@pytest.mark.parametrize("name", ["two virtual threads", "threads and slots", "weights stay", "two strips in turn"])
+def test_no_token_can_be_left_out(name):
+    module = build_kernel(convolution(CONVS[name], VTA), VTA)
+    assert not check(module)
+    pairs = list(token_pairs(module))
+    assert len(pairs) >= 6
+    for push, pop in pairs:
+        mutant = without_token(module, push, pop)
+        assert any(report.findings for _, report in check_module(mutant)), (push, pop)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", ["two virtual threads", "strips that do not divide", "1x1 strided"])
+def test_rtl_gives_the_same_bytes_with_random_stalls(name):
+    config = SMALL
+    schedule = convolution(CONVS[name], config)
+    inputs = random_inputs(schedule, 7)
+    from weft_simulator.tsim.device import TsimDevice
+    from weft_simulator.tsim.model import MemoryTiming
+
+    with TsimDevice(config, memory=MemoryTiming(read_latency=20, stall_seed=7)) as device:
+        found = build_kernel(schedule, config).run(device, by_name(inputs))
+    assert np.array_equal(found, expected(schedule, inputs))
+
+
+def test_a_scratchpad_that_is_too_small():
+    with pytest.raises(CompileError) as refused:
+        build_kernel(convolution(Conv(height=64, width=64, rows=32, ic=1, oc=1), VTA), VTA)
+    assert str(refused.value) == (
+        "scratchpad inp holds 2048 tiles, 2244 are needed (pad 2244); use smaller tiles or fewer slots"
+    )
+
+
+def test_a_stage_that_is_not_tensorized():
+    x = te.placeholder((4, 1, 16), "int32", "X")
+    out = te.compute(x.shape, lambda k, b, o: x[k, b, o] + 1, "out")
+    with pytest.raises(CompileError) as refused:
+        build_kernel(te.Schedule(out), VTA)
+    assert str(refused.value) == (
+        "out is computed element by element, which the accelerator cannot; tensorize its stage"
+    )
+
+
+def test_a_tensor_type_that_no_module_takes():
+    x = te.placeholder((4, 1, 16), "int64", "X")
+    with pytest.raises(CompileError) as refused:
+        build_kernel(te.Schedule(te.compute(x.shape, lambda k, b, o: x[k, b, o], "out")), VTA)
+    assert str(refused.value) == "X is int64, a module takes and gives int8, uint8, int32, float32; cast it"
+
+
+def test_gemm_is_counted():
+    module = build_kernel(convolution(Conv(), VTA), VTA)
+    assert module.content.layers[0].macs == 2 * 2 * 8 * 8 * 9 * VTA.macs
+    assert gemm(VTA).init is not None
