@@ -176,8 +176,21 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
 
 
 def useful_macs(op: Any) -> int:
-    """Multiply-accumulates of the network's own operation, padding taps included, blocks not rounded up."""
-    if isinstance(op, qgraph.QConvOp | qgraph.QDenseOp):
-        per_output = int(np.prod(qgraph.shape_of(op.w)[1:]))
-        return int(np.prod(qgraph.shape_of(op.y))) * per_output
+    """Multiply-accumulates of the network's own operation: none with padding, blocks not rounded up."""
+    if isinstance(op, qgraph.QConvOp):
+        images, outputs, oh, ow = qgraph.shape_of(op.y)
+        _, inputs, kh, kw = qgraph.shape_of(op.w)
+        _, _, height, width = qgraph.shape_of(op.x)
+        strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
+        rows = _taps_inside(oh, kh, height, strides[0], dilations[0], pads[0])
+        columns = _taps_inside(ow, kw, width, strides[1], dilations[1], pads[1])
+        return images * outputs * inputs * rows * columns
+    if isinstance(op, qgraph.QDenseOp):
+        return int(np.prod(qgraph.shape_of(op.y))) * qgraph.shape_of(op.w)[1]
     return 0
+
+
+def _taps_inside(outputs: int, kernel: int, size: int, stride: int, dilation: int, pad: int) -> int:
+    """Pairs of a result and a tap of the kernel, along one dimension, that read the image itself."""
+    positions = np.arange(outputs)[:, None] * stride + np.arange(kernel)[None] * dilation - pad
+    return int(((positions >= 0) & (positions < size)).sum())

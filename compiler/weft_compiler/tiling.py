@@ -78,9 +78,14 @@ def extents(task: ConvTask) -> dict[str, int]:
     }  # fmt: skip
 
 
+def row_step(task: ConvTask) -> int:
+    """Image rows from one that is loaded to the next: a kernel of one row leaves out those between its own."""
+    return task.stride[0] if task.kh == 1 else 1
+
+
 def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     """Scratchpad tiles that one step needs of each operand, the input's halo included; works on columns alike."""
-    rows = (tiles["y"] - 1) * task.stride[0] + (tiles["ky"] - 1) * task.dilation[0] + 1
+    rows = (tiles["y"] - 1) * (task.stride[0] // row_step(task)) + (tiles["ky"] - 1) * task.dilation[0] + 1
     columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1
     return {
         Memory.INP: tiles["n"] * tiles["ic"] * rows * columns,

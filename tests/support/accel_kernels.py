@@ -73,8 +73,8 @@ def convolution(conv: Conv, config: AcceleratorConfig) -> te.Schedule:
         s[image].set_scope("inp")
     else:
         image = s.cache_read(x, "inp")
-    outer, _ = s[out].split("oc", min(c.oc_tile, c.oc))
-    strip, _ = s[out].split("y", min(c.rows, c.out(c.height)))
+    outer, within = s[out].split("oc", min(c.oc_tile, c.oc))
+    strip, row = s[out].split("y", min(c.rows, c.out(c.height)))
     loops = [outer, strip] if c.weights_stay else [strip, outer]
     if c.threads > 1:
         rest, thread = s[out].split(strip, nparts=c.threads)
@@ -82,7 +82,7 @@ def convolution(conv: Conv, config: AcceleratorConfig) -> te.Schedule:
         rest, thread = thread, rest
         s[out].virtual_thread(thread)
         loops = [axis for loop in loops for axis in ((thread, rest) if loop is strip else (loop,))]
-    s[out].reorder(*loops)
+    s[out].reorder(*loops, within, row)
     s[acc].compute_at(out, loops[-1])
     steps, _ = s[acc].split("ic", min(c.ic_tile, c.ic))
     s[acc].reorder(steps, "oc", "y", "x_", "ic.inner", "dy", "dx", "b", "o", "i")

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..streams import Column
+from .columns import Column
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import CompileError
-from ..streams import Column
 from .boxes import Linear, cut
+from .columns import Column
 
 MAX_PAD = 15
 """Rows or tiles of padding that one LOAD can add on a side."""
@@ -98,9 +98,14 @@ def _axes(move: TileMove) -> list[_Axis]:
     needed = cut(steps, move.extents, move.guards)
     copied = cut(steps, move.extents, (*move.guards, *move.inside))
     axes = []
-    for k in sorted(range(len(move.extents)), key=lambda k: -move.sram.factors[k]):
+    order = sorted(range(len(move.extents)), key=lambda k: -move.sram.factors[k])
+    for k in order:
         extent = move.extents[k]
         low, high = np.clip(copied.low[k], 0, extent), np.clip(copied.high[k], 0, extent)
+        if move.can_pad:
+            # Where all is padding, that is the innermost loop's: the others run over what is needed.
+            low = np.where(copied.empty, 0 if k == order[-1] else needed.low[k], low)
+            high = np.where(copied.empty, 0 if k == order[-1] else needed.high[k], high)
         size = np.maximum(high - low, 0)
         end = np.where(needed.high[k] > needed.low[k], needed.high[k], 0)
         if move.can_pad:
@@ -112,8 +117,9 @@ def _axes(move: TileMove) -> list[_Axis]:
         axes.append(
             _Axis(
                 extent=extent,
-                dram=move.dram.factors[k],
-                sram=move.sram.factors[k],
+                # A single iteration has no pitch; as a column it needs the pitch of columns.
+                dram=move.dram.factors[k] if extent > 1 else 1,
+                sram=move.sram.factors[k] if extent > 1 else 1,
                 parameter=move.parameters.factors[k],
                 begin=low,
                 size=size,
@@ -175,6 +181,10 @@ def _shaped(move: TileMove, axes: list[_Axis]) -> tuple[list[_Axis], _Axis, _Axi
     # Behind a row that is cut short the next one would begin too early, unless padding makes up for it.
     fills = move.can_pad and bool((columns.trail + columns.free <= MAX_PAD).all())
     dense = rows.sram == columns.extent * columns.sram
+    if dense and rows.is_padded and rows.dram > MAX_SIZE:
+        raise CompileError(
+            f"{move.name} has rows {rows.dram} tiles apart, beyond the {MAX_SIZE} of x_stride; pad it on the host"
+        )
     if not dense or rows.dram > MAX_SIZE or rows.parameter not in (0, 1) or (columns.free.any() and not fills):
         return axes, unit, columns
     if columns.free.any():

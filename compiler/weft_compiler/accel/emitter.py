@@ -10,7 +10,7 @@ import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Instruction, Load, Memory, Queue, SetRegister, declared_fields
 
-from ..streams import Column
+from .columns import Column
 from .dma import TileMove, move_columns
 from .expand import Expanded, Row, expand
 from .gemm import Mode, ProductPlans, TileProduct

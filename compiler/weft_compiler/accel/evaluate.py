@@ -8,11 +8,11 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import CompileError
-from ..streams import Column
 from ..te.expr import Axis, Binary, Cast, Compare, Const, Expr, Select
 from ..te.linear import linear
 from ..te.rewrite import walk
 from .boxes import Linear
+from .columns import Column
 
 Values = Mapping[Axis, Column]
 

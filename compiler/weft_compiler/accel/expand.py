@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..streams import Column
+from .columns import Column
 
 Row = dict[str, int]
 """What one instruction of a plan consists of; all rows have the same names."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import pack_uops
 
-from ..streams import Column
+from .columns import Column
 
 MAX_LOAD = (1 << 16) - 1
 """Micro-ops that one LOAD can bring."""

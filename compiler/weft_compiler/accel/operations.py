@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 
 from ..errors import CompileError
-from ..streams import Column
 from ..te.expr import INDEX, Axis, Const, Expr
 from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement
 from ..te.rewrite import substitute
 from ..te.simplify import simplify
 from .boxes import Linear
+from .columns import Column
 from .evaluate import Values, linear_over, not_negative
 from .intrinsic import AcceleratorIntrinsic
 from .scratchpads import SCOPES, Wanted, place

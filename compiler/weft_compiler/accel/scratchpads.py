@@ -10,8 +10,8 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory
 
 from ..errors import CompileError
-from ..streams import Column
 from ..te.nest import Buffer
+from .columns import Column
 
 SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC}
 """The scratchpad that each scope of a buffer names."""

@@ -23,8 +23,9 @@ from weft_hardware.isa import (
 )
 
 from ..errors import CompileError
-from ..streams import Column
+from .columns import Column
 from .micro_code import MicroKernels, residency
+from .order import fetch_order
 from .tokens import Accesses, Flags, token_flags
 
 UOPS = "micro-ops"
@@ -187,8 +188,7 @@ class Stream:
         in_order = np.empty_like(queue)
         in_order[place] = queue
         flags = token_flags(in_order, self._accesses(rows, place))
-        earlier = self._earlier(in_order, flags)
-        return earlier[place], {name: values[place] for name, values in flags.items()}
+        return fetch_order(in_order, flags, self.config)[place], {name: values[place] for name, values in flags.items()}
 
     def _accesses(self, rows: Sequence[Rows], place: Column) -> Accesses:
         instruction, memory, first, end, writes = [], [], [], [], []
@@ -202,25 +202,6 @@ class Stream:
                 writes.append(np.full(len(r), touch.writes))
             done += len(r)
         return Accesses(*(np.concatenate(parts) for parts in (instruction, memory, first, end, writes)))
-
-    def _earlier(self, queue: Column, flags: Flags) -> Column:
-        """New positions: loads move up to behind what they wait for, so that small command queues do not hide them.
-
-        None moves by more instructions than half a command queue holds: those that it overtakes have to fit beside it.
-        """
-        loads = np.flatnonzero(queue == Queue.LOAD)
-        waits = np.full(len(loads), -1.0)
-        pushes = np.flatnonzero(flags["push_prev"] & (queue == Queue.COMPUTE))
-        pops = np.flatnonzero(flags["pop_next"][loads])
-        waits[pops] = pushes
-        waits = np.maximum.accumulate(waits) if len(waits) else waits
-        key = np.arange(len(queue), dtype=np.float64)
-        key[loads] = np.minimum(key[loads], np.maximum(waits + 0.5, loads - self.config.command_queue_depth // 2))
-        key[loads] = np.maximum.accumulate(key[loads]) if len(loads) else key[loads]
-        sequence = np.lexsort((np.arange(len(queue)), key))
-        place = np.empty_like(sequence)
-        place[sequence] = np.arange(len(sequence))
-        return place
 
     def emit(self, offsets: Mapping[str, int]) -> Program:
         """Encode the program for tensors at given places.

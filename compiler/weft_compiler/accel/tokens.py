@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Queue
 
-from ..streams import Column
+from .columns import Column
 
 Flags = dict[str, NDArray[np.bool_]]
 """Name of a dependency flag to one bool an instruction."""

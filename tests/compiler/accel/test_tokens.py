@@ -4,27 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from weft_compiler.accel.tokens import NEIGHBOURS, Accesses, token_flags, waits
-
-LOAD, COMPUTE, STORE = range(3)
-INP, ACC = 2, 3
-
-
-def accesses(*rows):
-    """Rows of (instruction, memory, first, end, writes)."""
-    columns = np.array(rows, np.int64).reshape(-1, 5).T
-    return Accesses(*columns[:4], columns[4].astype(bool))
-
-
-def random_program(rng, count):
-    """Loads write INP; compute reads INP and writes ACC; stores read ACC."""
-    queue = rng.integers(0, 3, count)
-    rows = []
-    for k, q in enumerate(queue.tolist()):
-        for memory, writes in {LOAD: [(INP, 1)], COMPUTE: [(INP, 0), (ACC, 1)], STORE: [(ACC, 0)]}[q]:
-            first = int(rng.integers(0, 10))
-            rows.append((k, memory, first, first + int(rng.integers(1, 5)), writes))
-    return queue, accesses(*rows)
+from support.token_programs import COMPUTE, INP, LOAD, STORE, accesses, pairs_by_flags, random_program
+from weft_compiler.accel.tokens import token_flags, waits
 
 
 def conflicts(queue, touched):
@@ -49,17 +30,6 @@ def ordered(queue, edges):
     for k in range(count):
         before |= before[:, [k]] & before[[k], :]
     return before
-
-
-def pairs_by_flags(queue, flags):
-    """What the flags mean: the k-th pop of a token queue takes the k-th push."""
-    edges = []
-    for source, target, push, pop in NEIGHBOURS:
-        pushes = np.flatnonzero(flags[push] & (queue == source))
-        pops = np.flatnonzero(flags[pop] & (queue == target))
-        assert len(pushes) == len(pops)
-        edges += zip(pushes.tolist(), pops.tolist(), strict=True)
-    return edges
 
 
 @pytest.mark.parametrize("seed", range(30))

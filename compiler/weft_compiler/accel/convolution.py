@@ -1,0 +1,117 @@
+"""A convolution as a tensor expression, and a tiling of it as a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory
+
+from .. import te
+from ..conv_task import ConvTask
+from ..te.expr import Axis
+from ..tiling import OPERAND_LOOPS, PARALLEL, REDUCTION, Tiling, row_step
+from .intrinsics.gemm import gemm
+from .intrinsics.load import load
+from .intrinsics.store import store
+from .intrinsics.tiles import dtype
+
+INP, WGT, OUT = "inp", "wgt", "out"
+"""The names of the tensors in DRAM."""
+
+
+@dataclass(frozen=True)
+class ConvExpression:
+    """``out = Σ image(inp) · wgt``, with the layouts of `ConvTask`.
+
+    Parameters
+    ----------
+    image : Tensor
+        What lies in the scratchpad: the input with its padding, without rows that no kernel touches.
+    """
+
+    inp: te.Tensor
+    wgt: te.Tensor
+    image: te.Tensor
+    out: te.Tensor
+
+
+def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression:
+    """The accumulators that a task asks for."""
+    t, batch, block_in, block_out = task, config.batch, config.block_in, config.block_out
+    inp = te.placeholder((t.n, t.ic, t.ih, t.iw, batch, block_in), dtype(config, "inp"), INP)
+    wgt = te.placeholder((t.oc, t.ic, t.kh, t.kw, block_out, block_in), dtype(config, "wgt"), WGT)
+    top, left, _, _ = t.pads
+    step = row_step(t)
+    height, width = (t.oh - 1) * (t.stride[0] // step) + (t.kh - 1) * t.dilation[0] + 1, t.iw + t.pads[1] + t.pads[3]
+
+    def pixel(n: Axis, ic: Axis, y: Axis, x: Axis, b: Axis, i: Axis) -> te.Expr:
+        row, column = y * step - top, x - left
+        value = inp[n, ic, row, column, b, i]
+        if not any(t.pads):
+            return value
+        return te.select((row >= 0) & (row < t.ih) & (column >= 0) & (column < t.iw), value, 0)
+
+    image = te.compute((t.n, t.ic, height, width, batch, block_in), pixel, "image")
+    wide = dtype(config, "acc")
+    ic, ky, kx = te.reduce_axis(t.ic, "ic"), te.reduce_axis(t.kh, "ky"), te.reduce_axis(t.kw, "kx")
+    i = te.reduce_axis(block_in, "i")
+
+    def total(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Reduce:
+        row, column = y * (t.stride[0] // step) + ky * t.dilation[0], x * t.stride[1] + kx * t.dilation[1]
+        product = image[n, ic, row, column, b, i].cast(wide) * wgt[oc, ic, ky, kx, o, i].cast(wide)
+        return te.sum(product, (ic, ky, kx, i))
+
+    out = te.compute((t.n, t.oc, t.oh, t.ow, batch, block_out), total, OUT)
+    return ConvExpression(inp, wgt, image, out)
+
+
+def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
+    """Tiles in the order of a tiling; each operand moves in the innermost loop on which its tile depends."""
+    expression = conv_expression(task, config)
+    out = expression.out
+    s = te.Schedule(out)
+    acc = s.cache_write(out, "acc")
+    weights = s.cache_read(expression.wgt, "wgt")
+    image = expression.image
+    s[image].set_scope("inp")
+    parallel = [loop for loop in tiling.order if loop in PARALLEL]
+    sums = [loop for loop in tiling.order if loop in REDUCTION]
+    loops: dict[str, tuple[te.Tensor, Axis]] = {}
+    within = {}
+    for loop in parallel:
+        outer, within[loop] = s[out].split(loop, tiling.tiles[loop])
+        loops[loop] = out, outer
+    s[out].reorder(*(loops[loop][1] for loop in parallel), *(within[loop] for loop in ("n", "oc", "y", "x")))
+    _attach(s, acc, tiling, Memory.ACC, parallel, loops)
+    inner = []
+    for loop in sums:
+        outer, rest = s[acc].split(loop, tiling.tiles[loop])
+        loops[loop] = acc, outer
+        inner.append(rest)
+    s[acc].reorder(*(loops[loop][1] for loop in sums), "oc", "y", "x", *inner, "b", "o", "i")
+    for stage, memory in ((image, Memory.INP), (weights, Memory.WGT)):
+        _attach(s, stage, tiling, memory, tiling.order, loops)
+    for stage, memory in ((acc, Memory.ACC), (image, Memory.INP), (weights, Memory.WGT)):
+        if tiling.slots[memory] == 2:
+            s[stage].double_buffer()
+    s[acc].tensorize("b", gemm(config))
+    s[image].tensorize(s[image].leaves[-2], load(config, "inp"))
+    s[weights].tensorize(s[weights].leaves[-2], load(config, "wgt"))
+    s[out].tensorize("b", store(config))
+    return s
+
+
+def _attach(
+    s: te.Schedule,
+    stage: te.Tensor,
+    tiling: Tiling,
+    memory: Memory,
+    order: Sequence[str],
+    loops: dict[str, tuple[te.Tensor, Axis]],
+) -> None:
+    """Put a stage into the innermost loop that iterates and on which its tile depends."""
+    moving = [loop for loop in order if loop in OPERAND_LOOPS[memory] and tiling.trips(loop) > 1]
+    if moving:
+        s[stage].compute_at(*loops[moving[-1]])
