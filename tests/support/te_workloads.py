@@ -202,7 +202,36 @@ def scan(rng: random.Random) -> Workload:
             "int32",
             "S",
         )
+    if rng.random() < 0.3:
+        return Workload("scan", (te.compute((n,), lambda i: state[steps - 1, n - 1 - i] + 1, "last"),))
     return Workload("scan", (te.compute((steps, n), lambda t, i: te.maximum(state[t, i], doubled[t, i]), "out"),))
+
+
+def view(rng: random.Random) -> Workload:
+    """Elements moved about: flipped, transposed, reshaped, repeated, skipped, rotated; each step a tensor."""
+    rows, columns = rng.randint(1, 8), rng.randint(1, 8)
+    tensor = te.placeholder((rows, columns), "int16", "X")
+    for number in range(rng.randint(2, 4)):
+        tensor = _moved(rng, tensor, f"T{number}")
+    return Workload("view", (tensor,))
+
+
+def _moved(rng: random.Random, x: te.Tensor, name: str) -> te.Tensor:
+    rows, columns = x.shape
+    factor = rng.randint(1, 3)
+    wide = rng.choice([w for w in range(1, 9) if rows * columns % w == 0])
+    shape, element = rng.choice(
+        [
+            ((rows, columns), lambda i, j: x[rows - 1 - i, columns - 1 - j]),
+            ((columns, rows), lambda i, j: x[j, i]),
+            ((rows * columns // wide, wide), lambda i, j: x[(i * wide + j) // columns, (i * wide + j) % columns]),
+            ((rows * factor, columns), lambda i, j: x[i // factor, j] + x[(i + factor - 1) // factor % rows, j]),
+            ((-(-rows // factor), columns), lambda i, j: x[i * factor, j]),
+            ((rows, columns), lambda i, j: x[i, (j + factor) % columns] - x[rows - 1 - i, j]),
+            ((rows, 1), lambda i, j: x[te.minimum(te.maximum(i - factor, 0), rows - 1), j + columns // 2]),
+        ]
+    )
+    return te.compute(shape, lambda i, j: element(i, j) * 3 + 1, name)
 
 
 KINDS: tuple[Callable[[random.Random], Workload], ...] = (
@@ -213,4 +242,5 @@ KINDS: tuple[Callable[[random.Random], Workload], ...] = (
     pooling,
     chain,
     scan,
+    view,
 )

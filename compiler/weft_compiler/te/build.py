@@ -103,8 +103,18 @@ class Kernel:
         CompileError
             If an input has another shape or type than its placeholder.
         """
-        memory = self._inputs(inputs)
-        memory += [_aligned(buffer) for buffer in self._ir.buffers[len(memory) :]]
+        arguments = self._inputs(inputs)
+        outputs = tuple(aligned(buffer) for buffer in self.outputs)
+        self.run(*arguments, *outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run(self, *arguments: Array) -> None:
+        """Write into given outputs: ``arguments`` are the inputs, then the outputs.
+
+        Each is contiguous, begins at a multiple of 64 bytes, and overlaps no other.
+        """
+        shared = [aligned(buffer) for buffer in self._ir.buffers[len(arguments) :]]
+        memory = [*arguments, *shared]
         addresses = (ctypes.c_void_p * len(memory))(*(values.ctypes.data for values in memory))
         pointer = ctypes.cast(addresses, ctypes.c_void_p)
         for piece, function in zip(self._ir.pieces, self._pieces, strict=True):
@@ -112,8 +122,6 @@ class Kernel:
                 function(pointer)
             else:
                 self._share(function, pointer, piece.trips)
-        results = tuple(memory[len(inputs) : len(inputs) + len(self.outputs)])
-        return results[0] if len(results) == 1 else results
 
     def _share(self, function: Any, pointer: ctypes.c_void_p, trips: int) -> None:
         """Give each thread one run of iterations."""
@@ -137,14 +145,15 @@ class Kernel:
                     f"given is {values.dtype}{list(values.shape)}; convert it"
                 )
             if not values.flags.c_contiguous or values.ctypes.data % _ALIGNMENT:
-                aligned = _aligned(buffer)
-                aligned[...] = values
-                values = aligned
+                copy = aligned(buffer)
+                copy[...] = values
+                values = copy
             memory.append(values)
         return memory
 
 
-def _aligned(buffer: n.Buffer) -> Array:
+def aligned(buffer: n.Buffer) -> Array:
+    """Memory for a buffer, all zero, as `Kernel.run` wants it."""
     dtype = np.dtype(buffer.dtype)
     size = int(np.prod(buffer.shape)) * dtype.itemsize
     raw = np.zeros(size + _ALIGNMENT, np.uint8)
