@@ -17,7 +17,13 @@ Array = NDArray[Any]
 def random_schedule(rng: random.Random, outputs: tuple[te.Tensor, ...], taken: Counter[str]) -> te.Schedule:
     """A schedule of some steps; each is counted as taken or refused. A refused one must leave no trace."""
     s = te.Schedule(outputs)
-    for _ in range(rng.randint(2, 24)):
+    random_steps(rng, s, rng.randint(2, 24), taken)
+    return s
+
+
+def random_steps(rng: random.Random, s: te.Schedule, count: int, taken: Counter[str]) -> None:
+    """Draw steps and take those that are legal."""
+    for _ in range(count):
         name, step = rng.choice(_STEPS)
         before, length = s.program, len(s.trace)
         try:
@@ -26,7 +32,6 @@ def random_schedule(rng: random.Random, outputs: tuple[te.Tensor, ...], taken: C
         except ScheduleError:
             assert s.program is before or len(s.trace) > length
             taken[f"{name} refused"] += 1
-    return s
 
 
 def _stage(rng: random.Random, s: te.Schedule) -> te.Stage:
@@ -88,6 +93,21 @@ def _mark(kind):
     return step
 
 
+def _pack(rng, s):
+    stage = _stage(rng, s)
+    axes = rng.sample(stage.axes, rng.randint(1, len(stage.axes)))
+    stage.pack(*((axis, rng.choice([d for d in range(1, 5) if axis.extent % d == 0])) for axis in axes))
+
+
+def _tile_reductions(rng, s):
+    """Split a reduction and put its outer part outside, as kernels do."""
+    stage = _stage(rng, s)
+    if stage.reduce_axes:
+        outer, _ = stage.split(stage.reduce_axes[0], rng.randint(1, 4))
+        others = [leaf for leaf in stage.leaves if leaf is not outer]
+        stage.reorder(outer, *others)
+
+
 _STEPS = [
     *[("split", _split)] * 4,
     *[("reorder", _reorder)] * 3,
@@ -96,6 +116,8 @@ _STEPS = [
     *[("cache_write", _cache_write)] * 2,
     ("fuse", _fuse),
     ("fuse", _fuse),
+    ("pack", _pack),
+    ("tile reductions", _tile_reductions),
     ("tile", _tile),
     ("compute_inline", lambda rng, s: _stage(rng, s).compute_inline()),
     ("set_scope", lambda rng, s: _stage(rng, s).set_scope(rng.choice(["local", "acc", "global"]))),

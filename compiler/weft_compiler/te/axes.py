@@ -76,6 +76,23 @@ def mark(stage: StageState, axis: Axis | str, kind: str) -> StageState:
     return replace(stage, marks=MappingProxyType({**stage.marks, axis: kind}))
 
 
+def pack(stage: StageState, tiles: Sequence[tuple[Axis | str, int]]) -> StageState:
+    """Hold dimensions in tiles; they are named by the axes that the stage has for them."""
+    packing = []
+    for axis, factor in tiles:
+        found = [d for d, a in enumerate(stage.axes) if a is axis or a.name == axis]
+        if not found:
+            name = axis if isinstance(axis, str) else axis.name
+            raise ScheduleError(f"{stage.name} has no dimension {name}; its dimensions are {_names(stage.axes)}")
+        name, size = stage.axes[found[0]].name, stage.axes[found[0]].extent
+        if factor < 1 or size % factor:
+            raise ScheduleError(f"dimension {name} has {size} elements, no whole number of tiles of {factor}; pad it")
+        if found[0] in dict(packing):
+            raise ScheduleError(f"dimension {name} is named twice; name each once")
+        packing.append((found[0], factor))
+    return replace(stage, packing=tuple(packing))
+
+
 def untouched(program: Program, stage: StageState, what: str) -> None:
     """Refuse what has to come before everything else."""
     if stage.relations or stage.marks or stage.tensorized or any(program.attached(stage, a) for a in stage.leaves):

@@ -57,6 +57,12 @@ class Placed:
             return simplify(self.region[self.stage.axes.index(axis)].low + self.local[axis])
         return self.local[axis]
 
+    def subscripts(self, local: Sequence[Expr]) -> tuple[Expr, ...]:
+        """Where the buffer holds an element, given its indices counted from the region."""
+        factors = dict(self.stage.packing)
+        tiles = tuple(simplify(i // factors[d]) if d in factors else i for d, i in enumerate(local))
+        return (*tiles, *(simplify(local[d] % factor) for d, factor in self.stage.packing))
+
     @property
     def values(self) -> dict[Expr, Expr]:
         return {axis: self.value(axis) for axis in (*self.stage.axes, *self.stage.reduction)}
@@ -92,7 +98,11 @@ def _region(
                     spans.append(span(simplify(substitute(subscript, values)), around))
     if not all(needed):
         return whole
-    return tuple(_clipped(_union(spans), size) for spans, size in zip(needed, shape, strict=True))
+    factors = dict(stage.packing)
+    return tuple(
+        _clipped(_aligned(_union(spans), factors.get(d, 1)), size, factors.get(d, 1))
+        for d, (spans, size) in enumerate(zip(needed, shape, strict=True))
+    )
 
 
 def span(subscript: Expr, fixed: Sequence[Axis]) -> Span:
@@ -143,13 +153,22 @@ def _union(spans: Sequence[Span]) -> Span:
     return result
 
 
-def _clipped(wanted: Span, size: int) -> Span:
-    """Without what lies outside the tensor, as far as that is the same in every iteration."""
+def _aligned(wanted: Span, factor: int) -> Span:
+    """The whole tiles around a span."""
+    if factor == 1:
+        return wanted
+    low = linear(wanted.low)
+    beyond = low.constant % factor if all(f % factor == 0 for f in low.terms.values()) else factor - 1
+    return Span(simplify(wanted.low // factor * factor), -(-(wanted.extent + beyond) // factor) * factor)
+
+
+def _clipped(wanted: Span, size: int, factor: int) -> Span:
+    """Without what lies outside the tensor, as far as that is the same in every iteration; at least one tile."""
     if wanted.extent >= size:
         return Span(ZERO, size)
     if isinstance(wanted.low, Const):
-        low = min(max(int(wanted.low.value), 0), size - 1)
-        high = min(max(int(wanted.low.value) + wanted.extent, low + 1), size)
+        low = min(max(int(wanted.low.value), 0), size - factor)
+        high = min(max(int(wanted.low.value) + wanted.extent, low + factor), size)
         return Span(Const(low, INDEX), high - low)
     return wanted
 
@@ -175,22 +194,30 @@ def _place(program: Program, stage: StageState, around: tuple[Axis, ...], region
         else:
             value = simplify(local[relation.outer] * extents[relation.inner] + local[relation.inner])
             local[relation.parent] = value
-            guards.append(value < extents[relation.parent])
+            if interval(value)[1] >= extents[relation.parent]:
+                guards.append(value < extents[relation.parent])
     for axis, part, size in zip(stage.axes, region, stage.tensor.shape, strict=True):
-        value = part.low + local[axis]
-        guards += [value < size, value >= 0]
-    left = dict.fromkeys(simplify(guard) for guard in guards)
+        value = simplify(part.low + local[axis])
+        low, high = interval(value)
+        if high >= size:
+            guards.append(value < size)
+        if low < 0:
+            guards.append(value >= 0)
     return Placed(
         stage=stage,
         around=around,
         region=region,
         loops=loops,
         local=local,
-        guards=tuple(guard for guard in left if guard != Const(True, "bool")),
-        buffer=Buffer(
-            stage.name, tuple(part.extent for part in region), stage.tensor.dtype, stage.scope, stage.slots
-        ),
-    )  # fmt: skip
+        guards=tuple(dict.fromkeys(guards)),
+        buffer=Buffer(stage.name, _shape(stage, region), stage.tensor.dtype, stage.scope, stage.slots),
+    )
+
+
+def _shape(stage: StageState, region: Sequence[Span]) -> tuple[int, ...]:
+    factors = dict(stage.packing)
+    tiles = tuple(part.extent // factors.get(d, 1) for d, part in enumerate(region))
+    return (*tiles, *(factor for _, factor in stage.packing))
 
 
 def _loops(stage: StageState, extents: Mapping[Axis, int], around: Sequence[Axis]) -> dict[Axis, Axis]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import ScheduleError
+from .axes import pack as packed
 from .axes import untouched
 from .expr import Axis, Expr, Read, Reduce
 from .nest import SCOPES
@@ -100,6 +101,16 @@ def compute_at(program: Program, tensor: Tensor | str, where: Tensor | str, axis
             f"{stage.name} has a parallel loop, which is the outermost of all; attach it before marking"
         )
     return program.updated(replace(stage, attachment=Attachment(outer.tensor, outer.axis(axis))))
+
+
+def pack(program: Program, tensor: Tensor | str, tiles: Sequence[tuple[Axis | str, int]]) -> Program:
+    """Hold a tensor in tiles."""
+    stage = program.find(tensor)
+    if program.is_output(stage):
+        raise ScheduleError(
+            f"{stage.name} is an output, which lies as it is declared; cache_write it and pack the copy"
+        )
+    return program.updated(packed(stage, tiles))
 
 
 def double_buffer(program: Program, tensor: Tensor | str) -> Program:

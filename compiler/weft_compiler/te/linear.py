@@ -22,8 +22,12 @@ class Linear:
         """This and a multiple of another."""
         terms = dict(self.terms)
         for part, f in other.terms.items():
-            terms[part] = terms.get(part, 0) + factor * f
-        return Linear(self.constant + factor * other.constant, {p: f for p, f in terms.items() if f})
+            total = terms.get(part, 0) + factor * f
+            if total:
+                terms[part] = total
+            else:
+                terms.pop(part, None)
+        return Linear(self.constant + factor * other.constant, terms)
 
     def times(self, factor: int) -> Linear:
         return Linear(0, {}).plus(self, factor)

@@ -36,11 +36,11 @@ def point(
         if tensor in inputs:
             return Read(inputs[tensor], part.indices)
         there = placed[tensor]
-        offsets = tuple(simplify(i - r.low) for i, r in zip(part.indices, there.region, strict=True))
-        return Read(there.buffer, offsets)
+        offsets = [simplify(i - r.low) for i, r in zip(part.indices, there.region, strict=True)]
+        return Read(there.buffer, there.subscripts(offsets))
 
     value = simplify(transform(simplify(substitute(stage.value, here.values)), on_buffers))
-    return Point(here.buffer, tuple(here.local[axis] for axis in stage.axes), value)
+    return Point(here.buffer, here.subscripts([here.local[axis] for axis in stage.axes]), value)
 
 
 @dataclass(frozen=True)

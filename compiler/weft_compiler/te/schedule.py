@@ -23,6 +23,9 @@ from .tensor import Tensor
 Step = dict[str, Any]
 """One primitive: ``{"primitive": name, "stage": name, …arguments}``, of strings, numbers and lists of strings."""
 
+UNMOVED = ("parallel", "vectorize", "unroll", "pipeline", "virtual_thread", "double_buffer")
+"""Primitives that leave every index as it was, so that intrinsics still match."""
+
 AxisLike = Axis | str
 TensorLike = Tensor | str
 
@@ -70,8 +73,8 @@ class Schedule:
                 arguments["intrinsic"] = known[name]
             if stage is None:
                 getattr(schedule, primitive)(**arguments)
-            elif primitive == "reorder":
-                schedule[stage].reorder(*arguments["axes"])
+            elif primitive in ("reorder", "pack"):
+                getattr(schedule[stage], primitive)(*next(iter(arguments.values())))
             else:
                 getattr(schedule[stage], primitive)(**arguments)
         return schedule
@@ -147,7 +150,7 @@ class Schedule:
         """
         try:
             program = change(self.program)
-            verify(program)
+            verify(program, tiles=step["primitive"] not in UNMOVED)
         except ScheduleError as error:
             raise ScheduleError(f"{_call(step)}: {error}") from None
         self.program = program
@@ -259,6 +262,14 @@ class Stage:
         """Say in which memory the tensor lies."""
         self._apply("set_scope", {"scope": scope}, lambda p: caches.set_scope(p, self.tensor, scope))
 
+    def pack(self, *tiles: tuple[AxisLike, int]) -> None:
+        """Hold dimensions in tiles of so many elements: the places in the tile become the last dimensions of the buffer.
+
+        What the tensor holds, and how it is read, stays as it is.
+        """
+        named = [[_name(axis), factor] for axis, factor in tiles]
+        self._apply("pack", {"tiles": named}, lambda program: caches.pack(program, self.tensor, tiles))
+
     def double_buffer(self) -> None:
         """Take two buffers in turn, so that one can be filled while the other is read."""
         self._apply("double_buffer", {}, lambda p: caches.double_buffer(p, self.tensor))
@@ -291,8 +302,13 @@ def _call(step: Step) -> str:
     words = []
     for key, value in rest.items():
         if isinstance(value, list):
-            words += [str(v) for v in value] if key == "axes" else [f"{key}=[{', '.join(value)}]"]
+            words.append(f"readers=[{', '.join(value)}]" if key == "readers" else ", ".join(map(_word, value)))
         elif value is not None:
             words.append(f"{key}={value}" if key in ("factor", "nparts") else str(value))
     stage = f"{step['stage']}." if "stage" in step else ""
     return f"{stage}{step['primitive']}({', '.join(words)})"
+
+
+def _word(value: Any) -> str:
+    """A loop, or a dimension with its tile."""
+    return f"{value[0]}:{value[1]}" if isinstance(value, list) else str(value)

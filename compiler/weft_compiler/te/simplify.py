@@ -17,6 +17,12 @@ def simplify(expr: Expr, ranges: Ranges = NONE) -> Expr:
     Indices come out in one form: two simplified sums of the same parts differ in the order of terms at most.
     Floats are left as they are written.
     """
+    if isinstance(expr, Axis | Const):
+        return expr
+    if isinstance(expr, Binary) and expr.dtype == INDEX and expr.op in ("add", "sub", "mul"):
+        form = linear(expr)
+        if expr not in form.terms:
+            return _sum(form, ranges).expr()
     expr = rebuild(expr, tuple(simplify(child, ranges) for child in children(expr)))
     match expr:
         case Binary() if expr.dtype == INDEX:
@@ -33,6 +39,16 @@ def simplify(expr: Expr, ranges: Ranges = NONE) -> Expr:
             return Const(bool(value) if dtype == "bool" else wrap(int(value), dtype), dtype)
         case _:
             return expr
+
+
+def _sum(form: Linear, ranges: Ranges) -> Linear:
+    """The sum of the simplified parts."""
+    if all(isinstance(part, Axis) for part in form.terms):
+        return form
+    result = Linear(form.constant, {})
+    for part, factor in form.terms.items():
+        result = result.plus(linear(simplify(part, ranges)), factor)
+    return _joined(result)
 
 
 def same(a: Expr, b: Expr) -> bool:

@@ -71,6 +71,9 @@ class StageState:
         Kind of loop of the leaves that are not serial.
     slots : int
         2 if double buffered.
+    packing : tuple of (int, int)
+        Dimensions of the tensor that its buffer holds in tiles, and how many elements each: the place in the tile comes
+        last, in this order.
     tensorized : (Axis, Intrinsic), optional
         From which leaf on an intrinsic does the work.
     """
@@ -84,6 +87,7 @@ class StageState:
     attachment: Attachment | None = None
     scope: str = "global"
     slots: int = 1
+    packing: tuple[tuple[int, int], ...] = ()
     tensorized: tuple[Axis, Intrinsic] | None = None
 
     @property

@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from support.te_schedules import random_inputs, random_schedule
+from support.te_schedules import random_inputs, random_schedule, random_steps
+from support.te_tensorized import CONFIGS, TENSORIZABLE, tensorize_all
 from support.te_workloads import KINDS
 from weft_compiler import te
 from weft_compiler.te.build import aligned, build_all
 from weft_compiler.te.nest import Buffer
 from weft_compiler.te.reference import evaluate
-
 
 FENCE = 64
 """Bytes before and behind every output that must not change."""
@@ -37,14 +37,30 @@ def run_fenced(kernel, inputs):
     return arguments[len(inputs) :]
 
 
-def check(seeds, taken):
+def drawn(seed, taken):
+    rng = random.Random(seed)
+    workload = KINDS[seed % len(KINDS)](rng)
+    return workload, random_schedule(rng, workload.outputs, taken), []
+
+
+def drawn_for_the_accelerator(seed, taken):
+    """Tensorized first, then scheduled."""
+    rng = random.Random(seed)
+    config = CONFIGS[seed % len(CONFIGS)]
+    workload = rng.choice(TENSORIZABLE)(rng, config)
+    schedule = te.Schedule(workload.outputs)
+    random_steps(rng, schedule, rng.randint(0, 2), taken)
+    intrinsics = tensorize_all(schedule, config, taken)
+    random_steps(rng, schedule, rng.randint(2, 24), taken)
+    return workload, schedule, intrinsics
+
+
+def check(seeds, taken, draw=drawn):
     """Draw a schedule for each seed, compile all as one module, run each on random inputs."""
     cases = {}
     for seed in seeds:
-        rng = random.Random(seed)
-        workload = KINDS[seed % len(KINDS)](rng)
-        schedule = random_schedule(rng, workload.outputs, taken)
-        again = te.Schedule.replay(workload.outputs, json.loads(json.dumps(schedule.trace)))
+        workload, schedule, intrinsics = draw(seed, taken)
+        again = te.Schedule.replay(workload.outputs, json.loads(json.dumps(schedule.trace)), intrinsics)
         assert again.loops() == schedule.loops(), f"seed {seed}: another schedule comes of the trace"
         cases[f"k{seed}"] = seed, workload, schedule
     kernels = build_all({name: schedule.lower() for name, (_, _, schedule) in cases.items()}, threads=2)
@@ -78,6 +94,22 @@ def test_random_schedules():
         "parallel",
     ):
         assert taken[step], f"no schedule uses {step}"
+
+
+def test_random_schedules_of_intrinsics_written_out():
+    taken = Counter()
+    check(range(32), taken, drawn_for_the_accelerator)
+    print(dict(taken))
+    for step in ("gemm", "load.inp", "load.wgt", "store.out", "compute_at", "virtual_thread", "double_buffer"):
+        assert taken[step], f"no schedule uses {step}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_hundreds_of_random_schedules_of_intrinsics(block):
+    start = 1000 + 50 * block
+    print(f"seeds {start}..{start + 49}")
+    check(range(start, start + 50), Counter(), drawn_for_the_accelerator)
 
 
 @pytest.mark.slow

@@ -173,6 +173,26 @@ def test_cache_write_and_cache_read():
     """)
 
 
+def test_pack():
+    s = te.Schedule(C)
+    s[TWICE].pack(("k", 4), ("i", 2))
+    s[C].split("i", 4)
+    s[TWICE].compute_at(C, "i.outer")
+    loops = body(s)
+    assert "allocate T: int32[2, 2, 4, 2]" in loops
+    assert "T[i // 2, k // 4, k % 4, i % 2] = A[i.outer * 4 + i, k] * 2" in loops
+    assert "T[i.inner // 2, k // 4, k % 4, i.inner % 2] * B[k, j]" in loops
+
+
+def test_a_packed_part_is_of_whole_tiles():
+    s = te.Schedule(C)
+    s[TWICE].pack(("i", 2))
+    s[C].split("i", 3)
+    s[TWICE].compute_at(C, "i.outer")
+    assert "allocate T: int32[2, 8, 2]" in body(s)
+    assert "T[i // 2, k, i % 2] = A[i.outer * 3 // 2 * 2 + i, k] * 2" in body(s)
+
+
 def test_the_part_read_through_a_stride_and_a_window():
     x = te.placeholder((30,), "int32", "x")
     p = te.reduce_axis(3, "p")
@@ -455,6 +475,31 @@ def attach(s):
             lambda s: s[TWICE].double_buffer(),
             "T.double_buffer(): T runs once, two buffers have nothing to alternate over; "
             "attach it to a loop by compute_at",
+        ),
+        (
+            on(C),
+            lambda s: s[TWICE].pack(("k", 4), ("i", 4)),
+            "T.pack(k:4, i:4): dimension i has 10 elements, no whole number of tiles of 4; pad it",
+        ),
+        (
+            on(C),
+            lambda s: s[TWICE].pack(("j", 4)),
+            "T.pack(j:4): T has no dimension j; its dimensions are i, k",
+        ),
+        (
+            on(C),
+            lambda s: s[TWICE].pack(("i", 2), ("i", 5)),
+            "T.pack(i:2, i:5): dimension i is named twice; name each once",
+        ),
+        (
+            on(C),
+            lambda s: s[C].pack(("i", 2)),
+            "C.pack(i:2): C is an output, which lies as it is declared; cache_write it and pack the copy",
+        ),
+        (
+            on(SCAN),
+            lambda s: te.Schedule(te.compute((6, 8), lambda t, i: SCAN[t, i] + 1, "E"))["S"].compute_at("E", "t"),
+            "S.compute_at(E, t): S is a scan, it is computed whole; attach what it reads to it instead",
         ),
         (on(C), lambda s: s[A], "A is an input, it has no loops; the stages are T, C"),
         (on(C), lambda s: s["Q"], "no stage computes Q; the stages are T, C"),
