@@ -260,8 +260,8 @@ def _explain(stage: StageState, intrinsic: Intrinsic) -> str:
             where += [m.tensor.name for m, _ in pairs if own in m.indices]
             found = "; ".join(_indexed(stage, axis, given) for axis in _loops(stage))
             return (
-                f"axis {own.name} of {intrinsic.name} is a {kind} of {own.extent} that indexes {' and '.join(where)} only, "
-                f"alone in its dimension; {stage.name} has {found}"
+                f"axis {own.name} of {intrinsic.name} is a {kind} of {own.extent} that indexes "
+                f"{' and '.join(where)} only, alone in its dimension; {stage.name} has {found}"
             )
     return f"no choice of the loops of {stage.name} gives every axis of {intrinsic.name} one of its own"
 

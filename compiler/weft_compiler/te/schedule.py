@@ -263,7 +263,7 @@ class Stage:
         self._apply("set_scope", {"scope": scope}, lambda p: caches.set_scope(p, self.tensor, scope))
 
     def pack(self, *tiles: tuple[AxisLike, int]) -> None:
-        """Hold dimensions in tiles of so many elements: the places in the tile become the last dimensions of the buffer.
+        """Hold dimensions in tiles of so many elements: the place in the tile becomes the last dimensions.
 
         What the tensor holds, and how it is read, stays as it is.
         """

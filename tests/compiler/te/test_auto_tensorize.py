@@ -149,8 +149,8 @@ def test_refusals():
     refused(
         depthwise,
         GEMM,
-        "axis o of gemm is a loop of 16 that indexes acc and wgt only, alone in its dimension; Y has n of 1 on Y and X; "
-        "c of 16 on Y and X and W; i of 3 on Y and X with others; j of 3 on Y and X with others; "
+        "axis o of gemm is a loop of 16 that indexes acc and wgt only, alone in its dimension; "
+        "Y has n of 1 on Y and X; c of 16 on Y and X and W; i of 3 on Y and X with others; j of 3 on Y and X with others; "
         "p of 3 on W and X with others; q of 3 on W and X with others",
     )
     a, b, k = te.placeholder((4, 20), "int8", "A"), te.placeholder((16, 20), "int8", "B"), te.reduce_axis(20, "k")
@@ -177,6 +177,6 @@ def test_refusals():
     refused(
         lambda: te.compute((4, 16), lambda m, n: te.sum(wide(e[m, r]) + wide(g[n, r]), r), "Y"),
         GEMM,
-        "Y.acc.tensorize(n, gemm): Y.acc is not gemm: it computes (int32(E.inp[m, 0, 0, r]) + int32(G.wgt[0, 0, n, r])), "
+        "Y.acc.tensorize(n, gemm): Y.acc is not gemm: it computes (int32(E.inp[m, 0, 0, r]) + int32(G.wgt[n, r])), "
         "gemm has (int32(inp[0, i]) * int32(wgt[o, i])) there",
     )
