@@ -150,8 +150,8 @@ def test_refusals():
         depthwise,
         GEMM,
         "axis o of gemm is a loop of 16 that indexes acc and wgt only, alone in its dimension; "
-        "Y has n of 1 on Y and X; c of 16 on Y and X and W; i of 3 on Y and X with others; j of 3 on Y and X with others; "
-        "p of 3 on W and X with others; q of 3 on W and X with others",
+        "Y has n of 1 on Y and X; c of 16 on Y and X and W; i of 3 on Y and X with others; "
+        "j of 3 on Y and X with others; p of 3 on W and X with others; q of 3 on W and X with others",
     )
     a, b, k = te.placeholder((4, 20), "int8", "A"), te.placeholder((16, 20), "int8", "B"), te.reduce_axis(20, "k")
     refused(
