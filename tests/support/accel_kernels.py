@@ -9,6 +9,14 @@ from weft_compiler import te
 from weft_compiler.accel.intrinsics.alu import alu, alu_immediate, alu_reduce
 from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load
+from weft_compiler.accel.intrinsics.requantise import (
+    BIAS,
+    SCALE,
+    Requantisation,
+    load_parameters,
+    parameters,
+    store_requantised,
+)
 from weft_compiler.accel.intrinsics.store import store, store_narrow
 from weft_compiler.te.reference import evaluate
 from weft_hardware.config import AcceleratorConfig
@@ -42,8 +50,8 @@ class Conv:
         return (size + 2 * self.pad - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
 
 
-def convolution(conv: Conv, config: AcceleratorConfig) -> te.Schedule:
-    """``out = Σ pad(X) · W``, raw accumulators."""
+def convolution(conv: Conv, config: AcceleratorConfig, requantisation: Requantisation | None = None) -> te.Schedule:
+    """``out = Σ pad(X) · W``: raw accumulators, or requantised with the parameters ``P``."""
     c, batch, block_in, block_out = conv, config.batch, config.block_in, config.block_out
     inp, wgt = f"int{config.inp_bits}", f"int{config.wgt_bits}"
     x = te.placeholder((c.ic, c.height, c.width, batch, block_in), inp, "X")
@@ -64,9 +72,23 @@ def convolution(conv: Conv, config: AcceleratorConfig) -> te.Schedule:
         value = source[ic, y * c.stride + dy * c.dilation, x_ * c.stride + dx * c.dilation, b, i].cast("int32")
         return te.sum(value * w[oc, ic, dy, dx, o, i].cast("int32"), (ic, dy, dx, i))
 
-    out = te.compute((c.oc, c.out(c.height), c.out(c.width), batch, block_out), total, "out")
-    s = te.Schedule(out)
-    acc = s.cache_write(out, "acc")
+    shape = (c.oc, c.out(c.height), c.out(c.width), batch, block_out)
+    if requantisation is None:
+        out = te.compute(shape, total, "out")
+        s = te.Schedule(out)
+        acc = s.cache_write(out, "acc")
+    else:
+        acc = te.compute(shape, total, "total")
+        p = te.placeholder((c.oc, block_out, 2), "int32", "P")
+
+        def requantised(oc, y, x_, b, o):
+            return requantisation.of(acc[oc, y, x_, b, o], p[oc, o, BIAS], p[oc, o, SCALE])
+
+        out = te.compute(shape, requantised, "out")
+        s = te.Schedule(out)
+        s[acc].set_scope("acc")
+        params = s.cache_read(p, "param")
+        s[params].tensorize(s[params].leaves[-2], load_parameters(config))
     weights = s.cache_read(w, "wgt")
     if c.pad:
         image = source
@@ -97,7 +119,7 @@ def convolution(conv: Conv, config: AcceleratorConfig) -> te.Schedule:
     s[acc].tensorize("b", gemm(config))
     s[image].tensorize(s[image].leaves[-2], load(config, "inp"))
     s[weights].tensorize(s[weights].leaves[-2], load(config, "wgt"))
-    s[out].tensorize("b", store(config))
+    s[out].tensorize("b", store(config) if requantisation is None else store_requantised(config, requantisation))
     return s
 
 
@@ -160,6 +182,12 @@ def random_inputs(schedule: te.Schedule, seed: int, bits: int = 31) -> dict[te.T
     found = {}
     for tensor in schedule.program.inputs:
         low, high = np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max + 1
+        if tensor.name == "P":
+            blocks, block, _ = tensor.shape
+            bias = rng.integers(-20000, 20000, blocks * block, np.int32)
+            scale = (10.0 ** rng.uniform(-4, -2, blocks * block)).astype(np.float32)
+            found[tensor] = parameters(bias, scale, block)
+            continue
         if tensor.dtype == "int32":
             low, high = -(1 << bits), 1 << bits
         found[tensor] = rng.integers(low, high, tensor.shape, tensor.dtype)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
@@ -24,6 +24,9 @@ ROW_NAMES = (
     *(f"{operand}_{what}" for operand in OPERANDS for what in ("out", "in", "first", "end")),
 )
 """What is known of an instruction that runs micro-ops: its list, its `Mode`, its loops, the tiles of each operand."""
+
+Moved: TypeAlias = Mapping[str, Column | int]
+Settings: TypeAlias = Mapping[SetRegister, Column | int]
 
 FIELDS = frozenset(declared_fields(Load))
 
@@ -59,8 +62,7 @@ class Emitter:
         operation: Operation,
         move: TileMove,
         memory: Memory,
-        settings: Mapping[SetRegister, int] | None = None,
-        **fields: int,
+        more: Callable[[Moved], tuple[Moved, Settings]] = lambda _: ({}, {}),
     ) -> None:
         """Add the LOADs or STOREs of a copy between a tensor and a scratchpad.
 
@@ -68,21 +70,20 @@ class Emitter:
         ----------
         memory : Memory
             As whose tiles the tensor lies in DRAM.
-        settings : mapping, optional
-            What registers of the queue have to hold.
-        fields : int
-            More fields of the instruction.
+        more : callable, optional
+            Further fields of the instructions, and what registers of the queue have to hold, from what `move_columns`
+            gives; numbers or columns.
         """
         step, moved = move_columns(move)
+        fields, settings = more(moved)
         columns = {name: values for name, values in moved.items() if name in FIELDS}
         if not move.can_pad:
             columns = {name: values for name, values in columns.items() if "pad" not in name}
-        end = columns["sram"] + moved["tiles"]
-        scratchpad = memory if memory in (Memory.INP, Memory.WGT) else Memory.ACC
-        touch = Touch(scratchpad, columns["sram"], end, writes=move.can_pad)
-        columns |= {name: np.full(len(step), value) for name, value in {"memory": int(memory), **fields}.items()}
+        scratchpad = memory if memory in (Memory.INP, Memory.WGT, Memory.PARAM) else Memory.ACC
+        touch = Touch(scratchpad, columns["sram"], columns["sram"] + moved["tiles"], writes=move.can_pad)
+        columns |= {name: _column(value, step) for name, value in {"memory": int(memory), **fields}.items()}
+        held = {register: _column(value, step) for register, value in settings.items()}
         order = Expanded(step, np.arange(len(step)), {})
-        held = {register: np.full(len(step), value) for register, value in (settings or {}).items()}
         self.append(cls, queue, operation, order, [touch], columns, tensor=(move.name, memory), settings=held)
 
     def products(self, product: TileProduct, operation: Operation, overwrites: bool) -> Expanded:
@@ -115,6 +116,10 @@ class Emitter:
                 row[f"{name}_first"], row[f"{name}_end"] = part.span(operand)
             rows.append(row)
         return rows
+
+
+def _column(value: int | Column, step: Column) -> Column:
+    return np.broadcast_to(np.asarray(value, np.int64), step.shape)
 
 
 def loop_columns(rows: Expanded, operands: Sequence[str]) -> dict[str, Column]:

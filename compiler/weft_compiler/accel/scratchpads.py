@@ -13,13 +13,19 @@ from ..errors import CompileError
 from ..te.nest import Buffer
 from .columns import Column
 
-SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC}
+SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC, "param": Memory.PARAM}
 """The scratchpad that each scope of a buffer names."""
 
 
 def depth(memory: Memory, config: AcceleratorConfig) -> int:
     """Tiles that a scratchpad holds."""
-    return {Memory.INP: config.inp_depth, Memory.WGT: config.wgt_depth, Memory.ACC: config.acc_depth}[memory]
+    depths = {
+        Memory.INP: config.inp_depth,
+        Memory.WGT: config.wgt_depth,
+        Memory.ACC: config.acc_depth,
+        Memory.PARAM: config.param_depth,
+    }
+    return depths[memory]
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ _CASTS: dict[type[Operation], str] = {
     arith.SIToFPOp: "sitofp",
     arith.UIToFPOp: "uitofp",
     arith.FPToSIOp: "fptosi",
+    arith.BitcastOp: "bitcast",
 }
 _INTEGER_PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 _FLOAT_PREDICATES = (

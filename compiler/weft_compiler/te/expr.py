@@ -28,7 +28,8 @@ DTYPES = ("bool", *INTEGERS, "float32")
 ARITHMETIC = ("add", "sub", "mul", "min", "max")
 INTEGER_ONLY = ("floordiv", "mod", "shl", "shr", "and", "or")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-CALLS = ("round_even", "exp", "sqrt", "tanh")
+CALLS = {"round_even": "float32", "exp": "float32", "sqrt": "float32", "tanh": "float32", "float_of_bits": "int32"}
+"""Functions that give a float, and what they take."""
 
 
 class Shaped(Protocol):
@@ -288,7 +289,7 @@ class Cast(Expr):
 
 @dataclass(frozen=True, repr=False)
 class Call(Expr):
-    """A function of floats: one of `CALLS`."""
+    """A function: one of `CALLS`."""
 
     name: str
     args: tuple[Expr, ...]
@@ -297,9 +298,10 @@ class Call(Expr):
     def __post_init__(self) -> None:
         if self.name not in CALLS:
             raise ExpressionError(f"function {self.name!r} is unknown; choose one of {', '.join(CALLS)}")
-        if len(self.args) != 1 or self.args[0].dtype != "float32":
+        taken = CALLS[self.name]
+        if len(self.args) != 1 or self.args[0].dtype != taken:
             types = ", ".join(a.dtype for a in self.args)
-            raise ExpressionError(f"{self.name}({types}): it takes one float32; cast the argument")
+            raise ExpressionError(f"{self.name}({types}): it takes one {taken}; cast the argument")
 
 
 @dataclass(frozen=True, repr=False)
@@ -426,6 +428,11 @@ def every(conditions: Sequence[Expr]) -> Expr:
 def round_even(a: Expr) -> Expr:
     """To the nearest whole number, halves to even."""
     return Call("round_even", (a,))
+
+
+def float_of_bits(a: Expr) -> Expr:
+    """The float32 whose bits are those of an int32."""
+    return Call("float_of_bits", (a,))
 
 
 def exp(a: Expr) -> Expr:

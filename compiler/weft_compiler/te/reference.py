@@ -20,7 +20,8 @@ Array = NDArray[Any]
 
 _COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
             "ge": np.greater_equal}  # fmt: skip
-_CALL = {"round_even": np.rint, "exp": np.exp, "sqrt": np.sqrt, "tanh": np.tanh}
+_CALL = {"round_even": np.rint, "exp": np.exp, "sqrt": np.sqrt, "tanh": np.tanh,
+         "float_of_bits": lambda bits: np.ascontiguousarray(bits).view(np.float32)}  # fmt: skip
 
 
 def evaluate(outputs: Sequence[Tensor], inputs: Mapping[Tensor, Array]) -> list[Array]:

@@ -50,6 +50,7 @@ _CALLS: dict[str, Callable[..., Operation]] = {
     "exp": math.ExpOp,
     "sqrt": math.SqrtOp,
     "tanh": math.TanhOp,
+    "float_of_bits": lambda bits: arith.BitcastOp(bits, f32),
 }
 
 

@@ -9,6 +9,7 @@ from support.configs import CONFIGS
 from weft_compiler import te
 from weft_compiler.accel.build import build_kernel
 from weft_compiler.accel.intrinsics.gemm import gemm
+from weft_compiler.accel.intrinsics.requantise import Requantisation
 from weft_compiler.errors import CompileError
 from weft_hardware.encoding import as_words, unpack
 from weft_hardware.isa import Finish
@@ -63,6 +64,28 @@ def test_convolutions(name, config):
 def test_any_order_of_the_modules_gives_the_same(name, seed):
     _, found, wanted = run(convolution(CONVS[name], VTA), VTA, seed, order_seed=seed)
     assert np.array_equal(found, wanted)
+
+
+REQUANTISATIONS = {
+    "int8": Requantisation(),
+    "int8 with zero point": Requantisation(zero_point=-5),
+    "uint8, at least its zero point": Requantisation(dtype="uint8", zero_point=7, low=7, high=255),
+}
+
+
+@pytest.mark.parametrize("kind", REQUANTISATIONS)
+@pytest.mark.parametrize("name", ["plain", "threads and slots", "blocks that do not divide", "1x1"])
+def test_requantised_convolutions(name, kind):
+    module, found, wanted = run(convolution(CONVS[name], VTA, REQUANTISATIONS[kind]), VTA, 8)
+    assert np.array_equal(found, wanted)
+    assert len(np.unique(found)) > 100
+    assert not check(module)
+
+
+def test_without_an_epilogue_nothing_is_requantised():
+    with pytest.raises(CompileError) as refused:
+        convolution(Conv(), PRESETS["base"], Requantisation())
+    assert str(refused.value) == "epilogue_lanes = 0: the accelerator cannot requantise; enable the epilogue"
 
 
 @pytest.mark.parametrize("threads", [1, 2])

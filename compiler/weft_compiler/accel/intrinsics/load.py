@@ -66,7 +66,7 @@ def _emit(
     if otherwise is not None:
         settings = settings | _padding(int(otherwise.value), scratchpad, source.buffer.name, emitter.config)
     queue = Queue.COMPUTE if scratchpad is Memory.ACC else Queue.LOAD
-    emitter.move(Load, queue, operation, move, memory, settings)
+    emitter.move(Load, queue, operation, move, memory, lambda _: ({}, settings))
 
 
 def _padding(value: int, scratchpad: Memory, name: str, config: AcceleratorConfig) -> dict[SetRegister, int]:
