@@ -1,5 +1,6 @@
 """What the hand-written pages name exists: source files, constants with their values, links, every unit of the RTL."""
 
+import doctest
 import re
 from functools import cache
 from importlib import import_module
@@ -10,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RTL = ROOT / "hardware" / "weft_hardware" / "rtl"
 UNITS = sorted((ROOT / "docs" / "hardware").glob("*.md"))
-PAGES = [*UNITS, *sorted((ROOT / "docs" / "decisions").glob("*.md")), ROOT / "ARCHITECTURE.md", ROOT / "README.md"]
+EXAMPLES = [ROOT / "docs" / "tensor_expressions.md"]
+PAGES = [
+    *EXAMPLES,
+    *UNITS,
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "README.md",
+]
 
 CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"[\w./-]+\.(?:py|md|cpp|vlt)")
@@ -32,6 +40,13 @@ def files() -> frozenset[str]:
 
 def named_files(page: Path) -> list[str]:
     return [code for code in CODE.findall(page.read_text(encoding="utf-8")) if FILE.fullmatch(code)]
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=name)
+def test_examples_give_what_the_page_says(page):
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", UNITS, ids=name)

@@ -60,12 +60,12 @@ def is_integer(dtype: str) -> bool:
     return dtype in INTEGERS
 
 
+_LIMITS = {"bool": (0, 1), **{dtype: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for dtype in INTEGERS}}
+
+
 def limits(dtype: str) -> tuple[int, int]:
     """Lowest and highest value of an integer or bool type."""
-    if dtype == "bool":
-        return 0, 1
-    info = np.iinfo(dtype)
-    return int(info.min), int(info.max)
+    return _LIMITS[dtype]
 
 
 def wrap(value: int, dtype: str) -> int:

@@ -52,9 +52,11 @@ def rebuild(expr: Expr, operands: tuple[Expr, ...]) -> Expr:
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """The expression and all its parts, operands after what uses them."""
-    yield expr
-    for child in children(expr):
-        yield from walk(child)
+    left = [expr]
+    while left:
+        part = left.pop()
+        yield part
+        left.extend(reversed(children(part)))
 
 
 def reads(expr: Expr) -> list[Read]:
