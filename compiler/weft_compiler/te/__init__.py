@@ -1,5 +1,10 @@
 """Tensor expressions, their schedules, and the loop nests these become."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .auto_tensorize import auto_tensorize
 from .expr import (
     Axis,
     Combiner,
@@ -21,6 +26,9 @@ from .intrinsic import Intrinsic
 from .schedule import Schedule, Stage
 from .tensor import Tensor, commutative, compute, max, min, placeholder, reduce_axis, scan, sum
 
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
 __all__ = [
     "Axis",
     "Combiner",
@@ -31,6 +39,8 @@ __all__ = [
     "Schedule",
     "Stage",
     "Tensor",
+    "auto_tensorize",
+    "build",
     "commutative",
     "compute",
     "const",
@@ -50,3 +60,17 @@ __all__ = [
     "sum",
     "tanh",
 ]
+
+
+def build(schedule: Schedule, name: str = "kernel", threads: int | None = None) -> Kernel:
+    """Compile a schedule for this machine: a function on numpy arrays.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many share the iterations of a parallel loop; as many as there are processors if left out.
+    """
+    # The language and its schedules need numpy alone; IR and LLVM are loaded by the first compilation.
+    from .kernel import build
+
+    return build(schedule, name, threads)

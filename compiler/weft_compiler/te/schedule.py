@@ -23,6 +23,13 @@ from .tensor import Tensor
 Step = dict[str, Any]
 """One primitive: ``{"primitive": name, "stage": name, …arguments}``, of strings, numbers and lists of strings."""
 
+SCHEDULE_PRIMITIVES = ("cache_read", "cache_write")
+STAGE_PRIMITIVES = (
+    *("split", "fuse", "reorder", "parallel", "vectorize", "unroll", "pipeline", "virtual_thread"),
+    *("compute_at", "compute_inline", "set_scope", "pack", "double_buffer", "tensorize"),
+)
+"""What a trace consists of; ``tile`` and ``auto_tensorize`` leave the steps that they took."""
+
 UNMOVED = ("parallel", "vectorize", "unroll", "pipeline", "virtual_thread", "double_buffer")
 """Primitives that leave every index as it was, so that intrinsics still match."""
 
@@ -65,18 +72,23 @@ class Schedule:
         known = {intrinsic.name: intrinsic for intrinsic in intrinsics}
         for step in trace:
             arguments = dict(step)
-            primitive, stage = arguments.pop("primitive"), arguments.pop("stage", None)
+            primitive, stage = arguments.pop("primitive", None), arguments.pop("stage", None)
+            legal = SCHEDULE_PRIMITIVES if stage is None else STAGE_PRIMITIVES
+            if primitive not in legal:
+                raise ScheduleError(f"the trace has the step {step}; a primitive is one of {', '.join(legal)}")
             if "intrinsic" in arguments:
                 name = arguments["intrinsic"]
                 if name not in known:
                     raise ScheduleError(f"the trace names the intrinsic {name}; pass it to replay in intrinsics")
                 arguments["intrinsic"] = known[name]
-            if stage is None:
-                getattr(schedule, primitive)(**arguments)
-            elif primitive in ("reorder", "pack"):
-                getattr(schedule[stage], primitive)(*next(iter(arguments.values())))
-            else:
-                getattr(schedule[stage], primitive)(**arguments)
+            target = schedule if stage is None else schedule[stage]
+            several = [arguments.pop(key) for key in ("axes", "tiles") if key in arguments]
+            try:
+                getattr(target, primitive)(*(several[0] if several else ()), **arguments)
+            except TypeError:
+                raise ScheduleError(
+                    f"the trace has the step {step}, whose arguments are not those of {primitive}"
+                ) from None
         return schedule
 
     def __getitem__(self, tensor: TensorLike) -> Stage:

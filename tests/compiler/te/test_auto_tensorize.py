@@ -10,7 +10,7 @@ from weft_compiler.accel.intrinsics.load import load
 from weft_compiler.accel.intrinsics.store import store
 from weft_compiler.errors import ScheduleError
 from weft_compiler.te.auto_tensorize import auto_tensorize
-from weft_compiler.te.build import build
+from weft_compiler.te.kernel import build
 from weft_compiler.te.reference import evaluate
 from weft_hardware.presets import VTA
 

@@ -11,7 +11,7 @@ from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load
 from weft_compiler.accel.intrinsics.store import store, store_narrow
 from weft_compiler.errors import ScheduleError
-from weft_compiler.te.build import build
+from weft_compiler.te.kernel import build
 from weft_compiler.te.reference import evaluate
 from weft_hardware.isa import AluOp
 from weft_hardware.presets import VTA

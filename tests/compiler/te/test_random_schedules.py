@@ -10,7 +10,7 @@ from support.te_schedules import random_inputs, random_schedule, random_steps
 from support.te_tensorized import CONFIGS, TENSORIZABLE, tensorize_all
 from support.te_workloads import KINDS
 from weft_compiler import te
-from weft_compiler.te.build import aligned, build_all
+from weft_compiler.te.kernel import aligned, build_all
 from weft_compiler.te.nest import Buffer
 from weft_compiler.te.reference import evaluate
 

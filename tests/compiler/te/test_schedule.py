@@ -296,6 +296,32 @@ def test_every_prefix_of_a_trace_is_a_schedule():
         assert prefix.loops().startswith("def (A: int32[10, 8], B: int32[8, 12], C: int32[10, 12]):")
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            {"primitive": "apply", "stage": "C"},
+            "the trace has the step {'primitive': 'apply', 'stage': 'C'}; a primitive is one of split, fuse, reorder, "
+            "parallel, vectorize, unroll, pipeline, virtual_thread, compute_at, compute_inline, set_scope, pack, "
+            "double_buffer, tensorize",
+        ),
+        (
+            {"primitive": "split"},
+            "the trace has the step {'primitive': 'split'}; a primitive is one of cache_read, cache_write",
+        ),
+        (
+            {"primitive": "fuse", "stage": "C", "axis": "i"},
+            "the trace has the step {'primitive': 'fuse', 'stage': 'C', 'axis': 'i'}, "
+            "whose arguments are not those of fuse",
+        ),
+    ],
+)
+def test_a_trace_of_something_else(step, message):
+    with pytest.raises(ScheduleError) as error:
+        te.Schedule.replay(C, [step])
+    assert str(error.value) == message
+
+
 X = te.placeholder((10, 8), "float32", "X")
 TOTAL = te.compute((10,), lambda i: te.sum(X[i, K], K), "F")
 K2 = te.reduce_axis(10, "r")
@@ -452,7 +478,7 @@ def attach(s):
         (
             on(C),
             lambda s: s.cache_write(C, "cache"),
-            "cache_write(C, cache): scope 'cache' is unknown; choose one of global, inp, wgt, acc, out, local",
+            "cache_write(C, cache): scope 'cache' is unknown; choose one of global, inp, wgt, acc, out, param, local",
         ),
         (
             on(C),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from weft_compiler import te
 from weft_compiler.host.llvm_ir import lower as to_llvm
-from weft_compiler.te.build import build
 from weft_compiler.te.expr import COMPARISONS, DTYPES, compare
+from weft_compiler.te.kernel import build
 from weft_compiler.te.reference import evaluate
 from weft_compiler.te.to_ir import STACK_BYTES, to_ir
 from xdsl.dialects.builtin import ModuleOp

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from weft_compiler import te
 from weft_compiler.errors import CompileError
-from weft_compiler.te.build import build
+from weft_compiler.te.kernel import build
 
 A = te.placeholder((6, 4), "int32", "A")
 B = te.placeholder((4,), "int32", "B")
