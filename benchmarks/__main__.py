@@ -9,6 +9,7 @@ from typing import Any
 
 from . import (
     checker,
+    clock,
     compile_digits,
     demo_time,
     functional_epilogue,
@@ -32,6 +33,7 @@ SUBJECTS = {
     "layers": layers,
     "checker": checker,
     "synthesis": synthesis,
+    "clock": clock,
     "rtl_rate": rtl_rate,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
