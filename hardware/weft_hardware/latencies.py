@@ -82,6 +82,9 @@ READ_LATENCY = MEMORY_LATENCY + 1
 STEP_LATENCY = READ_LATENCY + 1
 """Cycles from an accepted instruction to its first step."""
 
+PAIRED_BEATS = 2
+"""Cycles of an ALU step of two accumulators, the second of which is read in a cycle of its own; others take one."""
+
 MAC_LATENCY = 3
 """Of the multiplier array: operands, products and sums registered."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,11 +11,9 @@ from numpy.typing import NDArray
 from .config import AcceleratorConfig
 from .encoding import Words, opcodes, unpack
 from .isa import Alu, Gemm, Load, Memory, Opcode, Store, StoreMode, instruction_bytes, tile_bytes
+from .latencies import PAIRED_BEATS
 
-Columns = dict[str, NDArray[np.int64]]
-
-ALU_BEATS = {True: 1, False: 2}
-"""Cycles of one vector, with an immediate or of two accumulators, whose second is read in a cycle of its own."""
+Columns = Mapping[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,12 @@ def count_work(words: Words, config: AcceleratorConfig) -> Work:
     load, store = columns(Load, Opcode.LOAD), columns(Store, Opcode.STORE)
     narrow = store["memory"] == Memory.ACC_8BIT
     residual = narrow & (store["mode"] & StoreMode.RESIDUAL != 0)
-    beats = np.where(alu["use_imm"] != 0, ALU_BEATS[True], ALU_BEATS[False])
     tiles = store["x_size"] * store["y_size"]
     steps_per_tile = config.batch * config.block_out // config.epilogue_lanes if config.epilogue_lanes else 0
     return Work(
         instructions=len(words),
-        gemm_cycles=int(_steps(gemm).sum()),
-        alu_cycles=int((_steps(alu) * beats).sum()),
+        gemm_cycles=int(loop_steps(gemm).sum()),
+        alu_cycles=int((loop_steps(alu) * alu_beats(alu)).sum()),
         epilogue_cycles=int(tiles[narrow].sum()) * steps_per_tile,
         read_bytes=len(words) * instruction_bytes(config)
         + int(_moved(load, config).sum() + _moved(store, config)[residual].sum()),
@@ -78,7 +76,12 @@ def count_work(words: Words, config: AcceleratorConfig) -> Work:
     )
 
 
-def _steps(columns: Columns) -> NDArray[np.int64]:
+def alu_beats(columns: Columns) -> NDArray[np.int64]:
+    """Cycles of each step of ALU instructions."""
+    return np.where(columns["use_imm"] != 0, 1, PAIRED_BEATS)
+
+
+def loop_steps(columns: Columns) -> NDArray[np.int64]:
     """Micro-ops of GEMM and ALU instructions, all iterations."""
     return np.maximum(columns["uop_end"] - columns["uop_bgn"], 0) * columns["iter_out"] * columns["iter_in"]
 

@@ -57,7 +57,7 @@ def reads_src(operation: data.View) -> Value:
 
 
 def is_paired(operation: data.View) -> Value:
-    """Whether a step takes two beats: a register-register ALU operation."""
+    """Whether a step takes `latencies.PAIRED_BEATS` instead of one: a register-register ALU operation."""
     return ~operation.gemm & ~operation.use_imm
 
 

@@ -33,6 +33,7 @@ from weft_hardware.isa import (
     uop_bits,
 )
 from weft_hardware.latencies import MOVING, WRITTEN_BY_BEAT
+from weft_hardware.work import alu_beats, loop_steps
 from weft_runtime.diagnosis import command_queues
 from weft_runtime.dram import Dram
 
@@ -118,7 +119,7 @@ def _instructions(program: Words, memory: MemoryMap, config: AcceleratorConfig) 
 def _loops(
     records: Records, cls: type[LoopInstruction], columns: Columns, memory: MemoryMap, config: AcceleratorConfig
 ) -> None:
-    """Steps of GEMM and ALU, each of two beats if the ALU has two operands in registers, and what they reach."""
+    """Steps of GEMM and ALU, their beats, and what they reach."""
     body = np.maximum(columns["uop_end"] - columns["uop_bgn"], 0)
     outer, inner = columns["iter_out"], columns["iter_in"]
     for name in ("uop_bgn", "uop_end", "iter_in", "dst_out", "dst_in", "src_out", "src_in"):
@@ -127,12 +128,12 @@ def _loops(
         reach = (outer - 1) * columns[f"{operand}_out"] + (inner - 1) * columns[f"{operand}_in"]
         records[f"{operand}_reach"] = reach
     records["body"] = body
-    records["beats"] = outer * inner * body
+    records["beats"] = loop_steps(columns)
     records["overwrites"] = cls is GemmOverwrite
     if cls is Alu:
         paired = 1 - columns["use_imm"]
         records["paired"] = paired
-        records["beats"] *= 1 + paired
+        records["beats"] *= alu_beats(columns)
         records["reads_acc"] = 1
         records["src_depth"] = config.acc_depth * paired
         known = np.isin(columns["alu_op"], [int(op) for op in alu_operations(config)])
