@@ -72,6 +72,23 @@ def _run(command: Sequence[str], directory: Path, environment: dict[str, str] | 
         )
 
 
+LITTLE = 1 << 17
+"""Bytes of a source file below which what it includes, a second of compiling, is most of its work."""
+
+
+def put_together(directory: Path) -> list[Path]:
+    """The model's source files, but one in place of all little ones, and one of all that run once."""
+    files = sorted(directory.glob("*.cpp"))
+    slow = [file for file in files if "Slow" in file.name]
+    little = [file for file in files if file not in slow and file.stat().st_size < LITTLE]
+    kept = [file for file in files if file not in slow and file not in little]
+    for name, parts in (("Vtop_together_Slow.cpp", slow), ("Vtop_together.cpp", little)):
+        if parts:
+            kept.append(directory / name)
+            kept[-1].write_text("".join(f'#include "{part.name}"\n' for part in parts))
+    return kept
+
+
 class Builder:
     """Builds simulators with one compiler into one cache.
 
@@ -154,7 +171,7 @@ class Builder:
         if self.rests and not self.wave:
             with suppress(UnsupportedModelError):  # it runs, only slower
                 skip_what_rests(directory, TOP)
-        sources = [harness, *directory.glob("*.cpp")]
+        sources = [harness, *put_together(directory)]
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
         with ThreadPoolExecutor(1) as beside:
