@@ -82,7 +82,7 @@ class RequantiseLane(wiring.Component):
         flip = at(0, self.scale[31], "flip_0")
 
         # 1, 2: rounded to float32, still an integer.
-        mask_now = rounding_mask(total)
+        mask_now = at.wire(rounding_mask(total))
         mask = at(1, mask_now, "mask")
         sum_ = at(1, rounding_sum(total, mask_now), "rounding_sum")
         rounded = at(2, Cat(sum_[: len(mask)] & ~mask, sum_[len(mask) :]), "rounded")
@@ -103,6 +103,7 @@ class RequantiseLane(wiring.Component):
         )
         negative, shift = at(5, negative, "negative_5"), at(5, shift[:4], "shift_5")
         middle, lost_high, lost = narrowed(coarse, negative, shift[2:4], step=4, choices=4, kept=WINDOW_BITS + 3)
+        middle = at.wire(middle)
         fine, lost_higher, lost_lower = narrowed(middle, negative, shift[:2], step=1, choices=4, kept=WINDOW_BITS)
         window = at(6, fine, "window")
         overflow = at(6, overflow | lost_high | lost_higher | (fine[-1] ^ negative), "overflow_6")

@@ -107,7 +107,7 @@ class ResidualConstants(wiring.Component):
         number = Cat(Const(0, FAR - 1 + GUARD_BITS), factors["addend"])
         negative = factors["addend"][-1]
         coarse, _, lost = narrowed(number, negative, right[4:], step=16, choices=4, kept=INNER_BITS + 15)
-        fine, _, lost_lower = narrowed(coarse, negative, right[:4], step=1, choices=16, kept=INNER_BITS)
+        fine, _, lost_lower = narrowed(at.wire(coarse), negative, right[:4], step=1, choices=16, kept=INNER_BITS)
         m.d.comb += out.aligned.eq(at(1, Cat(fine[0] | lost | lost_lower, fine[1:]), "aligned"))
 
         # Shift amounts into the outer sum; of the inner sum or the addend alone, with a = 0 or without.
@@ -184,8 +184,8 @@ class ResidualLane(wiring.Component):
 
         # 6, 7: both in the outer sum's places.
         negative = addend[-1]
-        small = at(6, _finely_shifted(addend, amount), "addend_6")
-        small_product = at(6, _finely_shifted(outer, constants.outer_shift), "product_6")
+        small = at(6, _finely_shifted(at, addend, amount), "addend_6")
+        small_product = at(6, _finely_shifted(at, outer, constants.outer_shift), "product_6")
         coarse = at(6, amount[4:], "amount_6")
         negative = at(6, negative, "negative_6")
         addend, overflow = _placed(small, _INNER_LEFT - (_COARSE - 1), coarse, choices=9)
@@ -214,11 +214,12 @@ class ResidualLane(wiring.Component):
         return m
 
 
-def _finely_shifted(number: Value, amount: Value) -> Value:
+def _finely_shifted(at: Stages, number: Value, amount: Value) -> Value:
     """``number`` left by 15 less the amount's low four bits."""
     wide = Cat(Const(0, _COARSE - 1), number)
     for digit, step in ((amount[2:4], 4), (amount[:2], 1)):
-        wide, _, _ = narrowed(wide, number[-1], digit, step=step, choices=4, kept=len(wide))
+        shifted, _, _ = narrowed(wide, number[-1], digit, step=step, choices=4, kept=len(wide))
+        wide = at.wire(shifted)
     return wide
 
 

@@ -22,6 +22,12 @@ class Stages:
             self._m.d.sync += register.eq(value)
         return register
 
+    def wire(self, value: Value) -> Signal:
+        """``value`` without a register: an expression is elaborated anew wherever it is used, a signal is not."""
+        wire = Signal(value.shape(), name="")
+        self._m.d.comb += wire.eq(value)
+        return wire
+
     def delayed(self, first: int, last: int, value: Value, name: str) -> Value:
         """``value``, which belongs to stage ``first - 1``, carried on to stage ``last``."""
         for stage in range(first, last + 1):
