@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 
-from .conv_task import ConvTask
+from .conv_task import ConvTask, Requantisation
 from .dialects import qgraph
 from .errors import CompileError
 from .lowering import LoweredConv, lower_conv
@@ -73,8 +73,8 @@ def _bias(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
 
 def _obstacle(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> str | None:
     """What rules the accelerator out before any mapping is tried."""
-    if not config.raw_store:
-        return "the accelerator cannot store raw accumulators (raw_store = false)"
+    if not config.raw_store and not config.epilogue_lanes:
+        return "the accelerator can neither requantise nor store raw sums (epilogue_lanes = 0, raw_store = false)"
     if (config.inp_bits, config.wgt_bits) != (8, 8):
         return f"the accelerator multiplies {config.inp_bits}-bit inputs by {config.wgt_bits}-bit weights, not 8 by 8"
     if isinstance(op, qgraph.QConvOp) and op.groups.value.data != 1:
@@ -91,13 +91,31 @@ def _pack_weights(weights: NDArray[np.int64], config: AcceleratorConfig) -> NDAr
     return np.ascontiguousarray(blocks.transpose(0, 2, 4, 5, 1, 3))
 
 
+def _requantisation(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> Requantisation | None:
+    """The epilogue's part, its result shifted into int8; None where the host has to do it."""
+    if not config.epilogue_lanes:
+        return None
+    shift = shift_of(qgraph.dtype_of(op.y))
+    return Requantisation(
+        zero_point=op.y_zero.value.data - shift, low=op.low.value.data - shift, high=op.high.value.data - shift
+    )
+
+
+def shift_of(dtype: np.dtype[Any]) -> int:
+    """What is subtracted from 8-bit values so that they are int8."""
+    return 128 if dtype == np.uint8 else 0
+
+
 def _task(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> ConvTask:
     outputs = op.channels
     oc = -(-outputs // config.block_out)
+    requantisation = _requantisation(op, config)
     if isinstance(op, qgraph.QDenseOp):
         *leading, depth = qgraph.shape_of(op.x)
         rows = -(-int(np.prod(leading)) // config.batch)
-        return ConvTask(ic=-(-depth // config.block_in), oc=oc, ih=1, iw=rows, kh=1, kw=1)
+        return ConvTask(
+            ic=-(-depth // config.block_in), oc=oc, ih=1, iw=rows, kh=1, kw=1, requantisation=requantisation
+        )
     images, channels, height, width = qgraph.shape_of(op.x)
     _, _, kh, kw = qgraph.shape_of(op.w)
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
@@ -112,16 +130,18 @@ def _task(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> Co
         stride=(strides[0], strides[1]),
         dilation=(dilations[0], dilations[1]),
         pads=(pads[0], pads[1], pads[2], pads[3]),
+        pad_value=op.x_zero.value.data - shift_of(qgraph.dtype_of(op.x)),
+        requantisation=requantisation,
     )
 
 
 def _with_written_padding(task: ConvTask) -> ConvTask:
     """The same task on an image that holds its padding already."""
     top, left, bottom, right = task.pads
-    return replace(task, ih=task.ih + top + bottom, iw=task.iw + left + right, pads=(0, 0, 0, 0))
+    return replace(task, ih=task.ih + top + bottom, iw=task.iw + left + right, pads=(0, 0, 0, 0), pad_value=0)
 
 
-def _mappable(task: ConvTask, config: AcceleratorConfig, pad_value: int) -> ConvTask:
+def _mappable(task: ConvTask, config: AcceleratorConfig) -> ConvTask:
     """The task with its padding left to the DMA where it can be.
 
     Raises
@@ -129,7 +149,8 @@ def _mappable(task: ConvTask, config: AcceleratorConfig, pad_value: int) -> Conv
     CompileError
         If neither way can be mapped.
     """
-    if pad_value == 0:
+    if task.pad_value == 0 or config.pad_value or not any(task.pads):
+        task = task if any(task.pads) else replace(task, pad_value=0)
         try:
             lowered(task, config)
         except CompileError:
@@ -156,11 +177,11 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
         return "its weights or its bias are computed at run time"
     if weights.min() < -128 or weights.max() > 127:
         return f"weights less their zero point reach {weights.min()}..{weights.max()}, outside int8"
-    shift = 128 if qgraph.dtype_of(op.x) == np.uint8 else 0
+    shift = shift_of(qgraph.dtype_of(op.x))
     zero = op.x_zero.value.data - shift
     try:
         direct = _task(op, config)
-        task = _mappable(direct, config, zero)
+        task = _mappable(direct, config)
     except CompileError as error:
         return str(error)
     corrected = bias - zero * weights.sum(axis=(1, 2, 3))
@@ -168,7 +189,7 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
         task=task,
         rows=isinstance(op, qgraph.QDenseOp),
         shift=shift,
-        pads=(0, 0, 0, 0) if task == direct else direct.pads,
+        pads=(0, 0, 0, 0) if task.pads == direct.pads else direct.pads,
         pad_value=zero,
         weights=_pack_weights(weights, config),
         bias=corrected.astype(np.int32),

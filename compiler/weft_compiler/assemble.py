@@ -24,7 +24,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from .accelerated import lowered
-from .conv_task import ConvTask
+from .conv_task import ConvTask, Requantisation
 from .dialects import qgraph
 from .errors import CompileError
 from .host import elementwise, layout, windows
@@ -54,12 +54,17 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.QDenseOp: (windows.qdense, windows.requantising_parameters),
     qgraph.PackOp: (layout.pack, _no_parameters),
     qgraph.RequantizeOp: (layout.requantize, _no_parameters),
+    qgraph.UnpackOp: (layout.unpack, _no_parameters),
 }
 """The host kernel of every operation, and the constants it reads beside its operands."""
 
 
-def task_of(op: qgraph.AccumulateOp) -> ConvTask:
+def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
     """The accelerator task that an operation stands for."""
+    pad_value, requantisation = 0, None
+    if isinstance(op, qgraph.ConvolveOp):
+        pad_value = op.pad_value.value.data
+        requantisation = Requantisation(zero_point=op.y_zero.value.data, low=op.low.value.data, high=op.high.value.data)
     n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
     oc, _, kh, kw, _, _ = qgraph.shape_of(op.w)
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
@@ -74,6 +79,8 @@ def task_of(op: qgraph.AccumulateOp) -> ConvTask:
         stride=(strides[0], strides[1]),
         dilation=(dilations[0], dilations[1]),
         pads=(pads[0], pads[1], pads[2], pads[3]),
+        pad_value=pad_value,
+        requantisation=requantisation,
     )
 
 
@@ -111,7 +118,7 @@ class _Assembler:
             self.constants.append(Constant(qgraph.layer_of(op), place_of(op.y), op.data.data))
             return
         layer = self._layer(op)
-        if isinstance(op, qgraph.AccumulateOp):
+        if isinstance(op, qgraph.ACCELERATED):
             self._accelerator_step(op, layer)
         elif not isinstance(op, qgraph.ReshapeOp):
             self._host_step(op, layer)
@@ -134,11 +141,12 @@ class _Assembler:
         operands = [place_of(operand) for operand in op.operands]
         self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
 
-    def _accelerator_step(self, op: qgraph.AccumulateOp, layer: int) -> None:
+    def _accelerator_step(self, op: qgraph.AccumulateOp | qgraph.ConvolveOp, layer: int) -> None:
         inp, wgt, out = place_of(op.x), place_of(op.w), place_of(op.y)
         conv = lowered(task_of(op), self.config)
         uop_offset = self.region_bytes["device"]
-        program = conv.emit(inp.offset, wgt.offset, out.offset, uop_offset)
+        params = place_of(op.params).offset if isinstance(op, qgraph.ConvolveOp) else 0
+        program = conv.emit(inp.offset, wgt.offset, out.offset, uop_offset, params)
         if program.uops.nbytes:
             uops = self.constant(f"{qgraph.layer_of(op)}.uops", "device", program.uops)
             assert uops.offset == uop_offset

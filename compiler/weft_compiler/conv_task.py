@@ -7,6 +7,26 @@ from dataclasses import dataclass
 from .errors import CompileError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Requantisation:
+    """How accumulators become 8 bits, for all channels alike; each has a bias and a scale of its own beside it.
+
+    Parameters
+    ----------
+    dtype : str
+        ``"int8"`` or ``"uint8"``.
+    zero_point : int
+        Added after rounding.
+    low, high : int
+        Bounds of the result: of an activation, or of its type.
+    """
+
+    dtype: str = "int8"
+    zero_point: int = 0
+    low: int = -128
+    high: int = 127
+
+
 def _require(ok: bool, subject: str, rule: str) -> None:
     if not ok:
         raise CompileError(f"{subject} {rule}")
@@ -17,7 +37,7 @@ class ConvTask:
     """One convolution, ``acc[n, o, y, x] = Σ inp[n, i, y·s + p·d − pad, …] · wgt[o, i, p, q]ᵀ`` over tiles.
 
     In DRAM, row-major: ``inp`` (n, ic, ih, iw, batch, block_in), ``wgt`` (oc, ic, kh, kw, block_out, block_in) and the
-    result (n, oc, oh, ow, batch, block_out) of raw accumulators. A dense layer is a 1×1 convolution of a 1×1 image.
+    result (n, oc, oh, ow, batch, block_out). A dense layer is a 1×1 convolution of a 1×1 image.
 
     Parameters
     ----------
@@ -30,7 +50,11 @@ class ConvTask:
     stride, dilation : tuple of int
         By rows and by columns.
     pads : tuple of int
-        Zero pixels at the top, left, bottom and right.
+        Pixels of padding at the top, left, bottom and right.
+    pad_value : int
+        What the padding holds.
+    requantisation : Requantisation, optional
+        What is done to the sums on their way out; raw accumulators if left out.
 
     Raises
     ------
@@ -48,6 +72,8 @@ class ConvTask:
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: int = 0
+    requantisation: Requantisation | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "ic", "oc", "ih", "iw", "kh", "kw"):

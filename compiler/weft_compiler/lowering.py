@@ -7,7 +7,7 @@ from functools import cached_property
 
 from weft_hardware.config import AcceleratorConfig
 
-from .accel.convolution import INP, OUT, WGT, schedule_convolution
+from .accel.convolution import INP, OUT, PARAM, WGT, schedule_convolution
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .conv_task import ConvTask
@@ -37,7 +37,9 @@ class LoweredConv:
         """Bytes of the micro-code in DRAM."""
         return self.stream.kernels.encoded().nbytes
 
-    def emit(self, inp_offset: int, wgt_offset: int, out_offset: int, uop_offset: int) -> Program:
+    def emit(
+        self, inp_offset: int, wgt_offset: int, out_offset: int, uop_offset: int, param_offset: int = 0
+    ) -> Program:
         """Encode the program for buffers at byte offsets from the base registers.
 
         Raises
@@ -45,7 +47,8 @@ class LoweredConv:
         CompileError
             If an offset is no whole number of tiles.
         """
-        return self.stream.emit({INP: inp_offset, WGT: wgt_offset, OUT: out_offset, UOPS: uop_offset})
+        offsets = {INP: inp_offset, WGT: wgt_offset, OUT: out_offset, UOPS: uop_offset, PARAM: param_offset}
+        return self.stream.emit(offsets)
 
 
 def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
@@ -56,7 +59,7 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
     CompileError
         If the configuration cannot run it: nothing fits, or padding and strides exceed the DMA's fields.
     """
-    if not config.raw_store:
+    if task.requantisation is None and not config.raw_store:
         raise CompileError("raw_store = False: accumulators cannot leave the accelerator whole; enable raw_store")
     tiling = choose_tiling(task, config)
     nest = schedule_convolution(task, tiling, config).lower()

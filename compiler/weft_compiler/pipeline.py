@@ -9,6 +9,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from .passes.cancel_layout import CancelLayout
 from .passes.fold_constants import FoldConstants
 from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
@@ -32,6 +33,7 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         FuseClamp(),
         Place(config),
         PackLayout(config),
+        CancelLayout(),
         PlanMemory(config),
     )
 

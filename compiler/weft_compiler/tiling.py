@@ -111,6 +111,14 @@ def even_splits(extent: int) -> list[int]:
         count = -(-extent // (size - 1))
 
 
+def store_cycles(task: ConvTask, config: AcceleratorConfig) -> float:
+    """Cycles in which one accumulator tile leaves: those of the bus, or of the epilogue if that takes longer."""
+    if task.requantisation is None:
+        return tile_bytes(Memory.ACC, config) / config.axi_bytes
+    elements = config.batch * config.block_out
+    return max(elements / config.axi_bytes, elements / config.epilogue_lanes)
+
+
 class _Search:
     """All choices of tiles with one cut of the kernel, in columns, one entry a choice."""
 
@@ -119,7 +127,10 @@ class _Search:
         self.extents = extents(task)
         axes = {loop: even_splits(self.extents[loop]) for loop in ("oc", "y", "x", "ic")}
         # Sizes that alone overflow a scratchpad would only make the table larger.
-        axes["oc"] = [s for s in axes["oc"] if s <= min(config.acc_depth, config.wgt_depth)] or [1]
+        most = min(config.acc_depth, config.wgt_depth)
+        if task.requantisation is not None:
+            most = min(most, config.param_depth)
+        axes["oc"] = [s for s in axes["oc"] if s <= most] or [1]
         axes["ic"] = [s for s in axes["ic"] if s <= min(config.inp_depth, config.wgt_depth)] or [1]
         grid = np.meshgrid(*(np.array(sizes, np.int64) for sizes in axes.values()), indexing="ij")
         tiles = {loop: values.reshape(-1) for loop, values in zip(axes, grid, strict=True)}
@@ -147,8 +158,9 @@ class _Search:
         The busiest of multipliers, reads and writes, plus the first load and the last store, which nothing hides.
         """
         moved = {m: self.need[m] * tile_bytes(m, self.config) / self.config.axi_bytes for m in self.need}
+        moved[Memory.ACC] = self.need[Memory.ACC] * store_cycles(self.task, self.config)
         task = self.task
-        compute = float(task.macs + task.n * task.oc * task.oh * task.ow)
+        compute = float(task.macs)
         load = moved[Memory.INP] * executions[Memory.INP] + moved[Memory.WGT] * executions[Memory.WGT]
         store = moved[Memory.ACC] * executions[Memory.ACC]
         body = np.maximum(np.maximum(compute, load), store) if slot_count > 1 else compute + load + store

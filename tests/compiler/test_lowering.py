@@ -35,6 +35,13 @@ def test_random_convolutions_are_exact_in_any_legal_order(name, seed):
     check(random_task(random.Random(f"{name} {seed}")), CONFIGS[name], seed=seed)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_requantising_convolutions_are_exact_in_any_legal_order(seed):
+    print(f"seed {seed}")
+    task = random_task(random.Random(f"requantised {seed}"), requantises=True)
+    check(task, CONFIGS["requantising"], seed=seed)
+
+
 @pytest.mark.parametrize(
     "task",
     [

@@ -18,11 +18,14 @@ from support.onnx_models import (
 )
 from support.ort import reference
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.presets import PRESETS
 from weft_runtime.session import Session
 from weft_simulator.functional.device import FunctionalDevice
 
 VTA = AcceleratorConfig()
 SMALL = AcceleratorConfig(batch=2, block_in=8, block_out=32, inp_depth=96, wgt_depth=40, acc_depth=64, uop_depth=256)
+EXTENDED = PRESETS["vta"]
+"""With the epilogue, pad values and overwriting GEMM."""
 NO_RAW_STORE = AcceleratorConfig(raw_store=False)
 
 
@@ -39,14 +42,16 @@ def check(case: Case, config: AcceleratorConfig) -> str:
     return module.content.layers[1].placement
 
 
+@pytest.mark.parametrize("config", [VTA, EXTENDED], ids=["base", "extended"])
 @pytest.mark.parametrize("seed", range(24))
-def test_convolutions(seed: int) -> None:
-    check(random_conv(seed), VTA)
+def test_convolutions(seed: int, config: AcceleratorConfig) -> None:
+    check(random_conv(seed), config)
 
 
+@pytest.mark.parametrize("config", [VTA, EXTENDED], ids=["base", "extended"])
 @pytest.mark.parametrize("seed", range(16))
-def test_dense_layers(seed: int) -> None:
-    assert check(random_dense(seed), VTA) == "accelerator"
+def test_dense_layers(seed: int, config: AcceleratorConfig) -> None:
+    assert check(random_dense(seed), config) == "accelerator"
 
 
 @pytest.mark.parametrize("seed", range(12))

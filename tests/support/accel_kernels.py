@@ -12,12 +12,13 @@ from weft_compiler.accel.intrinsics.load import load
 from weft_compiler.accel.intrinsics.requantise import (
     BIAS,
     SCALE,
-    Requantisation,
     load_parameters,
     parameters,
+    requantised,
     store_requantised,
 )
 from weft_compiler.accel.intrinsics.store import store, store_narrow
+from weft_compiler.conv_task import Requantisation
 from weft_compiler.te.reference import evaluate
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import AluOp
@@ -81,10 +82,10 @@ def convolution(conv: Conv, config: AcceleratorConfig, requantisation: Requantis
         acc = te.compute(shape, total, "total")
         p = te.placeholder((c.oc, block_out, 2), "int32", "P")
 
-        def requantised(oc, y, x_, b, o):
-            return requantisation.of(acc[oc, y, x_, b, o], p[oc, o, BIAS], p[oc, o, SCALE])
+        def narrow(oc, y, x_, b, o):
+            return requantised(requantisation, acc[oc, y, x_, b, o], p[oc, o, BIAS], p[oc, o, SCALE])
 
-        out = te.compute(shape, requantised, "out")
+        out = te.compute(shape, narrow, "out")
         s = te.Schedule(out)
         s[acc].set_scope("acc")
         params = s.cache_read(p, "param")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from support.soundness import assert_sound, report_of
-from weft_compiler.conv_task import ConvTask
+from weft_compiler.conv_task import ConvTask, Requantisation
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import LoweredConv
 from weft_hardware.config import AcceleratorConfig
@@ -35,6 +35,20 @@ CONFIGS = {
         command_queue_depth=2,
         token_queue_depth=1,
     ),
+    "requantising": AcceleratorConfig(
+        batch=2,
+        block_in=8,
+        block_out=8,
+        inp_depth=64,
+        wgt_depth=40,
+        acc_depth=48,
+        uop_depth=64,
+        command_queue_depth=4,
+        pad_value=True,
+        gemm_overwrite=True,
+        epilogue_lanes=2,
+        param_depth=3,
+    ),
     "smallest": AcceleratorConfig(
         block_in=4,
         block_out=4,
@@ -52,7 +66,8 @@ CONFIGS = {
 def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
     """The accumulators that a task must leave, with the layouts of `ConvTask`."""
     top, left, bottom, right = task.pads
-    image = np.pad(inp.astype(np.int64), ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0), (0, 0)))
+    widths = ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0), (0, 0))
+    image = np.pad(inp.astype(np.int64), widths, constant_values=task.pad_value)
     shape = (task.n, task.oc, task.oh, task.ow, inp.shape[-2], wgt.shape[-2])
     total = np.zeros(shape, np.int64)
     for p in range(task.kh):
@@ -65,8 +80,22 @@ def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
     return total.astype(np.int32)
 
 
-def random_task(rng: random.Random, max_macs: int = 3000) -> ConvTask:
+def requantised(task: ConvTask, sums: NDArray[np.int32], params: NDArray[np.int32]) -> NDArray[np.int8]:
+    """What the epilogue makes of accumulators: onnxruntime's arithmetic, float32 step by step."""
+    how = task.requantisation
+    assert how is not None
+    bias, scale = params[None, :, None, None, None, :, 0], params.view(np.float32)[None, :, None, None, None, :, 1]
+    rounded = np.rint((sums + bias).astype(np.float32) * scale).astype(np.int64)
+    return np.clip(rounded + how.zero_point, how.low, how.high).astype(np.int8)
+
+
+def random_task(rng: random.Random, max_macs: int = 3000, *, requantises: bool = False) -> ConvTask:
     """A small convolution of any stride, dilation and padding."""
+    requantisation, pad_value = None, 0
+    if requantises:
+        low = rng.randint(-128, 0)
+        requantisation = Requantisation(zero_point=rng.randint(-128, 127), low=low, high=rng.randint(low, 127))
+        pad_value = rng.randint(-128, 127)
     while True:
         try:
             task = ConvTask(
@@ -80,6 +109,8 @@ def random_task(rng: random.Random, max_macs: int = 3000) -> ConvTask:
                 stride=(rng.randint(1, 3), rng.randint(1, 2)),
                 dilation=(rng.randint(1, 2), rng.randint(1, 2)),
                 pads=(rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2)),
+                pad_value=pad_value,
+                requantisation=requantisation,
             )
         except CompileError:
             continue
@@ -97,11 +128,11 @@ class PlacedConv:
 
     program: Program
     out: slice
-    expected: NDArray[np.int32]
+    expected: NDArray[np.int32] | NDArray[np.int8]
 
-    def result(self, image: Bytes) -> NDArray[np.int32]:
-        """The accumulators in an image."""
-        return image[self.out].view(np.int32).reshape(self.expected.shape)
+    def result(self, image: Bytes) -> NDArray[np.int32] | NDArray[np.int8]:
+        """The result in an image."""
+        return image[self.out].view(self.expected.dtype).reshape(self.expected.shape)
 
     def untouched(self, image: Bytes) -> bool:
         """Whether nothing but the result was written."""
@@ -120,14 +151,20 @@ def place(lowered: LoweredConv, seed: int = 0, *, is_sound: bool = True) -> Plac
     inp = rng.integers(-128, 128, (task.n, task.ic, task.ih, task.iw, config.batch, config.block_in), np.int8)
     wgt = rng.integers(-128, 128, (task.oc, task.ic, task.kh, task.kw, config.block_out, config.block_in), np.int8)
     expected = convolve(task, inp, wgt)
+    params = np.zeros((task.oc, config.block_out, 2), np.int32)
+    if task.requantisation is not None:
+        params[..., 0] = rng.integers(-5000, 5000, params.shape[:2])
+        params.view(np.float32)[..., 1] = 10 ** rng.uniform(-4, -1, params.shape[:2])
+        expected = requantised(task, expected, params)
     inp_at = 4096
     wgt_at = inp_at + _aligned(inp.nbytes)
     out_at = wgt_at + _aligned(wgt.nbytes)
     uop_at = out_at + _aligned(expected.nbytes + 64)
-    insn_at = uop_at + _aligned(lowered.uop_bytes)
-    emitted = lowered.emit(inp_at, wgt_at, out_at, uop_at)
+    param_at = uop_at + _aligned(lowered.uop_bytes)
+    insn_at = param_at + _aligned(params.nbytes)
+    emitted = lowered.emit(inp_at, wgt_at, out_at, uop_at, param_at)
     image = rng.integers(0, 256, insn_at + _aligned(emitted.instructions.nbytes), np.uint8)
-    contents = {inp_at: inp, wgt_at: wgt, uop_at: emitted.uops, insn_at: emitted.instructions}
+    contents = {inp_at: inp, wgt_at: wgt, uop_at: emitted.uops, param_at: params, insn_at: emitted.instructions}
     for address, data in contents.items():
         raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
         image[address : address + raw.size] = raw

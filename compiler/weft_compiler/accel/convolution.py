@@ -14,31 +14,35 @@ from ..te.expr import Axis
 from ..tiling import OPERAND_LOOPS, PARALLEL, REDUCTION, Tiling, row_step
 from .intrinsics.gemm import gemm
 from .intrinsics.load import load
+from .intrinsics.requantise import BIAS, SCALE, load_parameters, requantised, store_requantised
 from .intrinsics.store import store
 from .intrinsics.tiles import dtype
 
-INP, WGT, OUT = "inp", "wgt", "out"
-"""The names of the tensors in DRAM."""
+INP, WGT, PARAM, OUT = "inp", "wgt", "param", "out"
+"""The names of the tensors in DRAM; ``param`` has bias and scale of each channel, where the sums are requantised."""
 
 
 @dataclass(frozen=True)
 class ConvExpression:
-    """``out = Σ image(inp) · wgt``, with the layouts of `ConvTask`.
+    """``out = Σ image(inp) · wgt``, requantised if the task says so, with the layouts of `ConvTask`.
 
     Parameters
     ----------
     image : Tensor
         What lies in the scratchpad: the input with its padding, without rows that no kernel touches.
+    total : Tensor
+        The sums; ``out`` itself where nothing is done to them.
     """
 
-    inp: te.Tensor
     wgt: te.Tensor
+    param: te.Tensor
     image: te.Tensor
+    total: te.Tensor
     out: te.Tensor
 
 
 def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression:
-    """The accumulators that a task asks for."""
+    """What a task asks for."""
     t, batch, block_in, block_out = task, config.batch, config.block_in, config.block_out
     inp = te.placeholder((t.n, t.ic, t.ih, t.iw, batch, block_in), dtype(config, "inp"), INP)
     wgt = te.placeholder((t.oc, t.ic, t.kh, t.kw, block_out, block_in), dtype(config, "wgt"), WGT)
@@ -51,20 +55,29 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
         value = inp[n, ic, row, column, b, i]
         if not any(t.pads):
             return value
-        return te.select((row >= 0) & (row < t.ih) & (column >= 0) & (column < t.iw), value, 0)
+        return te.select((row >= 0) & (row < t.ih) & (column >= 0) & (column < t.iw), value, t.pad_value)
 
     image = te.compute((t.n, t.ic, height, width, batch, block_in), pixel, "image")
     wide = dtype(config, "acc")
     ic, ky, kx = te.reduce_axis(t.ic, "ic"), te.reduce_axis(t.kh, "ky"), te.reduce_axis(t.kw, "kx")
     i = te.reduce_axis(block_in, "i")
 
-    def total(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Reduce:
+    def product(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Reduce:
         row, column = y * (t.stride[0] // step) + ky * t.dilation[0], x * t.stride[1] + kx * t.dilation[1]
-        product = image[n, ic, row, column, b, i].cast(wide) * wgt[oc, ic, ky, kx, o, i].cast(wide)
-        return te.sum(product, (ic, ky, kx, i))
+        value = image[n, ic, row, column, b, i].cast(wide) * wgt[oc, ic, ky, kx, o, i].cast(wide)
+        return te.sum(value, (ic, ky, kx, i))
 
-    out = te.compute((t.n, t.oc, t.oh, t.ow, batch, block_out), total, OUT)
-    return ConvExpression(inp, wgt, image, out)
+    how = t.requantisation
+    shape = (t.n, t.oc, t.oh, t.ow, batch, block_out)
+    total = te.compute(shape, product, OUT if how is None else "total")
+    param = te.placeholder((t.oc, block_out, 2), "int32", PARAM)
+    if how is None:
+        return ConvExpression(wgt, param, image, total, total)
+
+    def narrow(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Expr:
+        return requantised(how, total[n, oc, y, x, b, o], param[oc, o, BIAS], param[oc, o, SCALE])
+
+    return ConvExpression(wgt, param, image, total, te.compute(shape, narrow, OUT))
 
 
 def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
@@ -72,7 +85,11 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
     expression = conv_expression(task, config)
     out = expression.out
     s = te.Schedule(out)
-    acc = s.cache_write(out, "acc")
+    if task.requantisation is None:
+        acc = s.cache_write(out, "acc")
+    else:
+        acc = expression.total
+        s[acc].set_scope("acc")
     weights = s.cache_read(expression.wgt, "wgt")
     image = expression.image
     s[image].set_scope("inp")
@@ -99,7 +116,14 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
     s[acc].tensorize("b", gemm(config))
     s[image].tensorize(s[image].leaves[-2], load(config, "inp"))
     s[weights].tensorize(s[weights].leaves[-2], load(config, "wgt"))
-    s[out].tensorize("b", store(config))
+    if task.requantisation is None:
+        s[out].tensorize("b", store(config))
+    else:
+        params = s.cache_read(expression.param, "param")
+        if task.oc > config.param_depth:
+            s[params].compute_at(*loops["oc"])
+        s[params].tensorize(s[params].leaves[-2], load_parameters(config))
+        s[out].tensorize("b", store_requantised(config, task.requantisation))
     return s
 
 

@@ -479,6 +479,56 @@ class AccumulateOp(_QGraphOp):
 
 
 @irdl_op_definition
+class ConvolveOp(_QGraphOp):
+    """One convolution task of the accelerator, requantised on the way out: packed x and w to packed int8.
+
+    ``params`` int32 (oc, block_out, 2) holds the bias and the bits of the float32 scale of each output channel. See
+    `QConvOp` for the arithmetic.
+    """
+
+    name = "qgraph.convolve"
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    params = operand_def(TensorType)
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    dilations = prop_def(DenseArrayBase)
+    pad_value = prop_def(IntegerAttr)
+    y_zero = prop_def(IntegerAttr)
+    low = prop_def(IntegerAttr)
+    high = prop_def(IntegerAttr)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        params: SSAValue,
+        window: dict[str, DenseArrayBase],
+        *,
+        pad_value: int,
+        y_zero: int,
+        low: int,
+        high: int,
+        y: TensorType,
+    ):
+        numbers = {"pad_value": pad_value, "y_zero": y_zero, "low": low, "high": high}
+        properties: dict[str, Attribute] = {**window, **{name: integer(value) for name, value in numbers.items()}}
+        super().__init__(operands=[x, w, params], properties=properties, result_types=[y])
+
+
+@irdl_op_definition
+class UnpackOp(_UnaryOp):
+    """Packed int8 to (N, C, H, W), or to (M, K) with ``rows``: ``x + shift``, without lanes beyond; see `PackOp`."""
+
+    name = "qgraph.unpack"
+    shift = prop_def(IntegerAttr)
+    rows = prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, *, shift: int, rows: bool, y: TensorType):
+        super().__init__(operands=[x], properties={"shift": integer(shift), "rows": integer(rows)}, result_types=[y])
+
+
+@irdl_op_definition
 class RequantizeOp(_QGraphOp):
     """Raw accumulators to (N, O, H, W), or to (M, N) with ``rows``; see `QConvOp` for the arithmetic.
 
@@ -537,6 +587,11 @@ QGraph = Dialect(
         QDenseOp,
         PackOp,
         AccumulateOp,
+        ConvolveOp,
+        UnpackOp,
         RequantizeOp,
     ],
 )
+
+ACCELERATED = (AccumulateOp, ConvolveOp)
+"""What runs on the accelerator once it is laid out in tiles."""

@@ -75,6 +75,21 @@ def pack(op: qgraph.PackOp, name: str) -> FuncOp:
     return f.finish()
 
 
+def unpack(op: qgraph.UnpackOp, name: str) -> FuncOp:
+    """Buffers: x, y."""
+    rows = bool(op.rows.value.data)
+    images, tiles = as_images(qgraph.shape_of(op.y), rows), qgraph.shape_of(op.x)
+    f = HostFunction(name, [(tiles, np.int8), (images, qgraph.dtype_of(op.y))])
+    x, y = f.buffers
+    shift = f.int32(op.shift.value.data)
+
+    def copy(plain: list[Index], tile: list[Index]) -> None:
+        f.store_int8(f.add(f.load_int32(x, tile), shift), y, plain)
+
+    _blocked(f, images, tiles[4], tiles[5], rows, copy)
+    return f.finish()
+
+
 def requantize(op: qgraph.RequantizeOp, name: str) -> FuncOp:
     """Buffers: accumulators, bias, scale, y."""
     rows = bool(op.rows.value.data)

@@ -1,20 +1,24 @@
-"""Lay accelerated operations out in tiles: pack, accumulate, requantise."""
+"""Lay accelerated operations out in tiles: pack, convolve, unpack."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
 
-from ..accelerated import accelerate
+from ..accel.intrinsics.requantise import parameters
+from ..accelerated import AcceleratedConv, accelerate, shift_of
+from ..conv_task import ConvTask
 from ..dialects import qgraph
+
+QOp: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,25 @@ class _Pack(RewritePattern):
             y=qgraph.tensor_type((task.n, task.ic, task.ih, task.iw, batch, self.config.block_in), np.int8),
         )
         weights = qgraph.ConstantOp(plan.weights)
+        made = (
+            self._requantised(op, plan, packed, weights)
+            if task.requantisation
+            else self._raw(op, plan, packed, weights)
+        )
+        for new in made:
+            new.attributes.update(op.attributes)
+        rewriter.replace(op, made)
+
+    def _raw(
+        self, op: QOp, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
+    ) -> list[Operation]:
+        """Accumulators leave whole, the host requantises."""
+        task = plan.task
         sums = qgraph.AccumulateOp(
             packed.y,
             weights.y,
             qgraph.window_properties(task.stride, task.pads, task.dilation),
-            qgraph.tensor_type((task.n, task.oc, task.oh, task.ow, batch, self.config.block_out), np.int32),
+            self._tiles(task, np.int32),
         )
         bias = qgraph.ConstantOp(plan.bias)
         scale = qgraph.ConstantOp(np.broadcast_to(qgraph.array(op.scale), op.channels))
@@ -56,15 +74,40 @@ class _Pack(RewritePattern):
             rows=plan.rows,
             y=qgraph.tensor_type(qgraph.shape_of(op.y), qgraph.dtype_of(op.y)),
         )
-        new: list[Operation] = [packed, weights, sums, bias, scale, result]
-        for made in new:
-            made.attributes.update(op.attributes)
-        rewriter.replace(op, new)
+        return [packed, weights, sums, bias, scale, result]
+
+    def _requantised(
+        self, op: QOp, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
+    ) -> list[Operation]:
+        """The accelerator requantises, the host brings the result into the network's layout."""
+        task, how = plan.task, plan.task.requantisation
+        assert how is not None
+        scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
+        params = qgraph.ConstantOp(parameters(plan.bias, scale, self.config.block_out))
+        sums = qgraph.ConvolveOp(
+            packed.y,
+            weights.y,
+            params.y,
+            qgraph.window_properties(task.stride, task.pads, task.dilation),
+            pad_value=task.pad_value,
+            y_zero=how.zero_point,
+            low=how.low,
+            high=how.high,
+            y=self._tiles(task, np.int8),
+        )
+        dtype = qgraph.dtype_of(op.y)
+        y = qgraph.tensor_type(qgraph.shape_of(op.y), dtype)
+        return [packed, weights, params, sums, qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)]
+
+    def _tiles(self, task: ConvTask, dtype: type) -> TensorType:
+        return qgraph.tensor_type((task.n, task.oc, task.oh, task.ow, self.config.batch, self.config.block_out), dtype)
 
 
 @dataclass(frozen=True)
 class PackLayout(ModulePass):
-    """``qconv`` placed on the accelerator to ``requantize(accumulate(pack(x), packed weights))``.
+    """``qconv`` placed on the accelerator to ``unpack(convolve(pack(x), packed weights, params))``.
+
+    Without an epilogue it becomes ``requantize(accumulate(pack(x), packed weights))``, whose first part is the host's.
 
     Channels are padded up to whole blocks, images to whole batches; weights are packed here, at compile time.
     Operations on the host are left alone.

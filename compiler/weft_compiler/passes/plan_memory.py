@@ -39,8 +39,8 @@ def storage_of(value: SSAValue) -> SSAValue:
 
 def region_of(value: SSAValue) -> str:
     """``device`` for what the accelerator reads or writes."""
-    on_device = isinstance(value.owner, qgraph.AccumulateOp) or any(
-        isinstance(use.operation, qgraph.AccumulateOp) for use in value.uses
+    on_device = isinstance(value.owner, qgraph.ACCELERATED) or any(
+        isinstance(use.operation, qgraph.ACCELERATED) for use in value.uses
     )
     return "device" if on_device else "host"
 

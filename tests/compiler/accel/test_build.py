@@ -9,7 +9,7 @@ from support.configs import CONFIGS
 from weft_compiler import te
 from weft_compiler.accel.build import build_kernel
 from weft_compiler.accel.intrinsics.gemm import gemm
-from weft_compiler.accel.intrinsics.requantise import Requantisation
+from weft_compiler.conv_task import Requantisation
 from weft_compiler.errors import CompileError
 from weft_hardware.encoding import as_words, unpack
 from weft_hardware.isa import Finish

@@ -72,3 +72,21 @@ def test_requantize_rounds_like_onnxruntime(dtype: type, zero: int, low: int, hi
     rounded = np.rint(wrapped.astype(np.float32) * scale[:, None, None])
     expected = np.clip(rounded.astype(np.float64) + zero, low, high).astype(dtype)
     assert y.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_unpack_takes_back_what_pack_did(dtype: type) -> None:
+    info = np.iinfo(dtype)
+    x = np.random.default_rng(9).integers(info.min, info.max + 1, (3, 20, 3, 4)).astype(dtype)
+    tiles, shift = (2, 3, 3, 4, 2, 8), 128 if dtype == np.uint8 else 0
+    packing = qgraph.PackOp(
+        argument(x.shape, dtype),
+        shift=shift,
+        pad_value=0,
+        pads=(0,) * 4,
+        rows=False,
+        y=qgraph.tensor_type(tiles, np.int8),
+    )
+    packed = call(layout.pack(packing, "f"), [x], tiles, np.int8)
+    unpacking = qgraph.UnpackOp(argument(tiles, np.int8), shift=shift, rows=False, y=qgraph.tensor_type(x.shape, dtype))
+    assert np.array_equal(call(layout.unpack(unpacking, "f"), [packed], x.shape, dtype), x)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.qgraph_ir import apply, function, outline
@@ -5,13 +7,19 @@ from weft_compiler.dialects import qgraph
 from weft_compiler.passes.pack_layout import PackLayout
 from weft_compiler.passes.place import Place
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.presets import PRESETS
 from xdsl.dialects.builtin import ModuleOp
 
 CONFIG = AcceleratorConfig(batch=2)
 WEIGHTS = np.random.default_rng(5).integers(-128, 128, (20, 18, 3, 2)).astype(np.int8)
 
 
-def convolution(dtype: type, zero: int, pads: tuple[int, int, int, int]) -> ModuleOp:
+EXTENDED = replace(PRESETS["vta"], batch=2)
+
+
+def convolution(
+    dtype: type, zero: int, pads: tuple[int, int, int, int], config: AcceleratorConfig = CONFIG
+) -> ModuleOp:
     """3 images of 18 channels, 20 output channels, weights `WEIGHTS`, bias 7."""
     x_type = qgraph.tensor_type((3, 18, 6, 5), dtype)
     size = (6 + pads[0] + pads[2] - 2, 5 + pads[1] + pads[3] - 1)
@@ -23,7 +31,7 @@ def convolution(dtype: type, zero: int, pads: tuple[int, int, int, int]) -> Modu
         properties |= {**qgraph.window_properties((1, 1), pads, (1, 1)), "groups": qgraph.integer(1)}
         return emit(qgraph.QConvOp(x, w, bias, properties, y_type))
 
-    return apply(Place(CONFIG), function([x_type], body))
+    return apply(Place(config), function([x_type], body))
 
 
 def only(module: ModuleOp, kind: type):
@@ -44,6 +52,21 @@ def test_a_convolution_becomes_pack_accumulate_requantize() -> None:
     assert qgraph.shape_of(sums.y) == (2, 2, 6, 4, 2, 16)
     assert qgraph.ints(sums.pads) == (1, 0, 1, 0)
     assert only(module, qgraph.RequantizeOp).bias.owner.values.tolist() == [7] * 20
+
+
+def test_with_an_epilogue_it_becomes_pack_convolve_unpack() -> None:
+    module = apply(PackLayout(EXTENDED), convolution(np.uint8, 3, (1, 2, 3, 4), EXTENDED))
+    assert outline(module) == ["v0 = pack(a0)", "v1 = convolve(v0, const, const)", "v2 = unpack(v1)", "return v2"]
+    sums = only(module, qgraph.ConvolveOp)
+    assert (qgraph.shape_of(sums.y), qgraph.dtype_of(sums.y)) == ((2, 2, 8, 10, 2, 16), np.int8)
+    # The padding is the DMA's: 3 less the 128 that make int8 of uint8.
+    assert (qgraph.ints(sums.pads), sums.pad_value.value.data) == ((1, 2, 3, 4), -125)
+    assert qgraph.ints(only(module, qgraph.PackOp).pads) == (0, 0, 0, 0)
+    assert (sums.y_zero.value.data, sums.low.value.data, sums.high.value.data) == (-3, -128, 127)
+    params = sums.params.owner.values
+    expected = 7 + 125 * WEIGHTS.astype(int).sum(axis=(1, 2, 3))
+    assert params[..., 0].reshape(-1)[:20].tolist() == expected.tolist()
+    assert params.view(np.float32)[..., 1].reshape(-1).tolist() == [np.float32(0.1)] * 20 + [0] * 12
 
 
 def test_weights_are_packed_and_padded_with_zeros() -> None:

@@ -44,7 +44,10 @@ def test_groups_stay_on_the_host() -> None:
 
 def test_without_raw_store_everything_stays_on_the_host() -> None:
     placement, reason, _ = placed(AcceleratorConfig(raw_store=False))
-    assert (placement, reason) == ("host", "the accelerator cannot store raw accumulators (raw_store = false)")
+    assert (placement, reason) == (
+        "host",
+        "the accelerator can neither requantise nor store raw sums (epilogue_lanes = 0, raw_store = false)",
+    )
 
 
 def test_other_widths_stay_on_the_host() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Load, Memory, Queue, SetRegister, Store, StoreMode
 
 from ... import te
+from ...conv_task import Requantisation
 from ...errors import CompileError
 from ..dma import TileMove
 from ..emitter import Emitter, Moved, Settings
@@ -21,30 +20,11 @@ BIAS, SCALE = range(2)
 """The last dimension of parameters: a channel's bias, and the bits of its float32 scale."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Requantisation:
-    """What is the same for all channels.
-
-    Parameters
-    ----------
-    dtype : str
-        ``"int8"`` or ``"uint8"``.
-    zero_point : int
-        Added after rounding.
-    low, high : int
-        Bounds of the result: of an activation, or of its type.
-    """
-
-    dtype: str = "int8"
-    zero_point: int = 0
-    low: int = -128
-    high: int = 127
-
-    def of(self, acc: te.Expr, bias: te.Expr, scale_bits: te.Expr) -> te.Expr:
-        """``clamp(rne(float32(acc + bias) × scale) + zero point, low, high)``, rounded at each step."""
-        value = te.round_even((acc + bias).cast("float32") * te.float_of_bits(scale_bits))
-        bounded = te.minimum(te.maximum(value, float(self.low - self.zero_point)), float(self.high - self.zero_point))
-        return (bounded.cast("int32") + self.zero_point).cast(self.dtype)
+def requantised(how: Requantisation, acc: te.Expr, bias: te.Expr, scale_bits: te.Expr) -> te.Expr:
+    """``clamp(rne(float32(acc + bias) × scale) + zero point, low, high)``, rounded at each step."""
+    value = te.round_even((acc + bias).cast("float32") * te.float_of_bits(scale_bits))
+    bounded = te.minimum(te.maximum(value, float(how.low - how.zero_point)), float(how.high - how.zero_point))
+    return (bounded.cast("int32") + how.zero_point).cast(how.dtype)
 
 
 def parameters(bias: NDArray[np.int32], scale: NDArray[np.float32], block: int) -> NDArray[np.int32]:
@@ -93,7 +73,9 @@ def store_requantised(config: AcceleratorConfig, requantisation: Requantisation)
     acc = tile(config, "acc", "acc")
     param = te.placeholder((config.block_out, 2), "int32", "param")
     dram = te.compute(
-        shape(config, "acc"), lambda b, o: requantisation.of(acc[b, o], param[o, BIAS], param[o, SCALE]), "dram"
+        shape(config, "acc"),
+        lambda b, o: requantised(requantisation, acc[b, o], param[o, BIAS], param[o, SCALE]),
+        "dram",
     )
     return AcceleratorIntrinsic(
         f"store.{requantisation.dtype}",
