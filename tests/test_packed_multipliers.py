@@ -1,7 +1,5 @@
 """The build with packed multipliers against the reference model, and against the plain build's cycles."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from support.configs import CONFIGS
@@ -12,7 +10,8 @@ from weft_simulator.lockstep.generator import generate
 pytestmark = pytest.mark.rtl
 
 PACKABLE = [name for name, config in CONFIGS.items() if config.inp_bits + 2 * config.wgt_bits <= 24]
-SMALL = replace(CONFIGS["batch2"], block_in=4, block_out=4)
+SMALL = CONFIGS["batch2"]
+"""Of which other tests use the plain build too."""
 
 
 def run(config, seeds, **timing):
