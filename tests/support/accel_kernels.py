@@ -28,8 +28,8 @@ from weft_hardware.isa import AluOp
 class Conv:
     """A convolution in blocks of channels, tiled over rows, output and input blocks.
 
-    ``threads`` virtual threads share the strips of rows; ``slots`` buffers alternate. ``weights_stay`` puts the loop
-    over output blocks outside that over strips, with the weights attached to it.
+    ``threads`` virtual threads share the strips of rows, or the output blocks if ``over`` says so; ``slots`` buffers
+    alternate. ``weights_stay`` puts the loop over output blocks outside that over strips, with the weights attached.
     """
 
     ic: int = 2
@@ -44,6 +44,7 @@ class Conv:
     oc_tile: int = 1
     ic_tile: int = 1
     threads: int = 1
+    over: str = "strips"
     slots: int = 1
     weights_stay: bool = False
 
@@ -100,11 +101,11 @@ def convolution(conv: Conv, config: AcceleratorConfig, requantisation: Requantis
     strip, row = s[out].split("y", min(c.rows, c.out(c.height)))
     loops = [outer, strip] if c.weights_stay else [strip, outer]
     if c.threads > 1:
-        rest, thread = s[out].split(strip, nparts=c.threads)
-        # The threads take neighbouring strips.
-        rest, thread = thread, rest
+        shared = strip if c.over == "strips" else outer
+        thread, rest = s[out].split(shared, nparts=c.threads)
         s[out].virtual_thread(thread)
-        loops = [axis for loop in loops for axis in ((thread, rest) if loop is strip else (loop,))]
+        loops = [axis for loop in loops for axis in ((thread, rest) if loop is shared else (loop,))]
+        outer = rest if shared is outer else outer
     s[out].reorder(*loops, within, row)
     s[acc].compute_at(out, loops[-1])
     steps, _ = s[acc].split("ic", min(c.ic_tile, c.ic))

@@ -120,6 +120,13 @@ class _Place:
         """The positions alone: statements of one block that differ in them run one after the other."""
         return tuple(part for part in self.chain if isinstance(part, int))
 
+    @property
+    def body(self) -> tuple[tuple[int | Axis, ...], tuple[int, ...]]:
+        """The way to the innermost loop around, virtual threads left out, and the positions inside it."""
+        parts = [p if isinstance(p, int) else p.axis for p in self.around if isinstance(p, int) or p.kind != "vthread"]
+        inner = max((k + 1 for k, part in enumerate(parts) if isinstance(part, Axis)), default=0)
+        return tuple(parts[:inner]), tuple(part for part in parts[inner:] if isinstance(part, int))
+
     def into(self, loop: For) -> _Place:
         # A virtual thread's iterations have scratchpads of their own: no instruction runs two of them.
         return replace(self, chain=(*self.chain, loop), own=0 if loop.kind == "vthread" else self.own + 1)
@@ -200,6 +207,8 @@ class _Builder:
         self.walk.statement(nest.body, _Place())
         self.unit = Axis("unit", 1)
         self.digits = max((len(place.chain) for place, _ in self.walk.found), default=1)
+        bodies = {place.body[0] for place, _ in self.walk.found}
+        self.flat = {body for body in bodies if not any(b[: len(body)] == body != b for b in bodies)}
         self.addresses = self._addresses(config)
         self.producers = {i.output.buffer: (p, i) for p, i in self.walk.found if i.predicate is not None}
 
@@ -269,20 +278,20 @@ class _Builder:
         return Operand(buffer, tile)
 
     def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
-        """Positions and iterations from the outside in; those of virtual threads come last, which interleaves them."""
+        """Positions and iterations from the outside in.
+
+        The iterations of virtual threads stand behind those of all other loops, which interleaves the threads. In a body
+        without loops they stand before the positions, so that all that one thread does there comes together.
+        """
         none = np.zeros(space.steps, np.int64)
-        digits: list[Column] = []
-        threads: list[Column] = []
-        for part in place.around:
-            if isinstance(part, int):
-                digits.append(none + part)
-            elif part.kind == "vthread":
-                threads.append(space.values[part.axis])
-            else:
-                digits.append(space.values[part.axis])
-        digits += [none] * (self.digits - len(digits))
+        threads = [space.values[loop.axis] for loop in place.outer if loop.kind == "vthread"]
         threads += [none] * (self.digits - len(threads))
-        return np.stack(digits + threads, axis=1)
+        head, tail = place.body
+        before = [none + part if isinstance(part, int) else space.values[part] for part in head]
+        within = [none + part for part in tail]
+        digits = [*before, *threads, *within] if head in self.flat else [*before, *within]
+        digits += [none] * (3 * self.digits - len(digits) - len(threads))
+        return np.stack([*digits, *threads], axis=1)
 
     def operation(self, place: _Place, invoke: Invoke) -> Operation:
         space = Space(place, self.unit)

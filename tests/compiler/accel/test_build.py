@@ -11,8 +11,8 @@ from weft_compiler.accel.build import build_kernel
 from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.conv_task import Requantisation
 from weft_compiler.errors import CompileError
-from weft_hardware.encoding import as_words, unpack
-from weft_hardware.isa import Finish
+from weft_hardware.encoding import as_words, decode, unpack
+from weft_hardware.isa import Finish, Load, Memory, Queue
 from weft_hardware.presets import PRESETS, VTA
 from weft_runtime.check import check_module
 from weft_simulator.functional import FunctionalDevice
@@ -145,8 +145,6 @@ def token_pairs(module):
 
 
 def queue_numbers(words, config):
-    from weft_hardware.encoding import decode
-
     return [instruction.queue for instruction in decode(words, config)]
 
 
@@ -159,6 +157,14 @@ def test_no_token_can_be_left_out(name):
     for push, pop in pairs:
         mutant = without_token(module, push, pop)
         assert any(report.findings for _, report in check_module(mutant)), (push, pop)
+
+
+def test_what_one_thread_needs_comes_together():
+    module = build_kernel(convolution(Conv(threads=2, rows=4, oc=1), VTA), VTA)
+    loads = [i for i in decode(instructions(module), VTA) if isinstance(i, Load) and i.queue is Queue.LOAD]
+    order = [(Memory(load.memory).name, load.sram > 0) for load in loads]
+    # For each block of input channels: image and weights of the first thread, then those of the second.
+    assert order == [(memory, thread) for _ in range(2) for thread in (False, True) for memory in ("INP", "WGT")]
 
 
 @pytest.mark.rtl
