@@ -1,6 +1,6 @@
 """Latency hiding: layers scheduled with one and with two virtual threads, in the timing model (exact against tsim).
 
-The vta preset, AXI 64 bits, one buffer a thread: what two threads gain is what one waits. *peak* is multiply-accumulates
+The vta preset, AXI 64 bits, one buffer a thread: what two threads gain, one waits. *peak* is multiply-accumulates
 ÷ (256 · cycles), those with padding included, so that leaving them out counts as speed. Results are compared with
 numpy's, byte for byte, on the functional simulator. Apache TVM VTA went from 70 % to 88 % of its peak (Moreau et al.,
 "A Hardware-Software Blueprint for Flexible Deep Learning Specialization", IEEE Micro 2019).

@@ -280,8 +280,8 @@ class _Builder:
     def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
         """Positions and iterations from the outside in.
 
-        The iterations of virtual threads stand behind those of all other loops, which interleaves the threads. In a body
-        without loops they stand before the positions, so that all that one thread does there comes together.
+        Iterations of virtual threads stand behind those of all other loops, which interleaves the threads; in a body
+        without loops before the positions, so that all that one thread does there comes together.
         """
         none = np.zeros(space.steps, np.int64)
         threads = [space.values[loop.axis] for loop in place.outer if loop.kind == "vthread"]
