@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ def random_schedule(rng: random.Random, outputs: tuple[te.Tensor, ...], taken: C
     return s
 
 
-def random_steps(rng: random.Random, s: te.Schedule, count: int, taken: Counter[str]) -> None:
-    """Draw steps and take those that are legal."""
+def random_steps(
+    rng: random.Random, s: te.Schedule, count: int, taken: Counter[str], names: Sequence[str] | None = None
+) -> None:
+    """Draw steps, of all or of some kinds, and take those that are legal."""
+    steps = [step for step in _STEPS if names is None or step[0] in names]
     for _ in range(count):
-        name, step = rng.choice(_STEPS)
+        name, step = rng.choice(steps)
         before, length = s.program, len(s.trace)
         try:
             step(rng, s)

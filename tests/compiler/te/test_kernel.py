@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from weft_compiler import te
 from weft_compiler.errors import CompileError
-from weft_compiler.te.kernel import build
+from weft_compiler.te.kernel import aligned, build
+from weft_compiler.te.nest import Buffer
 
 A = te.placeholder((6, 4), "int32", "A")
 B = te.placeholder((4,), "int32", "B")
@@ -43,3 +44,17 @@ def test_wrong_arguments_are_named():
         kernel(np.zeros((6, 4), np.int32))
     with pytest.raises(CompileError, match=r"^B is int32\[4\], given is int64\[4\]; convert it$"):
         kernel(np.zeros((6, 4), np.int32), np.zeros(4, np.int64))
+
+
+def test_nothing_is_written_behind_an_output_of_nine_narrowed_columns():
+    """What LLVM makes of it with AVX-512 writes three bytes too many."""
+    x = te.placeholder((5, 9), "int32", "x")
+    y = te.compute((5, 9), lambda i, j: te.minimum(te.maximum(x[i, j] >> 4, 0), 127).cast("int8"), "y")
+    s = te.Schedule(y)
+    s[y].reorder("j", "i")
+    kernel = te.build(s)
+    fenced = aligned(Buffer("fenced", (45 + 64,), "uint8"))
+    fenced[...] = 0xA5
+    kernel.run(aligned(kernel.inputs[0]), fenced[:45].view(np.int8).reshape(5, 9))
+    assert (fenced[:45] == 0).all()
+    assert (fenced[45:] == 0xA5).all()

@@ -255,3 +255,76 @@ def test_what_a_later_step_would_break_is_refused():
     )
     with pytest.raises(ScheduleError, match=re.escape("axis o of conv is inside the tile that gemm computes at once")):
         s[conv].unroll("o")
+
+
+def product(combine=te.sum, turned=False):
+    """A product of tiles in the scratchpads, or of tiles of which one is turned."""
+    x, w = te.placeholder((4, 1, 16), "int8", "x"), te.placeholder((4, 16, 16), "int8", "w")
+    i = te.reduce_axis(16, "i")
+
+    def element(p, q, b, o):
+        left = x[p, b, i]
+        right = w[q, o, i] if not turned else w[q, i, o]
+        return combine(left.cast("int32") * right.cast("int32"), i)
+
+    y = te.compute((4, 4, 1, 16), element, "y")
+
+    def setup():
+        s = te.Schedule(te.compute(y.shape, lambda *at: y[at], "z", axes=("p", "q", "b", "o")))
+        s[y].set_scope("acc")
+        s.cache_read(x, "inp")
+        s.cache_read(w, "wgt")
+        return s, y
+
+    return setup
+
+
+def test_another_reduction():
+    refused("y", "b", GEMM, "it reduces by max, gemm by sum", product(te.max))
+
+
+def test_an_operand_the_other_way_round():
+    message = "index 1 of w.wgt is (i), operand wgt has axis o, loop o there"
+    refused("y", "b", GEMM, message, product(turned=True))
+
+
+def test_a_loop_that_the_intrinsic_has_not():
+    def setup():
+        s, y = product()()
+        s[y].reorder("q", "p", "b", "o", "i")
+        return s, y
+
+    message = "index 0 of y, (p), runs inside the tile, along p; operand acc is one tile"
+    refused("y", "p", GEMM, message, setup)
+    copied = te.placeholder((4, 1, 16), "int32", "c")
+    k = te.reduce_axis(3, "k")
+    repeated = te.compute((4, 1, 16), lambda n, b, o: te.sum(copied[n, b, o], k), "y")
+
+    def again():
+        s = te.Schedule(te.compute(repeated.shape, lambda *at: repeated[at], "z", axes=("n", "b", "o")))
+        s[repeated].set_scope("acc")
+        s.cache_read(copied, "acc")
+        return s, repeated
+
+    summing = te.compute((1, 16), lambda b, o: te.sum(TILE[b, o], te.reduce_axis(1, "one")), "acc")
+    intrinsic = te.Intrinsic("collect", summing, (TILE,), ("acc", "acc"), te.const(0, "int32"))
+    message = "loop k is inside the tile, collect has the loops b of 1, o of 16, one of 1; reorder it outside"
+    refused("y", "b", intrinsic, message, again)
+
+
+TILE = te.placeholder((1, 16), "int32", "tile")
+
+
+def test_an_operand_that_would_be_two_tiles():
+    square = te.compute((1, 16), lambda b, o: TILE[b, o] * TILE[b, o], "acc")
+    intrinsic = te.Intrinsic("square", square, (TILE,), ("acc", "acc"))
+    x = te.placeholder((4, 1, 16), "int32", "x")
+    y = te.compute((3, 1, 16), lambda n, b, o: x[n, b, o] * x[n + 1, b, o], "y")
+
+    def setup():
+        s = te.Schedule(te.compute(y.shape, lambda *at: y[at], "z", axes=("n", "b", "o")))
+        s[y].set_scope("acc")
+        s.cache_read(x, "acc")
+        return s, y
+
+    refused("y", "b", intrinsic, "operand tile would be two tiles of x.acc", setup)

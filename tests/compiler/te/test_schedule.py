@@ -206,6 +206,30 @@ def test_the_part_read_through_a_stride_and_a_window():
     assert "y[i.outer * 4 + i.inner] + x.local[i.inner * 2 + p * 2]" in body(s)
 
 
+def part_of(reader, count, factor):
+    """The loops of a tensor of 24 elements, read through an index, where each tile of the reader needs it."""
+    x = te.placeholder((24,), "int32", "x")
+    y = te.compute((count,), lambda i: x[reader(i)], "y")
+    s = te.Schedule(y)
+    local = s.cache_read(x, "local")
+    outer, _ = s[y].split("i", factor)
+    s[local].compute_at(y, outer)
+    return body(s)
+
+
+def test_the_part_read_backwards():
+    loops = part_of(lambda i: 23 - i, 24, 4)
+    assert "allocate x.local: int32[4] in local" in loops
+    assert "x.local[i0] = x[i.outer * -4 + i0 + 20]" in loops
+    assert "= x.local[i.inner * -1 + 3]" in loops
+
+
+def test_the_part_read_through_a_quotient():
+    assert "allocate x.local: int32[2] in local" in part_of(lambda i: i // 2, 24, 4)
+    assert "allocate x.local: int32[3] in local" in part_of(lambda i: (i + 1) // 2, 24, 4)
+    assert "allocate x.local: int32[2] in local" in part_of(lambda i: i // 2, 24, 3)
+
+
 def test_two_readers_of_one_part():
     x = te.placeholder((32,), "int32", "x")
     t = te.compute((32,), lambda i: x[i] + 1, "t")

@@ -32,6 +32,16 @@ def test_a_guarded_tile_in_a_memory_space():
     assert text.count("scf.for") == 5
 
 
+def test_what_a_condition_guards_is_read_inside_its_buffer():
+    x = te.placeholder((8,), "int32", "x")
+    y = te.compute((8,), lambda i: te.select((i >= 1) & (i < 7), x[i * 2 - 3], 0), "y")
+    _, text = ir(te.Schedule(y))
+    assert text.count("arith.maxsi") == 1
+    assert text.count("arith.minsi") == 1
+    plain = te.compute((8,), lambda i: x[7 - i], "y")
+    assert "arith.m" not in ir(te.Schedule(plain))[1].replace("arith.muli", "")
+
+
 def test_kinds_become_metadata_of_the_loops():
     s = te.Schedule(B)
     s[B].vectorize("j")
