@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
@@ -20,12 +21,16 @@ from weft_runtime.module import Module
 from .devices import DEVICES, open_device
 from .extras import needs_extra
 
+if TYPE_CHECKING:
+    from weft_compiler.te import Schedule
+
 __all__ = [
     "DEVICES",
     "PRESETS",
     "AcceleratorConfig",
     "Module",
     "WeftError",
+    "build",
     "compile",
     "load",
     "load_config",
@@ -63,6 +68,30 @@ def compile(
         from weft_compiler import compile_model
 
         return compile_model(model, chosen, batch=batch, progress=progress)
+
+
+def build(schedule: Schedule, config: AcceleratorConfig | str | Path = "vta", *, name: str = "kernel") -> Module:
+    """Compile a scheduled tensor expression of one's own for the accelerator.
+
+    Parameters
+    ----------
+    schedule : weft_compiler.te.Schedule
+        Every stage is tensorized, see docs/tensor_expressions.md and the notebooks.
+    config : AcceleratorConfig, str or Path
+        The accelerator: itself, a preset's name, or a file.
+    name : str
+        Of the module's only layer.
+
+    Raises
+    ------
+    WeftError
+        If the accelerator cannot hold or express what is asked for, or the ``compiler`` extra is missing.
+    """
+    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    with needs_extra("compiler", "compiling a kernel"):
+        from weft_compiler.accel.build import build_kernel
+
+        return build_kernel(schedule, chosen, name)
 
 
 def load(path: str | Path) -> Module:

@@ -29,9 +29,7 @@ def lower_nest(nest: Nest, config: AcceleratorConfig) -> Stream:
         intrinsic = operation.invoke.intrinsic
         if not isinstance(intrinsic, AcceleratorIntrinsic):
             raise CompileError(f"{intrinsic.name} is no intrinsic of the accelerator; tensorize with one of its own")
-        # A reduction's first step gives its output a value; nothing has to be filled before.
-        if not operation.invoke.fill:
-            intrinsic.emit(operation, emitter)
+        intrinsic.emit(operation, emitter)
     if not emitter.rows:
         raise CompileError("the nest asks nothing of the accelerator; tensorize a stage")
     return Stream(config, tuple(emitter.rows), emitter.kernels, emitter.macs)

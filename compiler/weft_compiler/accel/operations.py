@@ -17,7 +17,7 @@ from weft_hardware.config import AcceleratorConfig
 
 from ..errors import CompileError
 from ..te.expr import INDEX, Axis, Const, Expr
-from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement
+from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement, bodies
 from ..te.rewrite import substitute
 from ..te.simplify import simplify
 from .boxes import Linear
@@ -136,6 +136,13 @@ class _Place:
         return replace(self, chain=(*self.chain, position), own=0)
 
 
+def _only_fills(statement: Statement) -> bool:
+    if isinstance(statement, Invoke):
+        return statement.fill
+    inner = bodies(statement)
+    return bool(inner) and all(map(_only_fills, inner))
+
+
 @dataclass
 class _Walk:
     found: list[tuple[_Place, Invoke]] = field(default_factory=list)
@@ -144,8 +151,10 @@ class _Walk:
     def statement(self, statement: Statement, place: _Place) -> None:
         match statement:
             case Block(statements):
-                for position, inner in enumerate(statements):
-                    self.statement(inner, place.sibling(position) if len(statements) > 1 else place)
+                # A reduction's first step gives its output a value: what would fill it before is no instruction.
+                left = [inner for inner in statements if not _only_fills(inner)]
+                for position, inner in enumerate(left):
+                    self.statement(inner, place.sibling(position) if len(left) > 1 else place)
             case Allocate(buffer, body):
                 place = replace(place, own=0)
                 self.allocated[buffer] = place
