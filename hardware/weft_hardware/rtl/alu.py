@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
@@ -18,35 +18,80 @@ def add(a: Value, b: Value, subtract: Value) -> Value:
     return total[1 : width + 1]
 
 
-def shift(value: Value, amount: Value) -> Value:
+def is_far(amount: Value) -> Value:
+    """Whether a signed shift amount lies outside -w..w-1 for ``w`` bits: nothing of the value but its sign is left."""
+    far_part = amount[len(amount).bit_length() - 1 :]
+    return far_part.any() & ~far_part.all()
+
+
+def shift(value: Value, amount: Value, far: Value) -> Value:
     """``value >> amount``, arithmetic, or ``value << -amount``: every signed amount has its mathematical result.
 
-    One funnel serves both directions, since ``value << k`` is the low word of ``(value · 2^w) >> (w - k)`` and
-    ``w - k`` equals the amount's low bits. Both operands have ``w`` bits, a power of two; so has the result, unsigned.
+    A rotation serves both directions, since ``w - k`` equals the low bits of ``-k``; a mask says which bits of it count.
+    ``far`` is `is_far` of the amount: known early, it keeps the look at all its bits out of the shifter. Both operands
+    have ``w`` bits, a power of two; so has the result, unsigned.
     """
     width = len(value)
     near_bits = width.bit_length() - 1
     left, negative = amount[-1], value[-1]
-    far_part = amount[near_bits:].as_signed()
-    near = (far_part == 0) | (far_part == -1)
-    funnel = Mux(left, Cat(Const(0, width), value).as_signed(), value.as_signed())
-    beyond = Mux(negative & ~left, Const((1 << width) - 1, width), 0)
-    return Mux(near, (funnel >> amount[:near_bits])[:width], beyond)
+    near = amount[:near_bits]
+    rotated = (Cat(value, value) >> near)[:width]
+    # The bits that stay in a shift to the right; those that come in from below in one to the left are as many, there.
+    ones = (1 << width) - 1
+    stays = Const(ones, width) >> near
+    kept = Mux(far, 0, Mux(left, ~stays, stays))
+    return (rotated & kept) | Mux(negative & ~left, ~kept, 0)[:width]
+
+
+def multiply(a: Value, b: Value) -> tuple[Value, Value]:
+    """``a · b``, wrapped, in two parts: that of a's lower half, and what its upper half adds to the upper half.
+
+    Three products of half the width. The upper half of an operand comes last, see `whole`: nothing follows its product.
+    """
+    half = len(a) // 2
+    low = a[:half] * b[:half]
+    return Cat(low[:half], (low[half:] + (a[:half] * b[half:])[:half])[:half]), (a[half:] * b[:half])[:half]
+
+
+def addend_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """What is to be added to the upper halves of a tile's elements."""
+    return data.ArrayLayout(data.ArrayLayout(unsigned(config.acc_bits // 2), config.block_out), config.batch)
+
+
+def far_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """`is_far` of a tile's elements."""
+    return data.ArrayLayout(data.ArrayLayout(1, config.block_out), config.batch)
+
+
+def whole(part: Value, addend: Value) -> Value:
+    """An element of which ``part`` is known and what is still to be added to its upper half."""
+    return (part + Cat(Const(0, len(addend)), addend))[: len(part)]
 
 
 class VectorAlu(wiring.Component):
-    """``result[i][j] = op(a[i][j], b[i][j])``, combinational, wrapped at the accumulator's width.
+    """``result[i][j] = op(a[i][j], b[i][j])``, wrapped at the accumulator's width; a product in two parts, see `whole`.
 
     Combinational because the result of one step may be an operand of the next: the loop through the forwarding
-    register closes in one cycle for every operation, multiplication included. ``op`` is a legal `isa.AluOp`.
+    register closes in one cycle for every operation, multiplication included. A multiplication is too slow for an
+    addition behind it, so that of its parts is left to who uses it. ``op`` is a legal `isa.AluOp`.
 
     No part of a lane's result is used twice, so that a simulator can skip all of it in cycles that do not take it.
+
+    Attributes
+    ----------
+    op : In(3)
+    a, b : In
+    far : In
+        `is_far` of each element of ``b``.
+    result, addend : Out
+        ``addend`` is to be added to the upper halves of ``result``; 0 but for a product.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         tile = acc_tile_layout(config)
-        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "result": Out(tile)})
+        addends, fars = addend_layout(config), far_layout(config)
+        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "far": In(fars), "result": Out(tile), "addend": Out(addends)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -54,9 +99,9 @@ class VectorAlu(wiring.Component):
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
-                # A chain of multiplexers, not a switch: as a table of cases, lanes would be shared between them.
-                chosen = (a * b)[: self.config.acc_bits].as_unsigned()
-                chosen = Mux((self.op == AluOp.MIN) | (self.op == AluOp.MAX), self._extreme(a, b), chosen)
+                # A chain of multiplexers, not a switch: as a table of cases, lanes would be shared between them. What
+                # takes longest is chosen last.
+                chosen = self._extreme(a, b)
                 if extended:
                     subtract = self.op == AluOp.SUB
                     total = add(a.as_unsigned(), b.as_unsigned(), subtract)
@@ -64,8 +109,12 @@ class VectorAlu(wiring.Component):
                     chosen = Mux(self.op == AluOp.COPY, b.as_unsigned(), chosen)
                 else:
                     chosen = Mux(self.op == AluOp.ADD, (a + b)[: self.config.acc_bits].as_unsigned(), chosen)
-                shifted = shift(a.as_unsigned(), b.as_unsigned())
-                m.d.comb += result.eq(Mux(self.op == AluOp.SHR, shifted, chosen))
+                chosen = Mux(self.op == AluOp.SHR, shift(a.as_unsigned(), b.as_unsigned(), self.far[row][column]), chosen)
+                product, addend = multiply(a.as_unsigned(), b.as_unsigned())
+                m.d.comb += [
+                    result.eq(Mux(self.op == AluOp.MUL, product, chosen)),
+                    self.addend[row][column].eq(Mux(self.op == AluOp.MUL, addend, 0)),
+                ]
         return m
 
     def _extreme(self, a: Value, b: Value) -> Value:

@@ -11,13 +11,17 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..latencies import ACC_READ_STAGE, DATAPATH_LATENCY
 from .accumulators import Accumulators
-from .alu import VectorAlu
+from .alu import VectorAlu, addend_layout, far_layout, is_far, whole
 from .gemm import MacArray, acc_tile_layout
 from .scratchpad import MEMORY_LATENCY, Scratchpad
 from .signatures import acc_read_port, scratchpad_write
 from .steps import access_layout, operation_layout
 
 _OPERAND_STAGE = MEMORY_LATENCY
+
+
+def _elements(tile: data.View) -> list[Value]:
+    return [element.as_unsigned() for row in tile for element in row]
 
 
 class _Stage:
@@ -148,9 +152,11 @@ class Datapath(wiring.Component):
         m.submodules.accumulators = accumulators = Accumulators(config)
         wiring.connect(m, wiring.flipped(self.store), accumulators.store)
 
-        result, late, bank, second = (
-            Signal(tile, name=n, reset_less=True) for n in ("result", "late", "bank", "second")
+        parts, result, late, bank, second = (
+            Signal(tile, name=n, reset_less=n != "result") for n in ("parts", "result", "late", "bank", "second")
         )
+        addends = Signal(addend_layout(config), reset_less=True)
+        m.d.comb += result.eq(Cat(map(whole, _elements(parts), _elements(addends))))
         writes = Signal()
         m.d.comb += [
             accumulators.compute.enable.eq(
@@ -163,6 +169,7 @@ class Datapath(wiring.Component):
             accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
         ]
 
+        # The result is registered in `parts` and `addends`; a step that needs it adds them up.
         # Whose results a step will miss is known while they are computed: those for the step behind (`use_result`), for
         # the second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
         # being written: it is kept for the next cycle.
@@ -190,20 +197,26 @@ class Datapath(wiring.Component):
         m.d.comb += operand.eq(Mux(use_result, result, bank))
 
         m.submodules.alu = alu = VectorAlu(config)
+        far = Signal(far_layout(config), reset_less=True)
+        immediate = answer.step.operation.immediate
+        immediate_far = is_far(Cat(immediate, immediate[-1].replicate(config.acc_bits - len(immediate))))
         operation = compute.step.operation
-        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand), alu.b.eq(second)]
+        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand), alu.b.eq(second), alu.far.eq(far)]
         with m.If(compute.valid & compute.step.first):
-            m.d.sync += second.eq(operand)
+            m.d.sync += [second.eq(operand), far.eq(Cat(map(is_far, _elements(operand))))]
         with m.Elif(answer.valid & ~answer.step.operation.gemm & answer.step.operation.use_imm):
             for row in range(config.batch):
                 for column in range(config.block_out):
                     m.d.sync += second[row][column].eq(answer.step.operation.immediate)
+            m.d.sync += far.eq(immediate_far.replicate(len(far.as_value())))
         with m.If(compute.valid & ~compute.step.first):
             with m.If(~operation.gemm):
-                m.d.sync += result.eq(alu.result)
-            with m.Elif(operation.reset):
-                m.d.sync += result.eq(0)
+                m.d.sync += [parts.eq(alu.result), addends.eq(alu.addend)]
             with m.Else():
-                for row in range(config.batch):
-                    for column in range(config.block_out):
-                        m.d.sync += result[row][column].eq(operand[row][column] + sums[row][column])
+                m.d.sync += addends.eq(0)
+                with m.If(operation.reset):
+                    m.d.sync += parts.eq(0)
+                with m.Else():
+                    for row in range(config.batch):
+                        for column in range(config.block_out):
+                            m.d.sync += parts[row][column].eq(operand[row][column] + sums[row][column])
