@@ -68,18 +68,31 @@ def whole(part: Value, addend: Value) -> Value:
     return (part + Cat(Const(0, len(addend)), addend))[: len(part)]
 
 
+def control_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Which operation is carried out, decoded: at most one of all but ``greater``; none is MIN or MAX, as that says."""
+    extended = {"subtract": 1, "copy": 1} if config.alu_extensions else {}
+    return data.StructLayout({"multiply": 1, "shift": 1, "add": 1, "greater": 1, **extended})
+
+
+def decode(op: Value, config: AcceleratorConfig) -> dict[str, Value]:
+    """The fields of `control_layout` for a legal `isa.AluOp`."""
+    known = {"multiply": AluOp.MUL, "shift": AluOp.SHR, "add": AluOp.ADD, "greater": AluOp.MAX}
+    known |= {"subtract": AluOp.SUB, "copy": AluOp.COPY}
+    return {name: op == known[name] for name, _ in control_layout(config)}
+
+
 class VectorAlu(wiring.Component):
     """``result[i][j] = op(a[i][j], b[i][j])``, wrapped at the accumulator's width; a product in two parts, see `whole`.
 
     Combinational because the result of one step may be an operand of the next: the loop through the forwarding
     register closes in one cycle for every operation, multiplication included. A multiplication is too slow for an
-    addition behind it, so that of its parts is left to who uses it. ``op`` is a legal `isa.AluOp`.
+    addition behind it, so that of its parts is left to who uses it.
 
     No part of a lane's result is used twice, so that a simulator can skip all of it in cycles that do not take it.
 
     Attributes
     ----------
-    op : In(3)
+    control : In(control_layout)
     a, b : In
     far : In
         `is_far` of each element of ``b``.
@@ -90,33 +103,36 @@ class VectorAlu(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         tile = acc_tile_layout(config)
-        addends, fars = addend_layout(config), far_layout(config)
-        super().__init__({"op": In(3), "a": In(tile), "b": In(tile), "far": In(fars), "result": Out(tile), "addend": Out(addends)})
+        super().__init__(
+            {
+                "control": In(control_layout(config)),
+                "a": In(tile),
+                "b": In(tile),
+                "far": In(far_layout(config)),
+                "result": Out(tile),
+                "addend": Out(addend_layout(config)),
+            }
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        extended = self.config.alu_extensions
+        control = self.control
         for row in range(self.config.batch):
             for column in range(self.config.block_out):
                 a, b, result = self.a[row][column], self.b[row][column], self.result[row][column]
                 # A chain of multiplexers, not a switch: as a table of cases, lanes would be shared between them. What
                 # takes longest is chosen last.
-                chosen = self._extreme(a, b)
-                if extended:
-                    subtract = self.op == AluOp.SUB
-                    total = add(a.as_unsigned(), b.as_unsigned(), subtract)
-                    chosen = Mux((self.op == AluOp.ADD) | subtract, total, chosen)
-                    chosen = Mux(self.op == AluOp.COPY, b.as_unsigned(), chosen)
+                chosen = Mux((a < b) ^ control.greater, a.as_unsigned(), b.as_unsigned())
+                if self.config.alu_extensions:
+                    total = add(a.as_unsigned(), b.as_unsigned(), control.subtract)
+                    chosen = Mux(control.add | control.subtract, total, chosen)
+                    chosen = Mux(control.copy, b.as_unsigned(), chosen)
                 else:
-                    chosen = Mux(self.op == AluOp.ADD, (a + b)[: self.config.acc_bits].as_unsigned(), chosen)
-                chosen = Mux(self.op == AluOp.SHR, shift(a.as_unsigned(), b.as_unsigned(), self.far[row][column]), chosen)
+                    chosen = Mux(control.add, (a + b)[: self.config.acc_bits].as_unsigned(), chosen)
+                shifted = shift(a.as_unsigned(), b.as_unsigned(), self.far[row][column])
                 product, addend = multiply(a.as_unsigned(), b.as_unsigned())
                 m.d.comb += [
-                    result.eq(Mux(self.op == AluOp.MUL, product, chosen)),
-                    self.addend[row][column].eq(Mux(self.op == AluOp.MUL, addend, 0)),
+                    result.eq(Mux(control.multiply, product, Mux(control.shift, shifted, chosen))),
+                    self.addend[row][column].eq(Mux(control.multiply, addend, 0)),
                 ]
         return m
-
-    def _extreme(self, a: Value, b: Value) -> Value:
-        """MIN or MAX, whichever ``op`` is."""
-        return Mux((a < b) ^ (self.op == AluOp.MAX), a.as_unsigned(), b.as_unsigned())

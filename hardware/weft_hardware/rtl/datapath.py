@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..latencies import ACC_READ_STAGE, DATAPATH_LATENCY
 from .accumulators import Accumulators
-from .alu import VectorAlu, addend_layout, far_layout, is_far, whole
+from .alu import VectorAlu, addend_layout, control_layout, decode, far_layout, is_far, whole
 from .gemm import MacArray, acc_tile_layout
 from .scratchpad import MEMORY_LATENCY, Scratchpad
 from .signatures import acc_read_port, scratchpad_write
@@ -152,10 +152,13 @@ class Datapath(wiring.Component):
         m.submodules.accumulators = accumulators = Accumulators(config)
         wiring.connect(m, wiring.flipped(self.store), accumulators.store)
 
-        parts, result, late, bank, second = (
-            Signal(tile, name=n, reset_less=n != "result") for n in ("parts", "result", "late", "bank", "second")
+        # What a step computes; its two parts, registered; and their sum.
+        computed, parts, result, late = (
+            Signal(tile, name=n, reset_less=True) for n in ("computed", "parts", "result", "late")
         )
-        addends = Signal(addend_layout(config), reset_less=True)
+        computed_addends, addends = (
+            Signal(addend_layout(config), name=n, reset_less=True) for n in ("computed_addends", "addends")
+        )
         m.d.comb += result.eq(Cat(map(whole, _elements(parts), _elements(addends))))
         writes = Signal()
         m.d.comb += [
@@ -169,15 +172,15 @@ class Datapath(wiring.Component):
             accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
         ]
 
-        # The result is registered in `parts` and `addends`; a step that needs it adds them up.
-        # Whose results a step will miss is known while they are computed: those for the step behind (`use_result`), for
-        # the second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
+        # Whose results a step will miss is known while they are computed: those for the step behind (`forward`), for the
+        # second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
         # being written: it is kept for the next cycle.
         ahead = compute.valid & ~compute.step.first
         is_recent = ahead & (compute.step.acc_index == read.step.acc_index)
-        keeps, use_result, overridden, first_choice = Signal(), Signal(), Signal(), Signal()
+        follows = read.valid & answer.valid & ~answer.step.first & (answer.step.acc_index == read.step.acc_index)
+        keeps, forward, overridden, first_choice = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
-            use_result.eq(ahead & (compute.step.acc_index == answer.step.acc_index) & ~self._overwrites(answer)),
+            forward.eq(follows & ~self._overwrites(read)),
             keeps.eq(ahead & stages[1].valid & (compute.step.acc_index == stages[1].step.acc_index)),
             # One of four values, two bits of the choice decoded once for all elements.
             overridden.eq(is_recent | keeps),
@@ -185,38 +188,43 @@ class Datapath(wiring.Component):
         ]
         with m.If(keeps):
             m.d.sync += late.eq(result)
+        accumulator, operand = (Signal(tile, name=n, reset_less=True) for n in ("accumulator", "operand"))
+        lacking = Signal(addend_layout(config), reset_less=True)
+        m.d.comb += operand.eq(Cat(map(whole, _elements(accumulator), _elements(lacking))))
         with m.If(answer.valid):
-            with m.If(self._overwrites(answer)):
-                m.d.sync += bank.eq(0)
+            with m.If(forward):
+                m.d.sync += [accumulator.eq(computed), lacking.eq(computed_addends)]
             with m.Else():
-                lower, upper = accumulators.compute.tiles
-                overriding, banked = Mux(first_choice, result, late), Mux(first_choice, upper, lower)
-                m.d.sync += bank.eq(Mux(overridden, overriding, banked))
-
-        operand = Signal(tile)
-        m.d.comb += operand.eq(Mux(use_result, result, bank))
+                m.d.sync += lacking.eq(0)
+                with m.If(self._overwrites(answer)):
+                    m.d.sync += accumulator.eq(0)
+                with m.Else():
+                    lower, upper = accumulators.compute.tiles
+                    overriding, banked = Mux(first_choice, result, late), Mux(first_choice, upper, lower)
+                    m.d.sync += accumulator.eq(Mux(overridden, overriding, banked))
 
         m.submodules.alu = alu = VectorAlu(config)
-        far = Signal(far_layout(config), reset_less=True)
+        second, far = Signal(tile, reset_less=True), Signal(far_layout(config), reset_less=True)
         immediate = answer.step.operation.immediate
         immediate_far = is_far(Cat(immediate, immediate[-1].replicate(config.acc_bits - len(immediate))))
         operation = compute.step.operation
-        m.d.comb += [alu.op.eq(operation.alu_op), alu.a.eq(operand), alu.b.eq(second), alu.far.eq(far)]
+        control, chosen = Signal(control_layout(config), reset_less=True), decode(answer.step.operation.alu_op, config)
+        with m.If(answer.valid):
+            m.d.sync += [control[name].eq(value & ~answer.step.operation.gemm) for name, value in chosen.items()]
+        m.d.comb += [alu.control.eq(control), alu.a.eq(operand), alu.b.eq(second), alu.far.eq(far)]
         with m.If(compute.valid & compute.step.first):
             m.d.sync += [second.eq(operand), far.eq(Cat(map(is_far, _elements(operand))))]
         with m.Elif(answer.valid & ~answer.step.operation.gemm & answer.step.operation.use_imm):
             for row in range(config.batch):
                 for column in range(config.block_out):
-                    m.d.sync += second[row][column].eq(answer.step.operation.immediate)
+                    m.d.sync += second[row][column].eq(immediate)
             m.d.sync += far.eq(immediate_far.replicate(len(far.as_value())))
-        with m.If(compute.valid & ~compute.step.first):
-            with m.If(~operation.gemm):
-                m.d.sync += [parts.eq(alu.result), addends.eq(alu.addend)]
-            with m.Else():
-                m.d.sync += addends.eq(0)
-                with m.If(operation.reset):
-                    m.d.sync += parts.eq(0)
-                with m.Else():
-                    for row in range(config.batch):
-                        for column in range(config.block_out):
-                            m.d.sync += parts[row][column].eq(operand[row][column] + sums[row][column])
+        m.d.comb += computed_addends.eq(alu.addend)
+        with m.If(~operation.gemm):
+            m.d.comb += computed.eq(alu.result)
+        with m.Elif(~operation.reset):
+            for row in range(config.batch):
+                for column in range(config.block_out):
+                    m.d.comb += computed[row][column].eq(operand[row][column] + sums[row][column])
+        with m.If(ahead):
+            m.d.sync += [parts.eq(computed), addends.eq(computed_addends)]
