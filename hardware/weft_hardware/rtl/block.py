@@ -162,15 +162,12 @@ class BlockLoader(wiring.Component):
         self._block = block = Signal(block_layout(self._targets))
         beats = self._reader.beats
         walking, active, running = Signal(), Signal(), Signal()
-        x, y = Signal(17), Signal(17)
-        padding, last_data, last_tile = Signal(), Signal(), Signal()
-        in_block = (y >= block.y_begin) & (y < block.y_end) & (x >= block.x_begin) & (x < block.x_end)
+        padding, last_data = Signal(), Signal()
+        # What is compared lies in registers, found out with the tile before.
+        some, last_tile = Signal(), Signal()
         m.d.comb += [
             active.eq(walking & ~self.fault.raised & ~self.hold),
-            running.eq(active & (block.tiles != 0)),
-            padding.eq(~block.merged & ~in_block),
-            last_tile.eq(block.tiles == 1),
-            last_data.eq(Mux(block.merged, last_tile, x == block.x_end - 1)),
+            running.eq(active & some),
         ]
 
         # Which beat of a wide tile comes next; which tile of the current beat of narrow ones.
@@ -190,7 +187,7 @@ class BlockLoader(wiring.Component):
             written.eq((padded & (tile_ends | ~by_beat)) | (taken & tile_ends)),
             error.eq(taken & beats.payload.error),
             # A block with an error never ends, not even when it comes with the last tile.
-            self.done.eq(active & Mux(written, last_tile & ~error, block.tiles == 0)),
+            self.done.eq(active & Mux(written, last_tile & ~error, ~some)),
             blocks.ready.eq(~walking | self.done),
             self.effort.waits_memory.eq(running & ~padding & ~beats.valid),
             self.effort.moves.eq(written),
@@ -202,21 +199,50 @@ class BlockLoader(wiring.Component):
         with m.If(taken):
             m.d.sync += slot.eq(Mux(beat_ends, 0, slot + 1))
         with m.If(written):
-            m.d.sync += [block.tiles.eq(block.tiles - 1), block.index.eq(block.index + 1), x.eq(x + 1)]
+            m.d.sync += [block.tiles.eq(block.tiles - 1), last_tile.eq(block.tiles == 2)]
+            m.d.sync += block.index.eq(block.index + 1)
             with m.If(~padding & last_data):
                 # Bases are aligned to a beat, so the slot of a row's first tile follows from its tile number in DRAM.
                 next_slot = (block.row_slot + block.row_step)[: len(block.row_slot)]
                 m.d.sync += [block.row_slot.eq(next_slot), slot.eq(next_slot & last_slot)]
-            with m.If(x == block.width - 1):
-                m.d.sync += [x.eq(0), y.eq(y + 1)]
+        in_block, last_of_row = self._follow(m, blocks, written)
+        m.d.comb += [
+            padding.eq(~block.merged & ~in_block),
+            last_data.eq(Mux(block.merged, last_tile, last_of_row)),
+        ]
         with m.If(blocks.ready):
             m.d.sync += walking.eq(blocks.valid)
         with m.If(blocks.valid & blocks.ready):
             tiles_per_beat = select(self._targets, blocks.payload.memory, [t.tiles_per_beat for t in self._targets])
-            m.d.sync += [block.eq(blocks.payload), x.eq(0), y.eq(0), part.eq(0)]
+            m.d.sync += [block.eq(blocks.payload), part.eq(0)]
+            m.d.sync += [some.eq(blocks.payload.tiles != 0), last_tile.eq(blocks.payload.tiles == 1)]
             m.d.sync += slot.eq(blocks.payload.row_slot & (tiles_per_beat - 1))
         part_written = by_beat & (taken | padded)
         self._drive_writes(m, written, part_written, part, self._assemble(m, padded, taken, slot))
+
+    def _follow(self, m: Module, blocks: stream.Interface, written: Value) -> tuple[Value, Value]:
+        """Where the next tile is: whether its row and column hold data, and whether the data of a row end with it."""
+        offered = blocks.payload
+        # Of the tile after the next one: its column, and its row if the next one ends a row.
+        x, y = Signal(17), Signal(17)
+        # Numbers of the last column, and of the last one that holds data.
+        last_x, last_data_x = Signal(17), Signal(17)
+        first_x_in, one_column, first_x_last = Signal(), Signal(), Signal()
+        x_in, y_in, row_ends, last_of_row = Signal(), Signal(), Signal(), Signal()
+        with m.If(written):
+            with m.If(row_ends):
+                m.d.sync += [x.eq(1), x_in.eq(first_x_in), row_ends.eq(one_column), last_of_row.eq(first_x_last)]
+                m.d.sync += [y.eq(y + 1), y_in.eq((y >= self._block.y_begin) & (y < self._block.y_end))]
+            with m.Else():
+                m.d.sync += [x.eq(x + 1), x_in.eq((x >= self._block.x_begin) & (x <= last_data_x))]
+                m.d.sync += [row_ends.eq(x == last_x), last_of_row.eq(x == last_data_x)]
+        with m.If(blocks.valid & blocks.ready):
+            starts_in, is_one, ends_first = offered.x_begin == 0, offered.width == 1, offered.x_end == 1
+            m.d.sync += [x.eq(1), x_in.eq(starts_in), row_ends.eq(is_one), last_of_row.eq(ends_first)]
+            m.d.sync += [first_x_in.eq(starts_in), one_column.eq(is_one), first_x_last.eq(ends_first)]
+            m.d.sync += [last_x.eq(offered.width - 1), last_data_x.eq(offered.x_end - 1)]
+            m.d.sync += [y.eq(1), y_in.eq((offered.y_begin == 0) & (offered.y_end != 0))]
+        return x_in & y_in, last_of_row
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
         """The registers through which beats shift, from the top down; a tile that is complete ends at the top.

@@ -59,10 +59,10 @@ class BurstSplitter(wiring.Component):
         beat = Signal(self._config.axi_addr_bits - lane_bits)
         beats_left = Signal(self._nbytes_bits - lane_bits + 1)
         active, last = Signal(), Signal()
+        # Beats to the next multiple of the longest burst: from there on the longest burst itself.
         room, length = Signal(9), Signal(9)
         burst = self.bursts.payload
         m.d.comb += [
-            room.eq(self._longest - (beat & (self._longest - 1))),
             last.eq(beats_left <= room),
             length.eq(Mux(last, beats_left, room)),
             burst.address.eq(beat << lane_bits),
@@ -72,12 +72,18 @@ class BurstSplitter(wiring.Component):
             self.ranges.ready.eq(~active | (self.bursts.ready & last)),
         ]
         with m.If(self.bursts.valid & self.bursts.ready):
-            m.d.sync += [beat.eq(beat + length), beats_left.eq(beats_left - length), active.eq(~last)]
+            m.d.sync += [
+                beat.eq(beat + length),
+                beats_left.eq(beats_left - length),
+                room.eq(self._longest),
+                active.eq(~last),
+            ]
         with m.If(self.ranges.valid & self.ranges.ready):
             start = self.ranges.payload.address
             m.d.sync += [
                 beat.eq(start >> lane_bits),
                 beats_left.eq((start[:lane_bits] + self.ranges.payload.nbytes + (axi_bytes - 1)) >> lane_bits),
+                room.eq(self._longest - ((start >> lane_bits) & (self._longest - 1))),
                 active.eq(1),
             ]
         return m

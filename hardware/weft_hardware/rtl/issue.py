@@ -144,16 +144,19 @@ class Issue(wiring.Component):
         # Instructions that are completed and did not retire; the oldest one's token of prev was pushed.
         waiting, prev_pushed = Signal(range(self._in_flight + 1)), Signal()
         over, push_prev, push_next = Signal(), Signal(), Signal()
-        prev_full, next_full = Signal(), Signal()
+        prev_blocked, next_blocked, prev_full, next_full = Signal(), Signal(), Signal(), Signal()
+        # That it is over is known last.
         m.d.comb += [
             over.eq(self.completed | (waiting != 0)),
-            push_prev.eq(over & owing.r_data[0] & ~prev_pushed),
-            push_next.eq(over & owing.r_data[1]),
-            prev_full.eq(push_prev & ~self.prev.push.ready),
-            next_full.eq(push_next & ~self.next.push.ready & ~prev_full),
-            self.prev.push.valid.eq(push_prev),
-            self.next.push.valid.eq(push_next & ~prev_full),
-            self.retire.eq(over & ~prev_full & ~next_full),
+            push_prev.eq(owing.r_data[0] & ~prev_pushed),
+            push_next.eq(owing.r_data[1]),
+            prev_blocked.eq(push_prev & ~self.prev.push.ready),
+            next_blocked.eq(push_next & ~self.next.push.ready),
+            prev_full.eq(over & prev_blocked),
+            next_full.eq(over & next_blocked & ~prev_blocked),
+            self.prev.push.valid.eq(over & push_prev),
+            self.next.push.valid.eq(over & push_next & ~prev_blocked),
+            self.retire.eq(over & ~(prev_blocked | next_blocked)),
             owing.r_en.eq(self.retire),
         ]
         m.d.sync += waiting.eq(waiting + self.completed - self.retire)

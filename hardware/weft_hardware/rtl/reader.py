@@ -17,8 +17,16 @@ from .bursts import BurstSplitter
 from .signatures import RANGE_BYTES_BITS, range_layout, read_beat_layout, read_port
 
 
+FRONT = 4
+"""Words of a `BeatBuffer` in front of its block RAM: as many as its way takes cycles, and one."""
+
+
 class BeatBuffer(wiring.Component):
     """A queue in block RAM whose word can be taken in the cycle after it came, one a cycle.
+
+    Words are taken from a small queue in front of the block RAM, whose output is too late for who decides by what it
+    says. A word goes there at once if nothing is before it in the block RAM; else a cycle after it was read. What is in
+    front lasts while the next are on their way, so nobody waits for them.
 
     Parameters
     ----------
@@ -47,27 +55,41 @@ class BeatBuffer(wiring.Component):
         m = Module()
         m.submodules.memory = words = memory.Memory(shape=self._layout, depth=self._depth, init=[])
         write, read = words.write_port(), words.read_port()
-        # The word on show: a register when it found the queue empty, else the memory's output.
-        direct = Signal(self._layout, reset_less=True)
-        from_memory, moves = Signal(), Signal()
-        waiting = Signal(range(self._depth + 1))
+        m.submodules.front = front = memory.Memory(
+            shape=self._layout, depth=FRONT, init=[], attrs={"ram_style": "distributed"}
+        )
+        put, show = front.write_port(), front.read_port(domain="comb")
+        # Words in the block RAM; those in front; and those in front or on their way there.
+        waiting, shown, held = Signal(range(self._depth + 1)), Signal(range(FRONT + 1)), Signal(range(FRONT + 1))
+        direct, landing, taken, room = Signal(), Signal(), Signal(), Signal()
+        # A word that came while another one was put in front is put there in the next cycle. The block RAM was empty
+        # when it came, so that none arrives from there then.
+        late, is_late = Signal(self._layout, reset_less=True), Signal()
         m.d.comb += [
-            moves.eq(~self.source.valid | self.source.ready),
-            self.source.payload.eq(Mux(from_memory, read.data, direct)),
-            read.en.eq(moves & (waiting != 0)),
-            write.en.eq(self.sink.valid & ~(moves & (waiting == 0))),
+            room.eq(held != FRONT),
+            direct.eq(self.sink.valid & (waiting == 0) & room),
+            write.en.eq(self.sink.valid & ~direct),
             write.data.eq(self.sink.payload),
+            read.en.eq((waiting != 0) & room),
+            put.en.eq(landing | is_late | direct),
+            put.data.eq(Mux(landing, read.data, Mux(is_late, late, self.sink.payload))),
+            self.source.valid.eq(shown != 0),
+            self.source.payload.eq(show.data),
+            taken.eq(self.source.valid & self.source.ready),
         ]
-        with m.If(moves):
-            m.d.sync += [self.source.valid.eq(self.sink.valid | (waiting != 0)), from_memory.eq(waiting != 0)]
-            with m.If(self.sink.valid & (waiting == 0)):
-                m.d.sync += direct.eq(self.sink.payload)
-        with m.If(write.en != read.en):
-            m.d.sync += waiting.eq(Mux(write.en, waiting + 1, waiting - 1))
-        with m.If(write.en):
-            m.d.sync += write.addr.eq(write.addr + 1)
-        with m.If(read.en):
-            m.d.sync += read.addr.eq(read.addr + 1)
+        m.d.sync += [landing.eq(read.en), is_late.eq(direct & (landing | is_late))]
+        with m.If(direct & (landing | is_late)):
+            m.d.sync += late.eq(self.sink.payload)
+        for count, more, fewer in (
+            (waiting, write.en, read.en),
+            (held, direct | read.en, taken),
+            (shown, put.en, taken),
+        ):
+            with m.If(more != fewer):
+                m.d.sync += count.eq(Mux(more, count + 1, count - 1))
+        for port, moves in ((write, write.en), (read, read.en), (put, put.en), (show, taken)):
+            with m.If(moves):
+                m.d.sync += port.addr.eq(port.addr + 1)
         return m
 
 
@@ -140,6 +162,9 @@ class BufferedReader(wiring.Component):
             requested.eq(request.valid & request.ready),
             released.eq(self.beats.valid & self.beats.ready),
         ]
-        with m.If(requested | released):
-            m.d.sync += room.eq(room - Mux(requested, burst.length + 1, 0) + released)
+        # Each sum by itself: what is requested and released is known late.
+        with m.If(requested):
+            m.d.sync += room.eq(Mux(released, room - burst.length, room - burst.length - 1))
+        with m.Elif(released):
+            m.d.sync += room.eq(room + 1)
         return m
