@@ -11,12 +11,13 @@ from .signatures import acc_read_port, narrowed, scratchpad_write
 
 
 def banked_read(config: AcceleratorConfig) -> Signature:
-    """One tile read per cycle; ``tiles`` is what either bank puts out, see `Accumulators.upper`.
+    """One tile read per cycle; ``tiles`` is what either bank puts out.
 
-    So the choice between them is one with whatever else the reader chooses from.
+    So the choice between them is one with whatever else the reader chooses from. ``upper`` is `Accumulators.upper` of
+    the index, found out early.
     """
     tiles = data.ArrayLayout(config.acc_tile_bits, 2)
-    return Signature({"enable": Out(1), "index": Out(config.acc_index_bits), "tiles": In(tiles)})
+    return Signature({"enable": Out(1), "index": Out(config.acc_index_bits), "upper": Out(1), "tiles": In(tiles)})
 
 
 class Accumulators(wiring.Component):
@@ -60,7 +61,7 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         store_index = self.store.request.payload
-        compute_upper, store_upper = self.upper(self.compute.index), self.upper(store_index)
+        compute_upper, store_upper = self.compute.upper, self.upper(store_index)
         m.d.comb += self.store.request.ready.eq(~self.compute.enable | (compute_upper != store_upper))
         store_accepted = self.store.request.valid & self.store.request.ready
 

@@ -25,10 +25,10 @@ def is_far(amount: Value) -> Value:
 
 
 def shift(value: Value, amount: Value, far: Value) -> Value:
-    """``value >> amount``, arithmetic, or ``value << -amount``: every signed amount has its mathematical result.
+    """``value >> amount``, arithmetic, or ``value << -amount``: every amount has its mathematical result.
 
-    A rotation serves both directions, since ``w - k`` equals the low bits of ``-k``; a mask says which bits of it count.
-    ``far`` is `is_far` of the amount: known early, it keeps the look at all its bits out of the shifter. Both operands
+    A rotation serves both directions, since ``w - k`` equals the low bits of ``-k``; a mask says which of its bits
+    count. ``far`` is `is_far` of the amount: known early, it keeps the look at all its bits out of the shifter. Both operands
     have ``w`` bits, a power of two; so has the result, unsigned.
     """
     width = len(value)

@@ -205,11 +205,7 @@ class BlockLoader(wiring.Component):
                 # Bases are aligned to a beat, so the slot of a row's first tile follows from its tile number in DRAM.
                 next_slot = (block.row_slot + block.row_step)[: len(block.row_slot)]
                 m.d.sync += [block.row_slot.eq(next_slot), slot.eq(next_slot & last_slot)]
-        in_block, last_of_row = self._follow(m, blocks, written)
-        m.d.comb += [
-            padding.eq(~block.merged & ~in_block),
-            last_data.eq(Mux(block.merged, last_tile, last_of_row)),
-        ]
+        self._follow(m, blocks, written, padding, last_data)
         with m.If(blocks.ready):
             m.d.sync += walking.eq(blocks.valid)
         with m.If(blocks.valid & blocks.ready):
@@ -220,29 +216,33 @@ class BlockLoader(wiring.Component):
         part_written = by_beat & (taken | padded)
         self._drive_writes(m, written, part_written, part, self._assemble(m, padded, taken, slot))
 
-    def _follow(self, m: Module, blocks: stream.Interface, written: Value) -> tuple[Value, Value]:
-        """Where the next tile is: whether its row and column hold data, and whether the data of a row end with it."""
-        offered = blocks.payload
+    def _follow(self, m: Module, blocks: stream.Interface, written: Value, padding: Signal, last_data: Signal) -> None:
+        """Find out with every tile whether the next one is padding, and whether a row's data end with it."""
+        offered, block = blocks.payload, self._block
         # Of the tile after the next one: its column, and its row if the next one ends a row.
         x, y = Signal(17), Signal(17)
         # Numbers of the last column, and of the last one that holds data.
         last_x, last_data_x = Signal(17), Signal(17)
         first_x_in, one_column, first_x_last = Signal(), Signal(), Signal()
-        x_in, y_in, row_ends, last_of_row = Signal(), Signal(), Signal(), Signal()
+        y_in, row_ends = Signal(), Signal()
+        next_y_in = (y >= block.y_begin) & (y < block.y_end)
         with m.If(written):
             with m.If(row_ends):
-                m.d.sync += [x.eq(1), x_in.eq(first_x_in), row_ends.eq(one_column), last_of_row.eq(first_x_last)]
-                m.d.sync += [y.eq(y + 1), y_in.eq((y >= self._block.y_begin) & (y < self._block.y_end))]
+                m.d.sync += [x.eq(1), row_ends.eq(one_column), y.eq(y + 1), y_in.eq(next_y_in)]
+                m.d.sync += padding.eq(~block.merged & ~(first_x_in & next_y_in))
+                m.d.sync += last_data.eq(Mux(block.merged, block.tiles == 2, first_x_last))
             with m.Else():
-                m.d.sync += [x.eq(x + 1), x_in.eq((x >= self._block.x_begin) & (x <= last_data_x))]
-                m.d.sync += [row_ends.eq(x == last_x), last_of_row.eq(x == last_data_x)]
+                m.d.sync += [x.eq(x + 1), row_ends.eq(x == last_x)]
+                m.d.sync += padding.eq(~block.merged & ~((x >= block.x_begin) & (x <= last_data_x) & y_in))
+                m.d.sync += last_data.eq(Mux(block.merged, block.tiles == 2, x == last_data_x))
         with m.If(blocks.valid & blocks.ready):
+            first_y_in = (offered.y_begin == 0) & (offered.y_end != 0)
             starts_in, is_one, ends_first = offered.x_begin == 0, offered.width == 1, offered.x_end == 1
-            m.d.sync += [x.eq(1), x_in.eq(starts_in), row_ends.eq(is_one), last_of_row.eq(ends_first)]
+            m.d.sync += [x.eq(1), y.eq(1), y_in.eq(first_y_in), row_ends.eq(is_one)]
             m.d.sync += [first_x_in.eq(starts_in), one_column.eq(is_one), first_x_last.eq(ends_first)]
             m.d.sync += [last_x.eq(offered.width - 1), last_data_x.eq(offered.x_end - 1)]
-            m.d.sync += [y.eq(1), y_in.eq((offered.y_begin == 0) & (offered.y_end != 0))]
-        return x_in & y_in, last_of_row
+            m.d.sync += padding.eq(~offered.merged & ~(starts_in & first_y_in))
+            m.d.sync += last_data.eq(Mux(offered.merged, offered.tiles == 1, ends_first))
 
     def _assemble(self, m: Module, padding: Value, taken: Value, slot: Value) -> Value:
         """The registers through which beats shift, from the top down; a tile that is complete ends at the top.

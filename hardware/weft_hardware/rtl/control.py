@@ -113,7 +113,7 @@ class ControlUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         self._busy, self._done, self._finished = Signal(), Signal(), Signal()
-        self._raised, self._resetting = Signal(), Signal()
+        self._raised, self._stopped, self._resetting = Signal(), Signal(), Signal()
         self._fault, self._fault_index, self._fault_value = Signal(16), Signal(32), Signal(64)
         self._irq_status = Signal(len(Interrupt))
         # A fault was raised in the cycle before; how long something is waited for, and whether that is long enough.
@@ -142,8 +142,7 @@ class ControlUnit(wiring.Component):
             m.d.sync += self._cycles.eq(self._cycles + 1)
         with m.If(self._busy & self.finished):
             m.d.sync += self._finished.eq(1)
-        stopped = self._raised & (self._fault[:8] != Cause.DEADLOCK)
-        m.d.comb += self.stop.eq(stopped | self._resetting)
+        m.d.comb += self.stop.eq(self._stopped | self._resetting)
         m.d.sync += self.irq.eq((self._irq_status & self._stored["IRQ_ENABLE"]).any())
         self._watch(m)
         self._reset(m, commands[1])
@@ -335,6 +334,7 @@ class ControlUnit(wiring.Component):
     def _latch(self, m: Module, cause: Value | Cause, unit: Unit) -> None:
         m.d.sync += [
             self._raised.eq(1),
+            self._stopped.eq(cause != Cause.DEADLOCK),
             self._busy.eq(0),
             self._fault[:8].eq(cause),
             self._fault[8:].eq(unit),
@@ -381,6 +381,7 @@ class ControlUnit(wiring.Component):
                 self.clear.eq(0),
                 self._resetting.eq(0),
                 self._raised.eq(0),
+                self._stopped.eq(0),
                 self._fault.eq(0),
                 self._fault_index.eq(0),
                 self._fault_value.eq(0),

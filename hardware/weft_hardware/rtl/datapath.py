@@ -160,20 +160,26 @@ class Datapath(wiring.Component):
             Signal(addend_layout(config), name=n, reset_less=True) for n in ("computed_addends", "addends")
         )
         m.d.comb += result.eq(Cat(map(whole, _elements(parts), _elements(addends))))
+        # Which bank is read, known a stage ahead.
+        reads, reads_upper, before = Signal(), Signal(), stages[ACC_READ_STAGE - 1]
+        resets = before.step.operation.gemm & before.step.operation.reset
+        m.d.sync += [
+            reads.eq(before.valid & ~resets & ~self._overwrites(before)),
+            reads_upper.eq(accumulators.upper(before.step.acc_index)),
+        ]
         writes = Signal()
         m.d.comb += [
-            accumulators.compute.enable.eq(
-                read.valid & ~(read.step.operation.gemm & read.step.operation.reset) & ~self._overwrites(read)
-            ),
+            accumulators.compute.enable.eq(reads),
             accumulators.compute.index.eq(read.step.acc_index),
+            accumulators.compute.upper.eq(reads_upper),
             writes.eq(write.valid & ~write.step.first),
             accumulators.write.enable.eq(writes | self.write_acc.enable),
             accumulators.write.index.eq(Mux(writes, write.step.acc_index, self.write_acc.index)),
             accumulators.write.tile.eq(Mux(writes, result, self.write_acc.tile)),
         ]
 
-        # Whose results a step will miss is known while they are computed: those for the step behind (`forward`), for the
-        # second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
+        # Whose results a step will miss is known while they are computed: those for the step behind (`forward`), for
+        # the second behind (`is_recent`), and for the third behind (`keeps`), whose bank is read while the result is
         # being written: it is kept for the next cycle.
         ahead = compute.valid & ~compute.step.first
         is_recent = ahead & (compute.step.acc_index == read.step.acc_index)
@@ -184,7 +190,7 @@ class Datapath(wiring.Component):
             keeps.eq(ahead & stages[1].valid & (compute.step.acc_index == stages[1].step.acc_index)),
             # One of four values, two bits of the choice decoded once for all elements.
             overridden.eq(is_recent | keeps),
-            first_choice.eq(Mux(is_recent | keeps, is_recent, accumulators.upper(read.step.acc_index))),
+            first_choice.eq(Mux(is_recent | keeps, is_recent, reads_upper)),
         ]
         with m.If(keeps):
             m.d.sync += late.eq(result)

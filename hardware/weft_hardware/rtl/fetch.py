@@ -78,33 +78,37 @@ class Fetch(wiring.Component):
         # Instructions not yet in ``word``; the one range is requested before the first of them.
         left = self.left
         address = Signal(config.axi_addr_bits)
-        requested = Signal(init=1)
-        before_last = (left - 1)[:COUNT_BITS]
-        leaves, leaving = outside(self.window, address, address + Cat(Const(-1, size_bits), before_last))
+        first_byte = Cat(Const(0, size_bits), self.address[size_bits:])
+        last_byte = Signal(max(config.axi_addr_bits, COUNT_BITS + size_bits) + 1)
+        requested, none_left = Signal(init=1), Signal(init=1)
+        leaves, leaving = outside(self.window, address, last_byte)
         m.d.comb += [
             self.window.read.eq(self.start),
             self.window.row.eq(WINDOW_ROWS["INSN"]),
             reader.ranges.payload.address.eq(address),
             reader.ranges.payload.nbytes.eq(left << size_bits),
-            reader.ranges.valid.eq(~requested & (left != 0) & ~leaves),
+            reader.ranges.valid.eq(~requested & ~none_left & ~leaves),
         ]
         with m.If(reader.ranges.ready):
             m.d.sync += requested.eq(1)
-        with m.If(~requested & (left != 0) & leaves):
+        with m.If(~requested & ~none_left & leaves):
             self._raise(m, Cause.WINDOW, leaving)
 
+        self._to_load, self._to_store, self._to_compute = Signal(), Signal(), Signal()
         word, word_valid, word_taken = Signal(instruction_bits(config)), Signal(), Signal()
         room = ~word_valid | word_taken
         collected = self._collect(m, reader.beats, left, word, word_valid, room)
         with m.If(collected):
-            m.d.sync += left.eq(before_last)
+            m.d.sync += [left.eq(left - 1), none_left.eq(left == 1)]
         with m.If(self.start):
             m.d.sync += [
                 left.eq(self.count),
-                address.eq(Cat(Const(0, size_bits), self.address[size_bits:])),
+                none_left.eq(self.count == 0),
+                address.eq(first_byte),
+                last_byte.eq(first_byte + Cat(Const(-1, size_bits), (self.count - 1)[:COUNT_BITS])),
                 requested.eq(0),
             ]
-        m.d.comb += [self.done.eq((left == 0) & ~word_valid), self.waiting.eq(word_valid & ~word_taken)]
+        m.d.comb += [self.done.eq(none_left & ~word_valid), self.waiting.eq(word_valid & ~word_taken)]
         self._dispatch(m, word, word_valid, word_taken)
         return m
 
@@ -139,15 +143,19 @@ class Fetch(wiring.Component):
             m.d.sync += [part.eq(Mux(last_part, 0, part + 1)), slot.eq(Mux(last_slot, 0, slot + 1))]
             if parts > 1:
                 m.d.sync += word.word_select(part, beat_bits).eq(data)
+                self._route(m, Cat(word[:-beat_bits], data))
             else:
-                m.d.sync += word.eq(data.word_select(slot, bits))
+                whole = data.word_select(slot, bits)
+                m.d.sync += word.eq(whole)
+                self._route(m, whole)
             with m.If(beats.payload.error):
                 self._raise(m, Cause.BUS_ERROR, 0)
         with m.If(self.start):
             m.d.sync += [part.eq(0), slot.eq(first_slot)]
         return collected
 
-    def _dispatch(self, m: Module, word: Signal, word_valid: Signal, word_taken: Signal) -> None:
+    def _route(self, m: Module, word: Value) -> None:
+        """Find out which queue an instruction goes to as it comes."""
         load, set_ = (instruction_layout(cls, self._config)(word) for cls in (Load, Set))
         is_load, is_set = load.opcode == Opcode.LOAD, load.opcode == Opcode.SET
 
@@ -158,7 +166,10 @@ class Fetch(wiring.Component):
 
         to_load = goes_to(Queue.LOAD)
         to_store = (load.opcode == Opcode.STORE) | goes_to(Queue.STORE)
-        routes = ((self.load, to_load), (self.store, to_store), (self.compute, ~to_load & ~to_store))
+        m.d.sync += [self._to_load.eq(to_load), self._to_store.eq(to_store), self._to_compute.eq(~to_load & ~to_store)]
+
+    def _dispatch(self, m: Module, word: Signal, word_valid: Signal, word_taken: Signal) -> None:
+        routes = ((self.load, self._to_load), (self.store, self._to_store), (self.compute, self._to_compute))
         for queue, chosen in routes:
             m.d.comb += [queue.payload.eq(word), queue.valid.eq(word_valid & chosen)]
             with m.If(queue.valid & queue.ready):

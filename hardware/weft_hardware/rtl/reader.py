@@ -6,7 +6,7 @@ consumer that pauses holds up nobody else, and what is on the way ends by itself
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,6 @@ from ..latencies import longest_burst
 from ..latencies import streaming_beats as streaming_beats
 from .bursts import BurstSplitter
 from .signatures import RANGE_BYTES_BITS, range_layout, read_beat_layout, read_port
-
 
 FRONT = 4
 """Words of a `BeatBuffer` in front of its block RAM: as many as its way takes cycles, and one."""
@@ -73,7 +72,6 @@ class BeatBuffer(wiring.Component):
             read.en.eq((waiting != 0) & room),
             put.en.eq(landing | is_late | direct),
             put.data.eq(Mux(landing, read.data, Mux(is_late, late, self.sink.payload))),
-            self.source.valid.eq(shown != 0),
             self.source.payload.eq(show.data),
             taken.eq(self.source.valid & self.source.ready),
         ]
@@ -87,6 +85,8 @@ class BeatBuffer(wiring.Component):
         ):
             with m.If(more != fewer):
                 m.d.sync += count.eq(Mux(more, count + 1, count - 1))
+        with m.If(put.en != taken):
+            m.d.sync += self.source.valid.eq(put.en | (shown != 1))
         for port, moves in ((write, write.en), (read, read.en), (put, put.en), (show, taken)):
             with m.If(moves):
                 m.d.sync += port.addr.eq(port.addr + 1)
@@ -151,10 +151,9 @@ class BufferedReader(wiring.Component):
         # Beats of the buffer that are neither filled nor promised to a burst. Compared with the longest burst and not
         # with the present one: a look at the upper bits instead of a chain of adders.
         room = Signal(range(self._buffer_beats + 1), init=self._buffer_beats)
-        enough, requested, released = Signal(), Signal(), Signal()
+        enough, requested, released = Signal(init=1), Signal(), Signal()
         burst = splitter.bursts.payload
         m.d.comb += [
-            enough.eq(room[self._longest.bit_length() - 1 :].any()),
             request.payload.address.eq(burst.address),
             request.payload.length.eq(burst.length),
             request.valid.eq(splitter.bursts.valid & enough),
@@ -163,8 +162,16 @@ class BufferedReader(wiring.Component):
             released.eq(self.beats.valid & self.beats.ready),
         ]
         # Each sum by itself: what is requested and released is known late.
-        with m.If(requested):
-            m.d.sync += room.eq(Mux(released, room - burst.length, room - burst.length - 1))
+        fewer, less, more = (Signal.like(room, name=n) for n in ("fewer", "less", "more"))
+        m.d.comb += [fewer.eq(room - burst.length), less.eq(room - burst.length - 1), more.eq(room + 1)]
+
+        def suffices(value: Value) -> Value:
+            return value[self._longest.bit_length() - 1 :].any()
+
+        with m.If(requested & released):
+            m.d.sync += [room.eq(fewer), enough.eq(suffices(fewer))]
+        with m.Elif(requested):
+            m.d.sync += [room.eq(less), enough.eq(suffices(less))]
         with m.Elif(released):
-            m.d.sync += room.eq(room + 1)
+            m.d.sync += [room.eq(more), enough.eq(suffices(more))]
         return m

@@ -15,7 +15,6 @@ from ..latencies import BLOCKS_AHEAD, STORES_IN_FLIGHT, WRITTEN_BY_BEAT
 from ..registers import Cause
 from .layouts import instruction_layout
 from .signatures import RANGE_BYTES_BITS, fault_port, range_layout, scratchpad_write, window_port
-from .windows import last_tile
 
 
 @dataclass(frozen=True)
@@ -193,14 +192,21 @@ class RowRequester(wiring.Component):
         following, waiting, advance = Signal(self._layout), Signal(), Signal()
         self._insn = insn = Signal(self._layout) if self._ahead else following
         tiles = Signal(34)
-        merged, outside, passed, alone = Signal(), Signal(), Signal(), Signal()
+        outside, passed, alone = Signal(), Signal(), Signal()
+        # What follows from the fields alone, found out as they come: the shape of the padded block, and how many tiles
+        # lie between its first and the scratchpad's end, less than none where it begins beyond that.
+        offered = self.start.payload
+        shape = data.StructLayout(
+            {"width": 17, "rows": 17, "room": signed(18), "some": 1, "data": 1, "merged": 1, "last_x": 16, "last_y": 16}
+        )
+        shape_following = Signal(shape)
+        self._shape = Signal(shape) if self._ahead else shape_following
+        merged = self._shape.merged
         unended = Signal(range((STORES_IN_FLIGHT if self._ahead else BLOCKS_AHEAD + 1) + 1))
         # Rows are requested and the block is offered while this is high.
         checked = Signal()
         depth = self._select([t.depth for t in self._targets])
         m.d.comb += [
-            merged.eq(_is_one_range(insn)),
-            outside.eq((tiles != 0) & (insn.sram + tiles > depth)),
             self.window.read.eq(self.start.valid & self.start.ready),
             self.window.row.eq(self.start.payload.memory),
             self.blocks.valid.eq(checked & ~passed),
@@ -208,12 +214,25 @@ class RowRequester(wiring.Component):
             self.single.eq(unended == 1),
         ]
         requested = self._request_rows(m, checked, merged, tiles)
-        self._look_at(m, advance, following)
+        self._look_at(m, advance, following, shape_following)
         leaves, address = self._check_window(m, advance)
         free = Signal()
         m.d.comb += self.start.ready.eq((free | self._ahead) & ~waiting & ~self.fault.raised & ~self.stop)
         with m.If(self.start.valid & self.start.ready):
-            m.d.sync += [following.eq(self.start.payload), waiting.eq(1)]
+            m.d.sync += [
+                following.eq(offered),
+                waiting.eq(1),
+                shape_following.width.eq(_width(offered)),
+                shape_following.rows.eq(_rows(offered)),
+                shape_following.room.eq(self._select([t.depth for t in self._targets], offered) - offered.sram),
+                shape_following.some.eq(
+                    (offered.x_size != 0) & Cat(offered.y_pad0, offered.y_size, offered.y_pad1).any()
+                ),
+                shape_following.data.eq((offered.x_size != 0) & (offered.y_size != 0)),
+                shape_following.merged.eq(_is_one_range(offered)),
+                shape_following.last_x.eq(offered.x_size - 1),
+                shape_following.last_y.eq(offered.y_size - 1),
+            ]
         with m.Elif(advance):
             m.d.sync += waiting.eq(0)
         with m.FSM():
@@ -244,7 +263,12 @@ class RowRequester(wiring.Component):
         with m.If(passes):
             m.d.sync += passed.eq(1)
         with m.If(advance):
-            m.d.sync += [passed.eq(0), tiles.eq(Mux(following.x_size == 0, 0, _width(following) * _rows(following)))]
+            count = shape_following.width * shape_following.rows
+            m.d.sync += [
+                passed.eq(0),
+                tiles.eq(Mux(shape_following.some, count, 0)),
+                outside.eq(shape_following.some & (count > shape_following.room)),
+            ]
         with m.If(passes != self.ended):
             m.d.sync += unended.eq(Mux(passes, unended + 1, unended - 1))
 
@@ -253,7 +277,7 @@ class RowRequester(wiring.Component):
             block.memory.eq(insn.memory),
             block.index.eq(insn.sram),
             block.tiles.eq(tiles),
-            block.width.eq(_width(insn)),
+            block.width.eq(self._shape.width),
             block.x_begin.eq(insn.x_pad0),
             block.x_end.eq(insn.x_pad0 + insn.x_size),
             block.y_begin.eq(insn.y_pad0),
@@ -276,37 +300,42 @@ class RowRequester(wiring.Component):
         insn = self._insn
         self._address = address = Signal(address_bits(self._config))
         self._rows_left = rows_left = Signal(16)
-        # For `_check_window`: how far the block's last tile, and the window's last byte, are from its first byte.
-        self._last_tile = Signal(32)
+        # For `_check_window`: how far the block's last byte, and the window's, are from its first one.
+        self._to_last = Signal(32 + max(t.size_bits for t in self._targets))
+        all_requested = Signal()
         self._behind = Signal(signed(len(address) + 1))
         nbytes = Signal(RANGE_BYTES_BITS)
         m.d.comb += [
             nbytes.eq(self._select([Mux(merged, tiles[:17], insn.x_size) * t.tile_bytes for t in self._targets])),
             self.ranges.payload.address.eq(address),
             self.ranges.payload.nbytes.eq(nbytes),
-            self.ranges.valid.eq(checked & (rows_left != 0) & ~self.fault.raised & ~self.stop),
+            self.ranges.valid.eq(checked & ~all_requested & ~self.fault.raised & ~self.stop),
         ]
         with m.If(self.ranges.valid & self.ranges.ready):
             step = self._select([insn.x_stride * t.tile_bytes for t in self._targets])
             m.d.sync += [address.eq(address + step), rows_left.eq(rows_left - 1)]
-        return rows_left == 0
+            m.d.sync += all_requested.eq(rows_left == 1)
+        self._all_requested = all_requested
+        return all_requested
 
-    def _look_at(self, m: Module, advance: Value, insn: data.View) -> None:
+    def _look_at(self, m: Module, advance: Value, insn: data.View, shape: data.View) -> None:
         """Prepare the check and the first row of what is checked next."""
         base = self._select([getattr(self, f"base_{t.memory.name.lower()}") for t in self._targets], insn)
         tiles_before = self._select([insn.dram * t.tile_bytes for t in self._targets], insn)
         # Cut to the address's width, at which a base below 0 counts.
         start = (base + tiles_before)[: len(self._address)]
-        rows = Mux((insn.x_size == 0) | (insn.y_size == 0), 0, Mux(_is_one_range(insn), 1, insn.y_size))
+        last_tile = (shape.last_y * insn.x_stride + shape.last_x)[:32]
+        rows = Mux(shape.data, Mux(shape.merged, 1, insn.y_size), 0)
         with m.If(advance):
             m.d.sync += [
                 self._address.eq(start),
                 self._rows_left.eq(rows),
-                self._last_tile.eq(last_tile(insn)),
+                self._all_requested.eq(~shape.data),
+                self._to_last.eq(self._select([Cat(Const(-1, t.size_bits), last_tile) for t in self._targets], insn)),
                 self._behind.eq(self.window.last - start),
             ]
             if self._ahead:
-                m.d.sync += self._insn.eq(insn)
+                m.d.sync += [self._insn.eq(insn), self._shape.eq(shape)]
 
     def _check_window(self, m: Module, advance: Value) -> tuple[Value, Value]:
         """Whether the block is not all in the window, and the address of its first byte, if that is not, or its last.
@@ -319,9 +348,9 @@ class RowRequester(wiring.Component):
             window_first = Signal.like(self.window.first)
             with m.If(advance):
                 m.d.sync += window_first.eq(self.window.first)
-        to_last = self._select([Cat(Const(-1, t.size_bits), self._last_tile) for t in self._targets])
+        to_last = self._to_last
         first_outside = (self._address < window_first) | (self._behind < 0)
-        leaves = (self._rows_left != 0) & (first_outside | (to_last > self._behind))
+        leaves = self._shape.data & (first_outside | (to_last > self._behind))
         below_zero = self._address[-1]
         first = Mux(below_zero, self._address[: self._config.axi_addr_bits], self._address)
         return leaves, Mux(first_outside, first, self._address + to_last)

@@ -85,24 +85,29 @@ class Sequencer(wiring.Component):
         offered = self.start.payload
         present = Signal(loops_layout(self.config))
         nothing, second = Signal(), Signal()
-        uop = Signal(self.config.uop_index_bits)
+        # The micro-op after the present one, and the last; whether the present step is the last of its loop, found out
+        # with the step before; and whether a loop has one step only.
+        following, last_uop = Signal(self.config.uop_index_bits), Signal(self.config.uop_index_bits)
         in_left, out_left = Signal.like(present.iter_in), Signal.like(present.iter_out)
+        uop_last, in_last, out_last = Signal(), Signal(), Signal()
+        one_uop, one_in = Signal(), Signal()
 
         layout = _flags_layout(self.config)
         now = Signal(layout)
         m.d.comb += [
             now.valid.eq(running & ~nothing & ~self.fault.raised),
             now.first.eq(is_paired(present.operation) & ~second),
-            now.body_end.eq((uop + 1 == present.uop_end) & ~now.first),
-            now.inner_end.eq(now.body_end & (in_left == 0)),
-            now.last.eq(running & (nothing | (now.inner_end & (out_left == 0)))),
+            now.body_end.eq(uop_last & ~now.first),
+            now.inner_end.eq(now.body_end & in_last),
+            now.last.eq(running & (nothing | (now.inner_end & out_last))),
         ]
         with m.If(running):
             m.d.sync += second.eq(now.first)
             with m.If(now.body_end):
-                m.d.sync += in_left.eq(in_left - 1)
+                m.d.sync += [in_left.eq(in_left - 1), in_last.eq(in_left == 1)]
             with m.If(now.inner_end):
-                m.d.sync += [in_left.eq(present.iter_in - 1), out_left.eq(out_left - 1)]
+                m.d.sync += [in_left.eq(present.iter_in - 1), in_last.eq(one_in)]
+                m.d.sync += [out_left.eq(out_left - 1), out_last.eq(out_left == 1)]
 
         accepted, runs = Signal(), Signal()
         free = ~running | now.last
@@ -117,25 +122,34 @@ class Sequencer(wiring.Component):
                 running.eq(1),
                 nothing.eq(~runs),
                 present.eq(offered),
+                last_uop.eq(offered.uop_end - 1),
                 in_left.eq(offered.iter_in - 1),
                 out_left.eq(offered.iter_out - 1),
+                one_uop.eq(offered.uop_bgn + 1 == offered.uop_end),
+                one_in.eq(offered.iter_in == 1),
+                in_last.eq(offered.iter_in == 1),
+                out_last.eq(offered.iter_out == 1),
                 second.eq(0),
             ]
         with m.Elif(now.last):
             m.d.sync += running.eq(0)
 
         if self.config.gemm_overwrite:
-            at_first = self._at_first_values(m, running, accepted, present, now, uop)
+            at_first = self._at_first_values(m, running, accepted, present, now)
             m.d.comb += now.overwrite.eq(present.overwrite & at_first)
 
         # The micro-op of the next step is read while this one is counted.
-        next_uop = Mux(free, offered.uop_bgn, Mux(now.body_end, present.uop_bgn, uop + 1))
+        next_uop = Mux(free, offered.uop_bgn, Mux(now.body_end, present.uop_bgn, following))
         m.d.comb += [
             self.uop.enable.eq((accepted & runs) | (running & ~now.first & ~now.last)),
             self.uop.index.eq(next_uop),
         ]
         with m.If(self.uop.enable):
-            m.d.sync += uop.eq(next_uop)
+            m.d.sync += following.eq(next_uop + 1)
+            with m.If(free):
+                m.d.sync += uop_last.eq(offered.uop_bgn + 1 == offered.uop_end)
+            with m.Else():
+                m.d.sync += uop_last.eq(Mux(now.body_end, one_uop, following == last_uop))
 
         flags, loops = now, present
         for stage in range(1, READ_LATENCY):
@@ -147,11 +161,11 @@ class Sequencer(wiring.Component):
             flags, loops, accepted = later, later_loops, changed
         return flags, loops
 
-    def _at_first_values(
-        self, m: Module, running: Value, accepted: Value, present: data.View, now: data.View, uop: Value
-    ) -> Value:
+    def _at_first_values(self, m: Module, running: Value, accepted: Value, present: data.View, now: data.View) -> Value:
         """Whether each index that ``mask`` names is at its first value."""
-        first_out, first_in = Signal(), Signal()
+        first_out, first_in, first_uop = Signal(), Signal(), Signal()
+        with m.If(self.uop.enable):
+            m.d.sync += first_uop.eq(accepted | now.body_end)
         with m.If(accepted):
             m.d.sync += [first_out.eq(1), first_in.eq(1)]
         with m.Elif(running & now.body_end):
@@ -161,7 +175,7 @@ class Sequencer(wiring.Component):
         at_first = {
             OverwriteMask.OUTER: first_out,
             OverwriteMask.INNER: first_in,
-            OverwriteMask.UOP: uop == present.uop_bgn,
+            OverwriteMask.UOP: first_uop,
         }
         mask = present.mask
         return Cat(((mask & bit) == 0) | is_first for bit, is_first in at_first.items()).all()

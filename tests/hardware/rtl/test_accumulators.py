@@ -30,6 +30,7 @@ def test_reads_against_a_list(depth, raw_store):
             ctx.set(dut.write.tile, value)
             ctx.set(dut.compute.enable, compute)
             ctx.set(dut.compute.index, c)
+            ctx.set(dut.compute.upper, c >= half)
             ctx.set(dut.store.request.valid, store)
             ctx.set(dut.store.request.payload, s)
             accepted = store and ctx.get(dut.store.request.ready)
