@@ -28,8 +28,8 @@ def shift(value: Value, amount: Value, far: Value) -> Value:
     """``value >> amount``, arithmetic, or ``value << -amount``: every amount has its mathematical result.
 
     A rotation serves both directions, since ``w - k`` equals the low bits of ``-k``; a mask says which of its bits
-    count. ``far`` is `is_far` of the amount: known early, it keeps the look at all its bits out of the shifter. Both operands
-    have ``w`` bits, a power of two; so has the result, unsigned.
+    count. ``far`` is `is_far` of the amount: known early, it keeps the look at all its bits out of the shifter. Both
+    operands have ``w`` bits, a power of two; so has the result, unsigned.
     """
     width = len(value)
     near_bits = width.bit_length() - 1

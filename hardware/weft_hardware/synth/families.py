@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 
+from .ecp5_timing import WIRE_PS
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -85,10 +87,14 @@ class Family:
     boards: tuple[Board, ...]
 
     def script(self, top: str) -> str:
-        """The steps that synthesise a design for it."""
+        """The steps that synthesise a design for it; ECP5's read `ecp5_timing.verilog` from ``timing.v``."""
         command = f"{self.command} -top {top}"
         if self.flattens:
-            return command
+            # Its own steps, but for the delays and for what a wire takes.
+            mapping = f"check -latchonly -assert; techmap -map +/lattice/latches_map.v; abc9 -W {WIRE_PS}; clean"
+            delays = "read_verilog -lib -specify timing.v"
+            begin, end = f"{command} -run begin:coarse; {delays}", f"{command} -run map_cells:"
+            return f"{begin}; {command} -run coarse:map_luts; {mapping}; {end}"
         # Or else abc9 may stop at a bit of one net whose name another net has: yosys issue 4349.
         return f"{command} -run begin:map_luts; splitnets; {command} -run map_luts:"
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..config import AcceleratorConfig
 from ..sources import rtl_sources
+from . import ecp5_timing
 from .families import FAMILIES, Family
 from .netlist import Depth, DspRegisters, dsp_registers, logic_depth, module_usage, usage_by_name
 from .report import Report, Timing, module_from_dict
@@ -132,6 +133,7 @@ class Flow:
             modules = re.findall(rf"^module \\{TIMING_TOP}\.([^$\s]+)", text, re.MULTILINE)
             with _directory() as directory:
                 (directory / "design.il").write_text(text)
+                (directory / "timing.v").write_text(ecp5_timing.verilog())
                 run_tool(
                     "yosys", ("-p", FLAT_SCRIPT.format(script=family.script(TIMING_TOP))), directory, self._progress
                 )
