@@ -174,13 +174,15 @@ class BlockLoader(wiring.Component):
         part = Signal(range(max(2, *(t.beats_per_tile for t in self._targets))))
         slot = Signal(range(max(2, *(t.tiles_per_beat for t in self._targets))))
         last_slot = Signal.like(slot)
-        tile_ends, beat_ends, taken, written, error = Signal(), Signal(), Signal(), Signal(), Signal()
+        # Whether the part is the tile's last one, found out with the part before.
+        tile_ends = Signal()
+        last_part = self._select([t.beats_per_tile - 1 for t in self._targets])
+        beat_ends, taken, written, error = Signal(), Signal(), Signal(), Signal()
         by_beat, padded = Signal(), Signal()
         m.d.comb += [
             by_beat.eq(self._select([int(t.writes_per_tile > 1) for t in self._targets])),
             padded.eq(running & padding),
             last_slot.eq(self._select([t.tiles_per_beat - 1 for t in self._targets])),
-            tile_ends.eq(part == self._select([t.beats_per_tile - 1 for t in self._targets])),
             beat_ends.eq(last_data | (slot == last_slot)),
             taken.eq(running & ~padding & beats.valid),
             beats.ready.eq(taken & beat_ends),
@@ -195,7 +197,8 @@ class BlockLoader(wiring.Component):
         with m.If(error):
             m.d.sync += failed.eq(1)
         with m.If(taken | (padded & by_beat)):
-            m.d.sync += part.eq(Mux(tile_ends, 0, part + 1))
+            next_part = Mux(tile_ends, 0, part + 1)[: len(part)]
+            m.d.sync += [part.eq(next_part), tile_ends.eq(next_part == last_part)]
         with m.If(taken):
             m.d.sync += slot.eq(Mux(beat_ends, 0, slot + 1))
         with m.If(written):
@@ -210,7 +213,8 @@ class BlockLoader(wiring.Component):
             m.d.sync += walking.eq(blocks.valid)
         with m.If(blocks.valid & blocks.ready):
             tiles_per_beat = select(self._targets, blocks.payload.memory, [t.tiles_per_beat for t in self._targets])
-            m.d.sync += [block.eq(blocks.payload), part.eq(0)]
+            one_part = select(self._targets, blocks.payload.memory, [int(t.beats_per_tile == 1) for t in self._targets])
+            m.d.sync += [block.eq(blocks.payload), part.eq(0), tile_ends.eq(one_part)]
             m.d.sync += [some.eq(blocks.payload.tiles != 0), last_tile.eq(blocks.payload.tiles == 1)]
             m.d.sync += slot.eq(blocks.payload.row_slot & (tiles_per_beat - 1))
         part_written = by_beat & (taken | padded)

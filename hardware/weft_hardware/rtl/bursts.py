@@ -58,12 +58,13 @@ class BurstSplitter(wiring.Component):
         # Everything in beats from here on.
         beat = Signal(self._config.axi_addr_bits - lane_bits)
         beats_left = Signal(self._nbytes_bits - lane_bits + 1)
-        active, last = Signal(), Signal()
+        active = Signal()
+        # Whether the burst is the last of its range, found out with the one before.
+        last = Signal()
         # Beats to the next multiple of the longest burst: from there on the longest burst itself.
         room, length = Signal(9), Signal(9)
         burst = self.bursts.payload
         m.d.comb += [
-            last.eq(beats_left <= room),
             length.eq(Mux(last, beats_left, room)),
             burst.address.eq(beat << lane_bits),
             burst.length.eq(length - 1),
@@ -72,18 +73,24 @@ class BurstSplitter(wiring.Component):
             self.ranges.ready.eq(~active | (self.bursts.ready & last)),
         ]
         with m.If(self.bursts.valid & self.bursts.ready):
+            # Wherever this is not the last burst, it fills its room.
+            left = (beats_left - room)[: len(beats_left)]
             m.d.sync += [
                 beat.eq(beat + length),
-                beats_left.eq(beats_left - length),
+                beats_left.eq(left),
+                last.eq(left <= self._longest),
                 room.eq(self._longest),
                 active.eq(~last),
             ]
         with m.If(self.ranges.valid & self.ranges.ready):
             start = self.ranges.payload.address
+            beats = (start[:lane_bits] + self.ranges.payload.nbytes + (axi_bytes - 1)) >> lane_bits
+            first_room = self._longest - ((start >> lane_bits) & (self._longest - 1))
             m.d.sync += [
                 beat.eq(start >> lane_bits),
-                beats_left.eq((start[:lane_bits] + self.ranges.payload.nbytes + (axi_bytes - 1)) >> lane_bits),
-                room.eq(self._longest - ((start >> lane_bits) & (self._longest - 1))),
+                beats_left.eq(beats),
+                room.eq(first_room),
+                last.eq(beats <= first_room),
                 active.eq(1),
             ]
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,22 +58,30 @@ class Completion(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.works = works = fifo.SyncFIFO(width=WORK_LAYOUT.size, depth=self._in_flight)
-        oldest = WORK_LAYOUT(works.r_data)
-        # Acknowledged ranges of instructions that are not over. Those of the next may arrive before the oldest's turn.
-        acknowledged, failed, written = Signal(18), Signal(), Signal()
+        oldest, present = Signal(WORK_LAYOUT), Signal()
+        next_, has_next, follows = WORK_LAYOUT(Mux(works.r_rdy, works.r_data, self.work)), Signal(), Signal()
+        # Ranges of the oldest that are not acknowledged, less one: so its sign says when there are none. Less than -1
+        # are those of the next, which may be acknowledged before its turn.
+        missing, failed, written = Signal(signed(18), init=-1), Signal(), Signal()
         counts = self.acknowledged & ~self.error & ~failed
         m.d.comb += [
+            has_next.eq(works.r_rdy | self.accepted),
+            follows.eq(~present | self.completed),
             works.w_data.eq(self.work),
-            works.w_en.eq(self.accepted),
-            works.r_en.eq(self.completed),
-            written.eq(acknowledged >= oldest.ranges),
-            self.completed.eq(works.r_rdy & Mux(oldest.load, self.loaded, written)),
-            self.storing.eq(works.r_rdy & (oldest.ranges != 0)),
-            self.loading.eq(works.r_rdy & oldest.load),
+            works.w_en.eq(self.accepted & ~(follows & ~works.r_rdy)),
+            works.r_en.eq(follows),
+            written.eq(missing[-1]),
+            self.completed.eq(present & Mux(oldest.load, self.loaded, written)),
+            self.storing.eq(present & (oldest.ranges != 0)),
+            self.loading.eq(present & oldest.load),
             self.failed.eq(self.storing & failed & ~written),
         ]
-        with m.If(counts | self.completed):
-            m.d.sync += acknowledged.eq(acknowledged - Mux(self.completed, oldest.ranges, 0) + counts)
+        with m.If(follows):
+            m.d.sync += present.eq(has_next)
+            with m.If(has_next):
+                m.d.sync += oldest.eq(next_)
+        with m.If(counts | (follows & has_next)):
+            m.d.sync += missing.eq(missing + Mux(follows & has_next, next_.ranges, 0) - counts)
         with m.If(self.acknowledged & self.error):
             m.d.sync += failed.eq(1)
         return m

@@ -295,7 +295,8 @@ class ControlUnit(wiring.Component):
         self._describe(m)
 
         moving = Cat(state == ModuleState.BUSY for state in states).any() | self.memory_busy
-        stuck = ~moving & (self.fetch_done | self.fetch_waiting)
+        stuck = Signal()
+        m.d.sync += stuck.eq(~moving & (self.fetch_done | self.fetch_waiting))
         quiet = Signal(range(QUIET_CYCLES + 1))
         m.d.sync += quiet.eq(Mux(running & stuck & (quiet != QUIET_CYCLES), quiet + 1, 0))
         expired = self._watchdog(m, running)

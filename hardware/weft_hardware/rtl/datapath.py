@@ -55,8 +55,8 @@ class Datapath(wiring.Component):
     5       the result, registered, is written
     ======  ==================================================================================
 
-    A step sees every earlier one's result: the one before it through stage 5's register, the second before by
-    overriding the bank's answer with that register, the third before (which was written while the bank was read) by a
+    A step sees every earlier one's result: the one before it as that is computed, the second before by overriding the
+    bank's answer with stage 5's register, the third before (which was written while the bank was read) by a
     copy of it. Any older result lies in the bank. A register-register ALU step is two beats: the first
     (``access.first``) takes acc[src] through the same path, and the next must be its second.
 

@@ -6,6 +6,9 @@ bus sees registers only, and none of its inputs reaches an output but through on
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -75,11 +78,12 @@ class ReadEngine(wiring.Component):
         m.submodules.address = address = RegisterSlice(
             data.StructLayout({"burst": burst_layout(config), "id": len(bus.arid)})
         )
-        in_flight = Signal(range(limit + 1))
+        in_flight, below_limit = Signal(range(limit + 1)), Signal(init=1)
         free, requested, granted, answered = Signal(), Signal(), Signal(), Signal()
-        choice, burst = self._arbitrate(m, requests)
+        chosen, burst = self._arbitrate(m, requests)
+        choice = Cat(Cat(chosen[n] for n in range(self._clients) if n >> bit & 1).any() for bit in range(len(bus.arid)))
         m.d.comb += [
-            free.eq(address.sink.ready & (in_flight != limit) & ~self.stop),
+            free.eq(address.sink.ready & below_limit & ~self.stop),
             requested.eq(Cat(r.valid for r in requests).any()),
             granted.eq(free & requested),
             address.sink.valid.eq(granted),
@@ -98,27 +102,34 @@ class ReadEngine(wiring.Component):
         ]
         with m.If(granted != answered):
             m.d.sync += in_flight.eq(Mux(granted, in_flight + 1, in_flight - 1))
+            m.d.sync += below_limit.eq(~granted | (in_flight != limit - 1))
         for n, request in enumerate(requests):
-            m.d.comb += request.ready.eq(free & (choice == n))
-            self._return_beats(m, n, granted & (choice == n), burst)
+            m.d.comb += request.ready.eq(free & chosen[n])
+            self._return_beats(m, n, free & chosen[n], burst)
         return m
 
-    def _arbitrate(self, m: Module, requests: list[stream.Interface]) -> tuple[Value, data.View]:
-        """Number and burst of the next requester after the one granted last."""
+    def _arbitrate(self, m: Module, requests: list[stream.Interface]) -> tuple[Signal, data.View]:
+        """Which requester is the next after the one granted last, one bit each, and its burst."""
         count = len(requests)
-        choice, last_choice = Signal(4), Signal(4)
+        # One bit each as well: whose turn it is follows in one step.
+        chosen, last = Signal(count), Signal(count, init=1)
+        valid = [request.valid for request in requests]
+        for n in range(count):
+            # Those that come between the last one and this one.
+            nearer = [
+                last[k] & Cat(valid[(k + distance) % count] for distance in range(1, (n - k - 1) % count + 1)).any()
+                for k in range(count)
+            ]
+            m.d.comb += chosen[n].eq(valid[n] & ~Cat(nearer).any())
+        words = [
+            request.payload.as_value() & chosen[n].replicate(len(request.payload.as_value()))
+            for n, request in enumerate(requests)
+        ]
         burst = Signal(burst_layout(self._config))
-        with m.Switch(last_choice):
-            for last in range(count):
-                with m.Case(last):
-                    # Later assignments win: the nearest follower of the last one is assigned last.
-                    for distance in range(count, 0, -1):
-                        n = (last + distance) % count
-                        with m.If(requests[n].valid):
-                            m.d.comb += [choice.eq(n), burst.eq(requests[n].payload)]
+        m.d.comb += burst.eq(reduce(or_, words))
         with m.If(Cat(r.valid & r.ready for r in requests).any()):
-            m.d.sync += last_choice.eq(choice)
-        return choice, burst
+            m.d.sync += last.eq(chosen)
+        return chosen, burst
 
     def _return_beats(self, m: Module, n: int, chosen: Value, burst: data.View) -> None:
         """Hand client ``n`` its beats; remember its bursts' addresses until they are answered."""

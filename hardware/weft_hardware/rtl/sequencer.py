@@ -84,7 +84,7 @@ class Sequencer(wiring.Component):
         """
         offered = self.start.payload
         present = Signal(loops_layout(self.config))
-        nothing, second = Signal(), Signal()
+        nothing, first = Signal(), Signal()
         # The micro-op after the present one, and the last; whether the present step is the last of its loop, found out
         # with the step before; and whether a loop has one step only.
         following, last_uop = Signal(self.config.uop_index_bits), Signal(self.config.uop_index_bits)
@@ -96,13 +96,13 @@ class Sequencer(wiring.Component):
         now = Signal(layout)
         m.d.comb += [
             now.valid.eq(running & ~nothing & ~self.fault.raised),
-            now.first.eq(is_paired(present.operation) & ~second),
+            now.first.eq(first),
             now.body_end.eq(uop_last & ~now.first),
             now.inner_end.eq(now.body_end & in_last),
             now.last.eq(running & (nothing | (now.inner_end & out_last))),
         ]
         with m.If(running):
-            m.d.sync += second.eq(now.first)
+            m.d.sync += first.eq(~first & is_paired(present.operation))
             with m.If(now.body_end):
                 m.d.sync += [in_left.eq(in_left - 1), in_last.eq(in_left == 1)]
             with m.If(now.inner_end):
@@ -129,7 +129,7 @@ class Sequencer(wiring.Component):
                 one_in.eq(offered.iter_in == 1),
                 in_last.eq(offered.iter_in == 1),
                 out_last.eq(offered.iter_out == 1),
-                second.eq(0),
+                first.eq(is_paired(offered.operation)),
             ]
         with m.Elif(now.last):
             m.d.sync += running.eq(0)

@@ -7,7 +7,8 @@ from collections import deque
 import pytest
 from support.bench import TINY, seeded, simulate
 from support.range_memory import RangeReader
-from weft_hardware.rtl.reader import BufferedReader
+from weft_hardware.rtl.reader import BeatBuffer, BufferedReader
+from weft_hardware.rtl.signatures import read_beat_layout
 
 DRAM_BYTES = 1 << 14
 BUFFER = 32
@@ -89,5 +90,36 @@ def test_a_full_burst_a_cycle():
             await ctx.tick()
             ctx.set(dut.ranges.valid, 0)
         assert reader.beats_taken == 320
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("offer", [1.0, 0.7, 0.3])
+@pytest.mark.parametrize("take", [1.0, 0.7, 0.3])
+def test_a_beat_is_there_in_the_cycle_after_it_came_whatever_its_way(offer, take):
+    """In bursts and pauses, so that beats come to a buffer that is empty, that fills and that runs empty."""
+    rng, depth = seeded(32), 16
+    dut = BeatBuffer(read_beat_layout(TINY), depth)
+    waiting: deque[int] = deque()
+
+    async def testbench(ctx):
+        sent, offering, taking = 0, True, True
+        for _ in range(1500):
+            offering, taking = (on if rng.random() < 0.9 else not on for on in (offering, taking))
+            assert ctx.get(dut.source.valid) == bool(waiting)
+            if waiting:
+                assert ctx.get(dut.source.payload.data) == waiting[0]
+            offered = offering and rng.random() < offer and len(waiting) < depth
+            taken = taking and rng.random() < take
+            ctx.set(dut.source.ready, taken)
+            ctx.set(dut.sink.valid, offered)
+            ctx.set(dut.sink.payload.data, sent)
+            if taken and waiting:
+                waiting.popleft()
+            if offered:
+                waiting.append(sent)
+                sent += 1
+            await ctx.tick()
+        assert sent > 100
 
     simulate(dut, testbench)
