@@ -144,9 +144,9 @@ def test_six_beats_are_requested_and_three_taken():
 @pytest.mark.parametrize(
     ("engine", "client"),
     [
-        (("(in_flight != limit)", "1"), None),
+        (("below_limit & ~self.stop", "~self.stop"), None),
         (None, ("released.eq(self.beats.valid & self.beats.ready)", "released.eq(self.beats.ready)")),
-        (None, ("read.en.eq(moves & (waiting != 0))", "read.en.eq(moves)")),
+        (None, ("taken.eq(self.source.valid & self.source.ready)", "taken.eq(self.source.ready)")),
     ],
     ids=["more bursts than may be", "room twice", "a beat lost"],
 )

@@ -89,13 +89,13 @@ class Stops(Properties):
 
 MUTANTS = {
     "a fault that does not stop": (
-        "self.stop.eq(stopped | self._resetting)",
+        "self.stop.eq(self._stopped | self._resetting)",
         "self.stop.eq(self._resetting)",
     ),
     "a reset that never ends": ("with m.If(~missing.any()):", "with m.If(~missing.any() & self._raised):"),
     "a fault that survives": (
-        "                self._raised.eq(0),\n                self._fault.eq(0),",
-        "                self._fault.eq(0),",
+        "                self._raised.eq(0),\n                self._stopped.eq(0),",
+        "                self._stopped.eq(0),",
     ),
 }
 

@@ -84,6 +84,9 @@ class Splitter(Properties):
             Assert(~out.valid | (end <= PAGE_BYTES)),
             Assert(~out.valid | (burst.length < LONGEST)),
             Assert(~out.valid | (burst.address[:3] == 0)),
+            # What is found out a burst ahead is what the burst says: without this, induction begins anywhere.
+            Assert(~out.valid | (splitter._room == LONGEST - ((burst.address >> 3) & (LONGEST - 1)))),
+            Assert(~out.valid | (burst.last == (splitter._beats_left <= splitter._room))),
             Cover(out.valid & out.ready & ~burst.last & (end == PAGE_BYTES)),
         ]
         return m
@@ -105,5 +108,5 @@ def test_splitters_respect_pages():
 
 
 def test_a_splitter_that_forgets_pages_is_found():
-    broken = mutated(bursts, "room.eq(self._longest - (beat & (self._longest - 1)))", "room.eq(self._longest)")
+    broken = mutated(bursts, "self._longest - ((start >> lane_bits) & (self._longest - 1))", "self._longest")
     assert run(Splitter(broken.BurstSplitter(CONFIG, LONGEST)), "bmc", 6) == "FAIL"

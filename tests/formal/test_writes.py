@@ -155,7 +155,7 @@ def test_a_burst_may_end_a_page():
 
 
 def test_a_burst_over_a_page_is_found(monkeypatch):
-    splitter = mutated(bursts, "room.eq(self._longest - (beat & (self._longest - 1)))", "room.eq(self._longest)")
+    splitter = mutated(bursts, "self._longest - ((start >> lane_bits) & (self._longest - 1))", "self._longest")
     monkeypatch.setattr(dma, "BurstSplitter", splitter.BurstSplitter)
     assert run(Channels(WriteEngine(CONFIG)), "bmc", 6) == "FAIL"
 

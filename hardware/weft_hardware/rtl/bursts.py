@@ -42,7 +42,8 @@ class BurstSplitter(wiring.Component):
         assert longest <= longest_burst(config)
         self._config = config
         self._longest = longest
-        self._nbytes_bits = nbytes_bits
+        self._beats_left = Signal(nbytes_bits - (config.axi_bytes.bit_length() - 1) + 1, name="beats_left")
+        self._room = Signal(9, name="room")
         super().__init__(
             {
                 "ranges": In(stream.Signature(range_layout(config, nbytes_bits))),
@@ -57,12 +58,12 @@ class BurstSplitter(wiring.Component):
 
         # Everything in beats from here on.
         beat = Signal(self._config.axi_addr_bits - lane_bits)
-        beats_left = Signal(self._nbytes_bits - lane_bits + 1)
+        beats_left = self._beats_left
         active = Signal()
         # Whether the burst is the last of its range, found out with the one before.
         last = Signal()
         # Beats to the next multiple of the longest burst: from there on the longest burst itself.
-        room, length = Signal(9), Signal(9)
+        room, length = self._room, Signal(9)
         burst = self.bursts.payload
         m.d.comb += [
             length.eq(Mux(last, beats_left, room)),
