@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import CompileError
 from .boxes import Box, Linear, boxes, cut
 from .kernels import Kernel, Loop, make_kernel
 
@@ -152,6 +153,10 @@ class ProductPlans:
         self._boxes = len(found)
         # What is written at all: guards that sums have a part in leave it as it is.
         written = [g for g in product.guards if not any(g.factors[k] for k in product.sums)]
+        if any(sum(f != 0 for f in g.factors) > 1 for g in written):
+            raise CompileError(
+                "the part that a product writes is no box; tile its loops so that each bound is one loop's"
+            )
         whole = cut(steps, product.extents, written)
         self.columns = [
             *(operand.base for operand in product.operands),

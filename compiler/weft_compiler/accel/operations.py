@@ -127,6 +127,13 @@ class _Place:
         inner = max((k + 1 for k, part in enumerate(parts) if isinstance(part, Axis)), default=0)
         return tuple(parts[:inner]), tuple(part for part in parts[inner:] if isinstance(part, int))
 
+    def divided(self, positions: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The last positions in two parts: those outside all virtual threads, and those inside one."""
+        first = next((k for k, p in enumerate(self.around) if isinstance(p, For) and p.kind == "vthread"), None)
+        inside = 0 if first is None else sum(isinstance(part, int) for part in self.around[first:])
+        outside = max(len(positions) - inside, 0)
+        return positions[:outside], positions[outside:]
+
     def into(self, loop: For) -> _Place:
         # A virtual thread's iterations have scratchpads of their own: no instruction runs two of them.
         return replace(self, chain=(*self.chain, loop), own=0 if loop.kind == "vthread" else self.own + 1)
@@ -290,15 +297,15 @@ class _Builder:
         """Positions and iterations from the outside in.
 
         Iterations of virtual threads stand behind those of all other loops, which interleaves the threads; in a body
-        without loops before the positions, so that all that one thread does there comes together.
+        without loops before the positions inside the threads, so that all that one thread does there comes together.
         """
         none = np.zeros(space.steps, np.int64)
         threads = [space.values[loop.axis] for loop in place.outer if loop.kind == "vthread"]
         threads += [none] * (self.digits - len(threads))
         head, tail = place.body
         before = [none + part if isinstance(part, int) else space.values[part] for part in head]
-        within = [none + part for part in tail]
-        digits = [*before, *threads, *within] if head in self.flat else [*before, *within]
+        shared, own = ([none + part for part in parts] for parts in place.divided(tail))
+        digits = [*before, *shared, *threads, *own] if head in self.flat else [*before, *shared, *own]
         digits += [none] * (3 * self.digits - len(digits) - len(threads))
         return np.stack([*digits, *threads], axis=1)
 
