@@ -17,6 +17,7 @@ from weft_hardware.config import AcceleratorConfig
 
 from ..errors import CompileError
 from ..te.expr import INDEX, Axis, Const, Expr
+from ..te.linear import variables
 from ..te.nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Region, Statement, bodies
 from ..te.rewrite import substitute
 from ..te.simplify import simplify
@@ -325,7 +326,7 @@ class _Builder:
             inputs=tuple(self.operand(region, space) for region in invoke.inputs),
             guards=guards,
             inside=inside,
-            zeros=tuple(space.linear(form) for region in invoke.inputs for form in self._zeros(region)),
+            zeros=tuple(form for region in invoke.inputs for form in self._zeros_here(region, space)),
             begins=self._begins(place, space),
         )
 
@@ -338,6 +339,11 @@ class _Builder:
                     wanted &= form.base >= 0
         if not wanted.all():
             space.keep(wanted)
+
+    def _zeros_here(self, region: Region, space: Space) -> list[Linear]:
+        """`_zeros` in the reader's loops, without what names a loop of the producer alone."""
+        reach = {*space.values, *space.own}
+        return [space.linear(form) for form in self._zeros(region) if variables(form) <= reach]
 
     def _zeros(self, region: Region) -> list[Expr]:
         """Where an input is padded with zeros, as conditions on its reader's loops."""
