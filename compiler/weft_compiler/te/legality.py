@@ -109,14 +109,20 @@ def _mark(program: Program, stage: StageState, axis: Axis, kind: str) -> None:
             raise ScheduleError(
                 f"{where} lies inside a reduction loop; each virtual thread keeps its own sums: reorder it outside"
             )
-        case "unroll" if axis.extent > UNROLL_LIMIT:
+        # An attached stage has fewer iterations than its tensor has elements.
+        case "unroll" if axis.extent > UNROLL_LIMIT and (count := _iterations(program, stage, axis)) > UNROLL_LIMIT:
             raise ScheduleError(
-                f"{where} has {axis.extent} iterations, at most {UNROLL_LIMIT} are written out; split it first"
+                f"{where} has {count} iterations, at most {UNROLL_LIMIT} are written out; split it first"
             )
         case "pipeline" if not attached:
             raise ScheduleError(
                 f"nothing runs inside {where} that could run ahead; attach a stage to it by compute_at first"
             )
+
+
+def _iterations(program: Program, stage: StageState, axis: Axis) -> int:
+    """Of a loop where its stage runs."""
+    return infer(program)[stage.tensor].loops[axis].extent
 
 
 def _tensorized(program: Program) -> None:

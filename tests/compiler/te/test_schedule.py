@@ -254,6 +254,18 @@ def test_kinds_of_loops():
     ]
 
 
+def test_an_attached_stage_unrolls_the_part_that_it_computes():
+    x = te.placeholder((1000,), "int32", "x")
+    t = te.compute((1000,), lambda i: x[i] + 1, "t")
+    s = te.Schedule(te.compute((1000,), lambda i: t[i] * 2, "y"))
+    s["y"].split("i", 8)
+    with pytest.raises(ScheduleError, match=r"^t\.unroll\(i\): axis i of t has 1000 iterations, at most 256"):
+        s[t].unroll("i")
+    s[t].compute_at("y", "i.outer")
+    s[t].unroll("i")
+    assert "unroll for i in 8:" in body(s)
+
+
 def test_virtual_threads_and_pipelines():
     s = te.Schedule(C)
     s[C].split("i", nparts=2)
