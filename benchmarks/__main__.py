@@ -11,6 +11,7 @@ from . import (
     checker,
     clock,
     compile_digits,
+    compile_kernel,
     demo_time,
     functional_epilogue,
     functional_gemm,
@@ -37,6 +38,7 @@ SUBJECTS = {
     "synthesis": synthesis,
     "clock": clock,
     "rtl_rate": rtl_rate,
+    "compile_kernel": compile_kernel,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
 }
