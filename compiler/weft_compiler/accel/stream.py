@@ -90,10 +90,33 @@ def _by_time(rows: Sequence[Rows]) -> Column:
     """The position of every row, those of all classes one after another, in the program."""
     depth = max(r.time.shape[1] for r in rows)
     digits = np.concatenate([np.pad(r.time, ((0, 0), (0, depth - r.time.shape[1]))) for r in rows])
-    sequence = np.lexsort(digits.T[::-1])
+    sequence = _sorted(_keys(digits))
     place = np.empty_like(sequence)
     place[sequence] = np.arange(len(sequence))
     return place
+
+
+def _sorted(keys: list[Column]) -> Column:
+    # One key is almost in order, which its sort makes use of and that of many does not.
+    return np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(keys[::-1])
+
+
+def _keys(digits: NDArray[np.int64]) -> list[Column]:
+    """As few columns as possible that order rows as all digits do: neighbouring digits become one number."""
+    keys: list[Column] = []
+    size = 1 << 62
+    for column in np.ascontiguousarray(digits.T):
+        low = int(column.min(initial=0))
+        span = int(column.max(initial=0)) - low + 1
+        if span == 1:
+            continue
+        if size * span >= 1 << 62:
+            keys.append(column - low)
+            size = span
+        else:
+            keys[-1] = keys[-1] * span + (column - low)
+            size *= span
+    return keys or [np.zeros(len(digits), np.int64)]
 
 
 def _with_digit(time: NDArray[np.int64], depth: int, last: int) -> NDArray[np.int64]:
