@@ -27,6 +27,8 @@ def verify(program: Program, tiles: bool = True) -> None:
         If a rule is broken.
     """
     for stage in program.stages:
+        _attached_to_a_loop(program, stage)
+    for stage in program.stages:
         _attachment(program, stage)
         for axis, kind in stage.marks.items():
             _mark(program, stage, axis, kind)
@@ -38,6 +40,12 @@ def _names(axes: tuple[Axis, ...] | list[Axis]) -> str:
     return ", ".join(axis.name for axis in axes) or "none"
 
 
+def _attached_to_a_loop(program: Program, stage: StageState) -> None:
+    at = stage.attachment
+    if at is not None and at.axis not in program[at.tensor].leaves:
+        raise ScheduleError(f"{stage.name} is attached at axis {at.axis.name}; split and fuse before compute_at")
+
+
 def _attachment(program: Program, stage: StageState) -> None:
     at = stage.attachment
     if at is None:
@@ -47,8 +55,6 @@ def _attachment(program: Program, stage: StageState) -> None:
             )
         return
     outer = program[at.tensor]
-    if at.axis not in outer.leaves:
-        raise ScheduleError(f"{stage.name} is attached at axis {at.axis.name}; split and fuse before compute_at")
     depth = outer.position(at.axis)
     if outer.tensorized is not None and depth >= outer.position(outer.tensorized[0]):
         raise ScheduleError(

@@ -495,6 +495,15 @@ def attach(s):
             lambda s: s[C].split("i", 2),
             "C.split(i, factor=2): T is attached at axis i; split and fuse before compute_at",
         ),
+        (
+            on(
+                te.compute((10, 12), lambda i, j: C[i, j] + 1, "E"),
+                lambda s: s[C].compute_at("E", "j"),
+                lambda s: s[TWICE].compute_at("E", "i"),
+            ),
+            lambda s: s["E"].split("j", 2),
+            "E.split(j, factor=2): C is attached at axis j; split and fuse before compute_at",
+        ),
         (on(C), lambda s: s[C].compute_inline(), "C.compute_inline(): C is an output; it has to be computed"),
         (
             on(te.compute((10, 12), lambda i, j: C[i, j] + 1, "E")),
