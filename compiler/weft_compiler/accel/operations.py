@@ -128,12 +128,12 @@ class _Place:
         inner = max((k + 1 for k, part in enumerate(parts) if isinstance(part, Axis)), default=0)
         return tuple(parts[:inner]), tuple(part for part in parts[inner:] if isinstance(part, int))
 
-    def divided(self, positions: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The last positions in two parts: those outside all virtual threads, and those inside one."""
-        first = next((k for k, p in enumerate(self.around) if isinstance(p, For) and p.kind == "vthread"), None)
-        inside = 0 if first is None else sum(isinstance(part, int) for part in self.around[first:])
-        outside = max(len(positions) - inside, 0)
-        return positions[:outside], positions[outside:]
+    @property
+    def flat(self) -> tuple[int | Axis, ...]:
+        """Behind the innermost loop around: the virtual threads outside it, then threads and positions as they nest."""
+        last = max((k + 1 for k, p in enumerate(self.around) if isinstance(p, For) and p.kind != "vthread"), default=0)
+        threads = [p.axis for p in self.around[:last] if isinstance(p, For) and p.kind == "vthread"]
+        return (*threads, *(p if isinstance(p, int) else p.axis for p in self.around[last:]))
 
     def into(self, loop: For) -> _Place:
         # A virtual thread's iterations have scratchpads of their own: no instruction runs two of them.
@@ -305,8 +305,8 @@ class _Builder:
         threads += [none] * (self.digits - len(threads))
         head, tail = place.body
         before = [none + part if isinstance(part, int) else space.values[part] for part in head]
-        shared, own = ([none + part for part in parts] for parts in place.divided(tail))
-        digits = [*before, *shared, *threads, *own] if head in self.flat else [*before, *shared, *own]
+        within = place.flat if head in self.flat else tail
+        digits = [*before, *(none + part if isinstance(part, int) else space.values[part] for part in within)]
         digits += [none] * (3 * self.digits - len(digits) - len(threads))
         return np.stack([*digits, *threads], axis=1)
 
