@@ -97,11 +97,13 @@ def narrowed(
     # The ends apart, for those who look at them too: a model skips what goes nowhere but into an idle register.
     window = Cat(chosen(0, 1), chosen(1, kept - 1), chosen(kept - 1, kept))
     overflow, sticky = [], []
-    for choice in range(choices):
-        end = len(number) if choice == choices - 1 else min(kept + (choice + 1) * step, len(number))
-        group = number[kept + choice * step : end]
+    for choice in range(choices - 1):
+        group = number[kept + choice * step : min(kept + (choice + 1) * step, len(number))]
         overflow.append((group ^ negative.replicate(len(group))).any() & (digit <= choice))
         sticky.append(number[choice * step : (choice + 1) * step].any() & (digit > choice))
+    # What the largest shift leaves out above, every shift does.
+    group = number[kept + (choices - 1) * step :]
+    overflow.append((group ^ negative.replicate(len(group))).any())
     return window, Cat(overflow).any(), Cat(sticky).any()
 
 
