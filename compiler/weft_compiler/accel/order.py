@@ -18,7 +18,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Queue
 
 from ..errors import CompileError
-from .columns import Column
+from .columns import Column, inverse
 from .tokens import NEIGHBOURS, Flags
 
 Keys = NDArray[np.float64]
@@ -34,17 +34,11 @@ def fetch_order(queue: Column, flags: Flags, config: AcceleratorConfig) -> Colum
     """
     keys = _loads_early(queue, flags, config.command_queue_depth // 2)
     sequence = np.argsort(keys, kind="stable")
-    place = _inverse(sequence)
+    place = inverse(sequence)
     waits = list(_waits(queue, flags, config.token_queue_depth))
     if all((place[earlier] < place[later]).all() for earlier, later, _ in waits):
         return place
-    return _inverse(_by_start(queue, keys, waits, config))
-
-
-def _inverse(sequence: Column) -> Column:
-    place = np.empty_like(sequence)
-    place[sequence] = np.arange(len(sequence))
-    return place
+    return inverse(_by_start(queue, keys, waits, config))
 
 
 def _loads_early(queue: Column, flags: Flags, most: int) -> Keys:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory
+from weft_hardware.isa import Memory, scratchpad_depth
 
 from ..errors import CompileError
 from ..te.nest import Buffer
@@ -15,17 +15,6 @@ from .columns import Column
 
 SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC, "param": Memory.PARAM}
 """The scratchpad that each scope of a buffer names."""
-
-
-def depth(memory: Memory, config: AcceleratorConfig) -> int:
-    """Tiles that a scratchpad holds."""
-    depths = {
-        Memory.INP: config.inp_depth,
-        Memory.WGT: config.wgt_depth,
-        Memory.ACC: config.acc_depth,
-        Memory.PARAM: config.param_depth,
-    }
-    return depths[memory]
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ def place(wanted: Iterable[Wanted], config: AcceleratorConfig) -> dict[Buffer, C
     for memory in SCOPES.values():
         of_memory = [w for w in wanted if w.memory is memory]
         if of_memory:
-            found |= _place(of_memory, depth(memory, config), banks=2 if memory is Memory.ACC else 1)
+            found |= _place(of_memory, scratchpad_depth(memory, config), banks=2 if memory is Memory.ACC else 1)
     return found
 
 

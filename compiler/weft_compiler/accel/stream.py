@@ -23,7 +23,7 @@ from weft_hardware.isa import (
 )
 
 from ..errors import CompileError
-from .columns import Column
+from .columns import Column, inverse
 from .micro_code import MicroKernels, residency
 from .order import fetch_order
 from .tokens import Accesses, Flags, token_flags
@@ -90,10 +90,7 @@ def _by_time(rows: Sequence[Rows]) -> Column:
     """The position of every row, those of all classes one after another, in the program."""
     depth = max(r.time.shape[1] for r in rows)
     digits = np.concatenate([np.pad(r.time, ((0, 0), (0, depth - r.time.shape[1]))) for r in rows])
-    sequence = _sorted(_keys(digits))
-    place = np.empty_like(sequence)
-    place[sequence] = np.arange(len(sequence))
-    return place
+    return inverse(_sorted(_keys(digits)))
 
 
 def _sorted(keys: list[Column]) -> Column:

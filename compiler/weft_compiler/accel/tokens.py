@@ -15,17 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Queue
+from weft_runtime.diagnosis import CHANNELS
 
 from .columns import Column
 
 Flags = dict[str, NDArray[np.bool_]]
 """Name of a dependency flag to one bool an instruction."""
 
-NEIGHBOURS = (
-    (Queue.LOAD, Queue.COMPUTE, "push_next", "pop_prev"),
-    (Queue.COMPUTE, Queue.LOAD, "push_prev", "pop_next"),
-    (Queue.COMPUTE, Queue.STORE, "push_next", "pop_prev"),
-    (Queue.STORE, Queue.COMPUTE, "push_prev", "pop_next"),
+NEIGHBOURS = tuple(
+    (source, target, *(("push_next", "pop_prev") if target > source else ("push_prev", "pop_next")))
+    for source, target in CHANNELS
 )
 """From, to, and the flags by which a token goes that way."""
 
