@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, scratchpad_depth, tile_bytes
 
+from .accel.kernels import MAX_ITERATIONS
 from .conv_task import ConvTask
 from .errors import CompileError
 
@@ -25,9 +26,6 @@ OPERAND_LOOPS = {
 """The loops on which each operand's tile depends."""
 
 LOOP_ORDERS = (("n", "y", "x", "oc"), ("oc", "n", "y", "x"))
-
-MAX_ITERATIONS = (1 << 14) - 1
-"""Most iterations of one hardware loop: no tile is longer in any dimension."""
 
 MEMORY_LATENCY = 64
 """Cycles charged to each step for instructions and DRAM latency that double buffering does not hide."""

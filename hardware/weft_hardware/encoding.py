@@ -24,17 +24,14 @@ from .isa import (
     instruction_bits,
     layout,
     uop_bits,
+    value_limits,
 )
 
 Words = NDArray[np.uint64]
 
 
 def _check_range(owner: str, position: FieldPosition, values: NDArray[np.int64]) -> None:
-    low, high = (
-        (-(1 << (position.width - 1)), (1 << (position.width - 1)) - 1)
-        if position.bits.signed
-        else (0, (1 << position.width) - 1)
-    )
+    low, high = value_limits(position.width, position.bits.signed)
     bad = np.flatnonzero((values < low) | (values > high))
     if bad.size:
         value = values[bad[0]]

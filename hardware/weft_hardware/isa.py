@@ -372,6 +372,18 @@ def declared_fields(cls: type) -> Mapping[str, Bits]:
     return MappingProxyType({field.name: hints[field.name].__metadata__[0] for field in fields(cls)})
 
 
+def field_limits(cls: type, name: str) -> tuple[int, int]:
+    """Lowest and highest value of a field that is as wide in every configuration."""
+    bits = declared_fields(cls)[name]
+    assert isinstance(bits.width, int), name
+    return value_limits(bits.width, bits.signed)
+
+
+def value_limits(width: int, signed: bool) -> tuple[int, int]:
+    """Lowest and highest value of so many bits."""
+    return (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
+
+
 def _half_widths(cls: type[Instruction], config: AcceleratorConfig) -> tuple[int, int]:
     halves = [OPCODE_BITS, 0]
     half = 0

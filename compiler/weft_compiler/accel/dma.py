@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from weft_hardware.isa import Load, field_limits
 
 from ..errors import CompileError
 from .boxes import Linear, cut
 from .columns import Column
 
-MAX_PAD = 15
+MAX_PAD = field_limits(Load, "y_pad0")[1]
 """Rows or tiles of padding that one LOAD can add on a side."""
 
-MAX_SIZE = (1 << 16) - 1
+MAX_SIZE = field_limits(Load, "x_size")[1]
 """Largest x_size, y_size and x_stride."""
 
 

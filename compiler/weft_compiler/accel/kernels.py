@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from weft_hardware.isa import LoopInstruction, field_limits
 
-MAX_ITERATIONS = (1 << 14) - 1
+MAX_ITERATIONS = field_limits(LoopInstruction, "iter_out")[1]
 """Most iterations of one hardware loop."""
 
 OPERANDS = ("dst", "src", "wgt")

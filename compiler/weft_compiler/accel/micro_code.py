@@ -11,9 +11,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import pack_uops
 
 from .columns import Column
-
-MAX_LOAD = (1 << 16) - 1
-"""Micro-ops that one LOAD can bring."""
+from .dma import MAX_SIZE
 
 
 @dataclass
@@ -32,7 +30,7 @@ class MicroKernels:
 
     @property
     def capacity(self) -> int:
-        return min(self.config.uop_depth, MAX_LOAD)
+        return min(self.config.uop_depth, MAX_SIZE)
 
     def add(self, uops: NDArray[np.int64]) -> int:
         """The number of a list, rows of dst, src and wgt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Memory, Queue
+from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Memory, Queue, field_limits
 
 from ... import te
 from ...errors import CompileError
@@ -17,7 +17,8 @@ from ..operations import Operand, Operation
 from ..stream import Touch
 from .tiles import shape, tile
 
-IMMEDIATES = range(-(1 << 15), 1 << 15)
+_LEAST, _MOST = field_limits(Alu, "imm")
+IMMEDIATES = range(_LEAST, _MOST + 1)
 """What fits the instruction's immediate."""
 
 REDUCTIONS = {AluOp.MIN: te.min, AluOp.MAX: te.max, AluOp.ADD: te.sum}
