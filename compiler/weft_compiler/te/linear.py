@@ -65,13 +65,6 @@ def linear(expr: Expr) -> Linear:
             return Linear(0, {expr: 1})
 
 
-def affine(expr: Expr) -> tuple[int, dict[Axis, int]] | None:
-    """Constant and the factor of each axis, or None if the expression is no such sum."""
-    form = linear(expr)
-    terms = {part: factor for part, factor in form.terms.items() if isinstance(part, Axis)}
-    return (form.constant, terms) if len(terms) == len(form.terms) else None
-
-
 def variables(expr: Expr) -> set[Axis | Variable]:
     """The axes and variables that occur in an expression."""
     from .rewrite import walk

@@ -7,7 +7,7 @@ import pytest
 from weft_compiler.te import const, maximum, minimum, placeholder, select
 from weft_compiler.te.expr import INDEX, Axis, Binary, Compare, Const, Select
 from weft_compiler.te.interval import interval
-from weft_compiler.te.linear import affine
+from weft_compiler.te.linear import Linear, linear
 from weft_compiler.te.rewrite import substitute, walk
 from weft_compiler.te.simplify import same, simplify
 
@@ -49,9 +49,9 @@ def test_examples(expression, text):
     assert str(simplify(expression)) == text
 
 
-def test_affine_forms():
-    assert affine(Y * 3 + X - 2) == (-2, {Y: 3, X: 1})
-    assert affine(Y // 3) is None
+def test_linear_forms():
+    assert linear(Y * 3 + X - 2) == Linear(-2, {Y: 3, X: 1})
+    assert linear(Y // 3) == Linear(0, {Y // 3: 1})
 
 
 def test_same_sees_through_the_order_of_terms():
