@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .errors import ModuleError
 from .module_model import HostCode
 
@@ -15,6 +18,17 @@ Function = Callable[[Any], None]
 """Takes a C array of buffer addresses."""
 
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))
+
+
+ALIGNMENT = 64
+"""Bytes at whose multiples the buffers of host functions begin."""
+
+
+def aligned_bytes(nbytes: int) -> NDArray[np.uint8]:
+    """Zeroed memory that starts at a multiple of `ALIGNMENT`."""
+    memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + nbytes]
 
 
 def _import_llvm() -> Any:

@@ -14,7 +14,7 @@ from weft_hardware.isa import Memory
 
 from .device import ActivityCycles, Device, Launch, RunReport, add_activities
 from .errors import ModuleError
-from .host_functions import HostFunctions
+from .host_functions import HostFunctions, aligned_bytes
 from .module_model import AcceleratorStep, Buffer, HostStep, ModuleContent, TensorInfo
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ Inputs = Mapping[str, Array] | Sequence[Array] | Array
 
 Outputs = Array | tuple[Array, ...]
 """The only output by itself, or all of them in the model's order."""
-
-_ALIGNMENT = 64
 
 
 @dataclass
@@ -53,13 +51,6 @@ class LayerProfile:
             self.cycles = (self.cycles or 0) + report.cycles
         if report.activity is not None:
             self.activity = add_activities([self.activity or {}, report.activity])
-
-
-def _aligned(nbytes: int) -> NDArray[np.uint8]:
-    """Zeroed memory that starts at a multiple of 64 bytes."""
-    memory = np.zeros(nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + nbytes]
 
 
 class Session:
@@ -95,7 +86,7 @@ class Session:
         _check_config(content, device)
         self._content = content
         self._device = device
-        self._memory = {region: _aligned(nbytes) for region, nbytes in content.region_bytes.items()}
+        self._memory = {region: aligned_bytes(nbytes) for region, nbytes in content.region_bytes.items()}
         host_steps = [step for step in content.steps if isinstance(step, HostStep)]
         functions = HostFunctions(content.host_code, (step.function for step in host_steps))
         self._functions = functions

@@ -11,6 +11,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
+from weft_runtime.host_functions import ALIGNMENT, aligned_bytes
 from xdsl.dialects.builtin import ModuleOp
 
 from ..errors import CompileError
@@ -21,7 +22,6 @@ from .to_ir import HostFunctionIR, to_ir
 
 Array = NDArray[Any]
 
-_ALIGNMENT = 64
 _WHOLE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _PART = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
@@ -155,7 +155,7 @@ class Kernel:
                     f"{buffer.name} is {buffer.dtype}{list(buffer.shape)}, "
                     f"given is {values.dtype}{list(values.shape)}; convert it"
                 )
-            if not values.flags.c_contiguous or values.ctypes.data % _ALIGNMENT:
+            if not values.flags.c_contiguous or values.ctypes.data % ALIGNMENT:
                 copy = aligned(buffer)
                 copy[...] = values
                 values = copy
@@ -167,6 +167,4 @@ def aligned(buffer: n.Buffer) -> Array:
     """Memory for a buffer, all zero, as `Kernel.run` wants it."""
     dtype = np.dtype(buffer.dtype)
     size = int(np.prod(buffer.shape)) * dtype.itemsize
-    raw = np.zeros(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(buffer.shape)
+    return aligned_bytes(size).view(dtype).reshape(buffer.shape)
