@@ -100,16 +100,8 @@ def loops_to_enumerate(
 
 def boxes(
     steps: int, extents: Sequence[int], conditions: Sequence[Linear], sums: Collection[int] = ()
-) -> Iterator[tuple[dict[int, int], Box]]:
-    """Boxes that together are the iterations in which every condition is ≥ 0.
-
-    Yields
-    ------
-    point : dict
-        The iteration of each enumerated loop, whose range in the box is that one.
-    box : Box
-        For every step.
-    """
+) -> Iterator[Box]:
+    """Boxes that together are the iterations in which every condition is ≥ 0; one a point of enumerated loops."""
     chosen = loops_to_enumerate(extents, conditions, sums)
     for values in product(*(range(extents[k]) for k in chosen)):
         point = dict(zip(chosen, values, strict=True))
@@ -126,4 +118,4 @@ def boxes(
             np.where(box.high[k] > box.low[k], point[k] + 1, point[k]) if k in point else box.high[k]
             for k in range(len(extents))
         ]
-        yield point, Box(tuple(low), tuple(high))
+        yield Box(tuple(low), tuple(high))

@@ -161,7 +161,7 @@ class ProductPlans:
         self.columns = [
             *(operand.base for operand in product.operands),
             *_table([whole]),
-            *_table([box for _, box in found]),
+            *_table(found),
         ]
 
     def plan(self, row: Sequence[int]) -> StepPlan:

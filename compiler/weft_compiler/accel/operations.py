@@ -7,7 +7,7 @@ instruction can run; an iteration of all others is a *step*. Nothing is expanded
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -312,8 +312,8 @@ class _Builder:
 
     def operation(self, place: _Place, invoke: Invoke) -> Operation:
         space = Space(place, self.unit)
-        self._drop_idle(place, space)
         conditions = [form for guard in place.guards for form in not_negative(guard)]
+        self._drop_idle(conditions, space)
         guards = tuple(form for form in map(space.linear, conditions) if any(form.factors))
         inside: tuple[Linear, ...] = ()
         if invoke.predicate is not None:
@@ -330,13 +330,12 @@ class _Builder:
             begins=self._begins(place, space),
         )
 
-    def _drop_idle(self, place: _Place, space: Space) -> None:
-        """Leave out the steps in which a guard about the loops around fails."""
+    def _drop_idle(self, conditions: Sequence[Expr], space: Space) -> None:
+        """Leave out the steps in which a condition about the loops around fails."""
         wanted = np.ones(space.steps, bool)
-        for guard in place.guards:
-            for form in map(space.linear, not_negative(guard)):
-                if not any(form.factors):
-                    wanted &= form.base >= 0
+        for form in map(space.linear, conditions):
+            if not any(form.factors):
+                wanted &= form.base >= 0
         if not wanted.all():
             space.keep(wanted)
 

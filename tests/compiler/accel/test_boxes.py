@@ -53,6 +53,6 @@ def test_boxes_cover_every_allowed_iteration_once(seed):
     ]
     found = list(boxes(4, extents, conditions))
     for step in range(4):
-        each = [points(step, box) for _, box in found]
+        each = [points(step, box) for box in found]
         assert set().union(*each) == allowed(step, extents, conditions), seed
         assert sum(map(len, each)) == len(set().union(*each)), seed
