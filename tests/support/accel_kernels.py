@@ -8,7 +8,7 @@ import numpy as np
 from weft_compiler import te
 from weft_compiler.accel.intrinsics.alu import alu, alu_immediate, alu_reduce
 from weft_compiler.accel.intrinsics.gemm import gemm
-from weft_compiler.accel.intrinsics.load import load
+from weft_compiler.accel.intrinsics.load import load, load_widened
 from weft_compiler.accel.intrinsics.requantise import (
     BIAS,
     SCALE,
@@ -152,6 +152,22 @@ def vector_chain(tiles: int, part: int, config: AcceleratorConfig, threads: int 
     s[low].tensorize("r", alu_immediate(config, AluOp.MAX, -100))
     s[high].tensorize("r", alu_immediate(config, AluOp.MIN, 100))
     s[out].tensorize("r", store_narrow(config))
+    return s
+
+
+def widened(dtype: str, config: AcceleratorConfig) -> te.Schedule:
+    """``out = int32(X) + 1`` of 8-bit values, widened on their way in."""
+    shape = (6, config.batch, config.block_out)
+    x = te.placeholder(shape, dtype, "X")
+    wide = te.compute(shape, lambda k, r, c: x[k, r, c].cast("int32"), "wide")
+    more = te.compute(shape, lambda k, r, c: wide[k, r, c] + 1, "more")
+    out = te.compute(shape, lambda k, r, c: more[k, r, c], "out")
+    s = te.Schedule(out)
+    for stage in (wide, more):
+        s[stage].set_scope("acc")
+    s[wide].tensorize("r", load_widened(config, dtype))
+    s[more].tensorize("r", alu_immediate(config, AluOp.ADD, 1))
+    s[out].tensorize("r", store(config))
     return s
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.accel_kernels import Conv, by_name, convolution, expected, max_pool, random_inputs, vector_chain
+from support.accel_kernels import Conv, by_name, convolution, expected, max_pool, random_inputs, vector_chain, widened
 from support.configs import CONFIGS
 from weft_compiler import te
 from weft_compiler.accel.build import build_kernel
@@ -94,6 +94,15 @@ def test_vector_operations(preset, threads):
     config = PRESETS[preset]
     module, found, wanted = run(vector_chain(24, 4, config, threads), config, 4)
     assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_widening_loads(dtype):
+    module, found, wanted = run(widened(dtype, VTA), VTA, 9)
+    assert np.array_equal(found, wanted)
+    assert (found.min() < 0) == (dtype == "int8")
+    assert found.max() > (200 if dtype == "uint8" else 100)
     assert not check(module)
 
 
