@@ -8,23 +8,55 @@ from .errors import CompileError
 
 
 @dataclass(frozen=True, kw_only=True)
+class Addition:
+    """A residual operand ``r`` added to requantised values ``q`` as QLinearAdd does it.
+
+    ``clamp(rne(fma(q, scale, fma(r, residual_scale, offset))), low, high)``; with ``swap`` the residual operand is the
+    first addend: ``fma(r, residual_scale, fma(q, scale, offset))``.
+
+    Parameters
+    ----------
+    dtype : str
+        Of the residual operand: ``"int8"`` or ``"uint8"``.
+    scale, residual_scale, offset : float
+        Float32 numbers.
+    low, high : int
+        Bounds of the sum.
+    """
+
+    dtype: str = "int8"
+    scale: float
+    residual_scale: float
+    offset: float
+    swap: bool = False
+    low: int = -128
+    high: int = 127
+
+
+@dataclass(frozen=True, kw_only=True)
 class Requantisation:
     """How accumulators become 8 bits, for all channels alike; each has a bias and a scale of its own beside it.
 
     Parameters
     ----------
     dtype : str
-        ``"int8"`` or ``"uint8"``.
+        ``"int8"`` or ``"uint8"``: of the result.
     zero_point : int
         Added after rounding.
     low, high : int
         Bounds of the result: of an activation, or of its type.
+    addition : Addition, optional
+        What is added behind that.
+    table : bool
+        Whether the low 8 bits of the result choose one of 256 values, last of all.
     """
 
     dtype: str = "int8"
     zero_point: int = 0
     low: int = -128
     high: int = 127
+    addition: Addition | None = None
+    table: bool = False
 
 
 def _require(ok: bool, subject: str, rule: str) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from weft_hardware.config import AcceleratorConfig
 
-from .accel.convolution import INP, OUT, PARAM, WGT, schedule_convolution
+from .accel.convolution import INP, OUT, PARAM, RESIDUAL, TABLE, WGT, schedule_convolution
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .conv_task import ConvTask
@@ -38,9 +38,16 @@ class LoweredConv:
         return self.stream.kernels.encoded().nbytes
 
     def emit(
-        self, inp_offset: int, wgt_offset: int, out_offset: int, uop_offset: int, param_offset: int = 0
+        self,
+        inp_offset: int,
+        wgt_offset: int,
+        out_offset: int,
+        uop_offset: int,
+        param_offset: int = 0,
+        residual_offset: int = 0,
+        table_offset: int = 0,
     ) -> Program:
-        """Encode the program for buffers at byte offsets from the base registers.
+        """Encode the program for buffers at byte offsets from the base registers; those that it has not count nothing.
 
         Raises
         ------
@@ -48,6 +55,7 @@ class LoweredConv:
             If an offset is no whole number of tiles.
         """
         offsets = {INP: inp_offset, WGT: wgt_offset, OUT: out_offset, UOPS: uop_offset, PARAM: param_offset}
+        offsets |= {RESIDUAL: residual_offset, TABLE: table_offset}
         return self.stream.emit(offsets)
 
 

@@ -13,6 +13,7 @@ from weft_compiler.accel.intrinsics.requantise import (
     BIAS,
     SCALE,
     load_parameters,
+    load_table,
     parameters,
     requantised,
     store_requantised,
@@ -53,7 +54,8 @@ class Conv:
 
 
 def convolution(conv: Conv, config: AcceleratorConfig, requantisation: Requantisation | None = None) -> te.Schedule:
-    """``out = Σ pad(X) · W``: raw accumulators, or requantised with the parameters ``P``."""
+    """``out = Σ pad(X) · W``: raw accumulators, or requantised with the parameters ``P``, the operand ``R`` added, and
+    looked up in the table ``T``."""
     c, batch, block_in, block_out = conv, config.batch, config.block_in, config.block_out
     inp, wgt = f"int{config.inp_bits}", f"int{config.wgt_bits}"
     x = te.placeholder((c.ic, c.height, c.width, batch, block_in), inp, "X")
@@ -82,15 +84,24 @@ def convolution(conv: Conv, config: AcceleratorConfig, requantisation: Requantis
     else:
         acc = te.compute(shape, total, "total")
         p = te.placeholder((c.oc, block_out, 2), "int32", "P")
+        added = requantisation.addition
+        r = te.placeholder(shape, added.dtype, "R") if added else None
+        t = te.placeholder((256,), requantisation.dtype, "T") if requantisation.table else None
+        looked_up = t
 
         def narrow(oc, y, x_, b, o):
-            return requantised(requantisation, acc[oc, y, x_, b, o], p[oc, o, BIAS], p[oc, o, SCALE])
+            residual = r[oc, y, x_, b, o] if r is not None else None
+            value, bias, scale = acc[oc, y, x_, b, o], p[oc, o, BIAS], p[oc, o, SCALE]
+            return requantised(requantisation, value, bias, scale, residual, looked_up)
 
         out = te.compute(shape, narrow, "out")
         s = te.Schedule(out)
         s[acc].set_scope("acc")
         params = s.cache_read(p, "param")
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
+        if t is not None:
+            table = s.cache_read(t, "table")
+            s[table].tensorize(s[table].leaves[0], load_table(config, t.dtype))
     weights = s.cache_read(w, "wgt")
     if c.pad:
         image = source

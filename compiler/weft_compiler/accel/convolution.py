@@ -14,11 +14,19 @@ from ..te.expr import Axis
 from ..tiling import OPERAND_LOOPS, PARALLEL, REDUCTION, Tiling, row_step
 from .intrinsics.gemm import gemm
 from .intrinsics.load import load
-from .intrinsics.requantise import BIAS, SCALE, load_parameters, requantised, store_requantised
+from .intrinsics.requantise import (
+    BIAS,
+    SCALE,
+    TABLE_ENTRIES,
+    load_parameters,
+    load_table,
+    requantised,
+    store_requantised,
+)
 from .intrinsics.store import store
 from .intrinsics.tiles import dtype
 
-INP, WGT, PARAM, OUT = "inp", "wgt", "param", "out"
+INP, WGT, PARAM, RESIDUAL, TABLE, OUT = "inp", "wgt", "param", "residual", "table", "out"
 """The names of the tensors in DRAM; ``param`` has bias and scale of each channel, where the sums are requantised."""
 
 
@@ -32,6 +40,8 @@ class ConvExpression:
         What lies in the scratchpad: the input with its padding, without rows that no kernel touches.
     total : Tensor
         The sums; ``out`` itself where nothing is done to them.
+    table : Tensor, optional
+        In which results are looked up.
     """
 
     wgt: te.Tensor
@@ -39,6 +49,7 @@ class ConvExpression:
     image: te.Tensor
     total: te.Tensor
     out: te.Tensor
+    table: te.Tensor | None = None
 
 
 def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression:
@@ -74,10 +85,14 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
     if how is None:
         return ConvExpression(wgt, param, image, total, total)
 
-    def narrow(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Expr:
-        return requantised(how, total[n, oc, y, x, b, o], param[oc, o, BIAS], param[oc, o, SCALE])
+    residual = te.placeholder(shape, how.addition.dtype, RESIDUAL) if how.addition else None
+    table = te.placeholder((TABLE_ENTRIES,), how.dtype, TABLE) if how.table else None
 
-    return ConvExpression(wgt, param, image, total, te.compute(shape, narrow, OUT))
+    def narrow(n: Axis, oc: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Expr:
+        added = residual[n, oc, y, x, b, o] if residual is not None else None
+        return requantised(how, total[n, oc, y, x, b, o], param[oc, o, BIAS], param[oc, o, SCALE], added, table)
+
+    return ConvExpression(wgt, param, image, total, te.compute(shape, narrow, OUT), table)
 
 
 def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
@@ -123,6 +138,9 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
         if task.oc > config.param_depth:
             s[params].compute_at(*loops["oc"])
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
+        if expression.table is not None:
+            table = s.cache_read(expression.table, "table")
+            s[table].tensorize(s[table].leaves[0], load_table(config, expression.table.dtype))
         s[out].tensorize("b", store_requantised(config, task.requantisation))
     return s
 

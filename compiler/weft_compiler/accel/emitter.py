@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,6 +64,7 @@ class Emitter:
         move: TileMove,
         memory: Memory,
         more: Callable[[Moved], tuple[Moved, Settings]] = lambda _: ({}, {}),
+        relative: Mapping[SetRegister, str] = MappingProxyType({}),
     ) -> None:
         """Add the LOADs or STOREs of a copy between a tensor and a scratchpad.
 
@@ -73,18 +75,21 @@ class Emitter:
         more : callable, optional
             Further fields of the instructions, and what registers of the queue have to hold, from what `move_columns`
             gives; numbers or columns.
+        relative : mapping, optional
+            The tensor from whose first tile such a register counts, less that of the tensor moved.
         """
         step, moved = move_columns(move)
         fields, settings = more(moved)
         columns = {name: values for name, values in moved.items() if name in FIELDS}
         if not move.can_pad:
             columns = {name: values for name, values in columns.items() if "pad" not in name}
-        scratchpad = memory if memory in (Memory.INP, Memory.WGT, Memory.PARAM) else Memory.ACC
+        scratchpad = Memory.ACC if memory in (Memory.OUT, Memory.ACC_8BIT) else memory
         touch = Touch(scratchpad, columns["sram"], columns["sram"] + moved["tiles"], writes=move.can_pad)
         columns |= {name: _column(value, step) for name, value in {"memory": int(memory), **fields}.items()}
         held = {register: _column(value, step) for register, value in settings.items()}
         order = Expanded(step, np.arange(len(step)), {})
-        self.append(cls, queue, operation, order, [touch], columns, tensor=(move.name, memory), settings=held)
+        self.append(cls, queue, operation, order, [touch], columns, tensor=(move.name, memory), settings=held,
+                    relative=relative)  # fmt: skip
 
     def products(self, product: TileProduct, operation: Operation, overwrites: bool) -> Expanded:
         """The micro-coded instructions of every step, with the names of `ROW_NAMES`.

@@ -13,7 +13,13 @@ from ..errors import CompileError
 from ..te.nest import Buffer
 from .columns import Column
 
-SCOPES: Mapping[str, Memory] = {"inp": Memory.INP, "wgt": Memory.WGT, "acc": Memory.ACC, "param": Memory.PARAM}
+SCOPES: Mapping[str, Memory] = {
+    "inp": Memory.INP,
+    "wgt": Memory.WGT,
+    "acc": Memory.ACC,
+    "param": Memory.PARAM,
+    "table": Memory.TABLE,
+}
 """The scratchpad that each scope of a buffer names."""
 
 

@@ -63,6 +63,9 @@ class Rows:
         The micro-op list each runs.
     settings : dict
         What registers of the queue have to hold while they run; SETs come where another value is left from before.
+    relative : dict
+        Those of the registers that hold a distance in DRAM: to it comes the first tile of the tensor named here, less
+        that of ``tensor``.
     """
 
     cls: type[Instruction]
@@ -73,6 +76,7 @@ class Rows:
     tensor: tuple[str, Memory] | None = None
     kernel: Column | None = None
     settings: Mapping[SetRegister, Column] = field(default_factory=dict)
+    relative: Mapping[SetRegister, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -121,6 +125,20 @@ def _with_digit(time: NDArray[np.int64], depth: int, last: int) -> NDArray[np.in
     wide = np.pad(time, ((0, 0), (0, depth - time.shape[1] + 1)))
     wide[:, -1] = last
     return wide
+
+
+def _set_rows(
+    register: SetRegister, time: NDArray[np.int64], value: Column, between: tuple[tuple[str, Memory], str] | None
+) -> Rows:
+    """SETs of one register, right before the instructions of these times."""
+    when = time.copy()
+    when[:, -1] = SETS
+    columns = {"register": np.full(len(when), int(register)), "value": value & 0xFFFFFFFF}
+    queue = QUEUE_REGISTERS[register].queue
+    if between is None:
+        return Rows(cls=Set, queue=queue, time=when, columns=columns)
+    tensor, source = between
+    return Rows(cls=Set, queue=queue, time=when, columns=columns, tensor=tensor, relative={register: source})
 
 
 @dataclass(frozen=True)
@@ -186,17 +204,18 @@ class Stream:
             users = [(first, r) for first, r in zip(starts, self.rows, strict=False) if register in r.settings]
             which = np.concatenate([first + np.arange(len(r)) for first, r in users])
             value = np.concatenate([r.settings[register] for _, r in users])
+            # Between which tensors a distance is; None for plain numbers.
+            kinds = [(r.tensor, r.relative[register]) if register in r.relative else None for _, r in users]
+            known = [None, *dict.fromkeys(kind for kind in kinds if kind is not None)]
+            kind = np.concatenate([np.full(len(r), known.index(k)) for k, (_, r) in zip(kinds, users, strict=True)])
             sequence = np.argsort(place[which])
-            which, value = which[sequence], value[sequence]
+            which, value, kind = which[sequence], value[sequence], kind[sequence]
             initial = QUEUE_REGISTERS[register].initial
-            changes = np.diff(value, prepend=initial) != 0
-            when = time[which[changes]]
-            when[:, -1] = SETS
-            count = int(changes.sum())
-            columns = {"register": np.full(count, int(register)), "value": value[changes] & 0xFFFFFFFF}
-            if count:
-                queue = QUEUE_REGISTERS[register].queue
-                result.append(Rows(cls=Set, queue=queue, time=when, columns=columns))
+            changes = (np.diff(value, prepend=initial) != 0) | (np.diff(kind, prepend=0) != 0)
+            for k, between in enumerate(known):
+                chosen = changes & (kind == k)
+                if chosen.any():
+                    result.append(_set_rows(register, time[which[chosen]], value[chosen], between))
         return result
 
     @cached_property
@@ -243,7 +262,14 @@ class Stream:
             part = slice(done, done + len(r))
             columns = dict(r.columns)
             if r.tensor is not None:
-                columns["dram"] = columns["dram"] + self._first_tile(*r.tensor, offsets[r.tensor[0]])
+                name, memory = r.tensor
+                first = self._first_tile(name, memory, offsets[name])
+                if r.cls is Set:
+                    (source,) = r.relative.values()
+                    distance = self._first_tile(source, memory, offsets[source]) - first
+                    columns["value"] = columns["value"] + distance & 0xFFFFFFFF
+                else:
+                    columns["dram"] = columns["dram"] + first
             words.append(pack(r.cls, self.config, **columns, **{name: f[part] for name, f in flags.items()}))
             done = part.stop
         program = np.empty((done + 1, words[0].shape[1]), np.uint64)

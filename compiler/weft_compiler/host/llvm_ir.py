@@ -48,6 +48,7 @@ _INTRINSICS: dict[type[Operation], str] = {
     math.ExpOp: "exp",
     math.SqrtOp: "sqrt",
     math.TanhOp: "tanh",
+    math.FmaOp: "fma",
 }
 _CASTS: dict[type[Operation], str] = {
     arith.ExtSIOp: "sext",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .auto_tensorize import auto_tensorize
 from .expr import (
+    INDEX,
     Axis,
     Combiner,
     Const,
@@ -15,6 +16,7 @@ from .expr import (
     every,
     exp,
     float_of_bits,
+    fma,
     maximum,
     minimum,
     round_even,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .kernel import Kernel
 
 __all__ = [
+    "INDEX",
     "Axis",
     "Combiner",
     "Const",
@@ -47,6 +50,7 @@ __all__ = [
     "every",
     "exp",
     "float_of_bits",
+    "fma",
     "max",
     "maximum",
     "min",

@@ -28,8 +28,11 @@ DTYPES = ("bool", *INTEGERS, "float32")
 ARITHMETIC = ("add", "sub", "mul", "min", "max")
 INTEGER_ONLY = ("floordiv", "mod", "shl", "shr", "and", "or")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-CALLS = {"round_even": "float32", "exp": "float32", "sqrt": "float32", "tanh": "float32", "float_of_bits": "int32"}
+_ONE = ("float32",)
+CALLS = {"round_even": _ONE, "exp": _ONE, "sqrt": _ONE, "tanh": _ONE, "float_of_bits": ("int32",), "fma": _ONE * 3}
 """Functions that give a float, and what they take."""
+
+_COUNTS = {1: "one", 3: "three"}
 
 
 class Shaped(Protocol):
@@ -299,9 +302,10 @@ class Call(Expr):
         if self.name not in CALLS:
             raise ExpressionError(f"function {self.name!r} is unknown; choose one of {', '.join(CALLS)}")
         taken = CALLS[self.name]
-        if len(self.args) != 1 or self.args[0].dtype != taken:
-            types = ", ".join(a.dtype for a in self.args)
-            raise ExpressionError(f"{self.name}({types}): it takes one {taken}; cast the argument")
+        given = tuple(a.dtype for a in self.args)
+        if given != taken:
+            rule = f"it takes {_COUNTS[len(taken)]} {taken[0]}; cast the argument"
+            raise ExpressionError(f"{self.name}({', '.join(given)}): {rule}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -433,6 +437,11 @@ def round_even(a: Expr) -> Expr:
 def float_of_bits(a: Expr) -> Expr:
     """The float32 whose bits are those of an int32."""
     return Call("float_of_bits", (a,))
+
+
+def fma(a: Expr, b: Operand, c: Operand) -> Expr:
+    """``a · b + c`` of floats, rounded once."""
+    return Call("fma", (a, _pair(a, b)[1], _pair(a, c)[1]))
 
 
 def exp(a: Expr) -> Expr:

@@ -78,7 +78,7 @@ def _binary(op: str, a: Range, b: Range, whole: Range) -> Range:
             return (a[0] % b[0], a[1] % b[0]) if a[0] // b[0] == a[1] // b[0] else (0, b[0] - 1)
         case "shr" if 0 <= b[0] == b[1] < 64:
             return a[0] >> b[0], a[1] >> b[0]
-        case "and" if a[0] >= 0 and b[0] >= 0:
-            return 0, min(a[1], b[1])
+        case "and" if a[0] >= 0 or b[0] >= 0:
+            return 0, min(side[1] for side in (a, b) if side[0] >= 0)
         case _:
             return whole

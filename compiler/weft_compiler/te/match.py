@@ -10,7 +10,7 @@ from .expr import INDEX, Axis, Binary, Call, Cast, Combiner, Compare, Const, Exp
 from .intrinsic import Intrinsic
 from .linear import variables
 from .nest import Buffer, Invoke, Region
-from .rewrite import substitute
+from .rewrite import substitute, walk
 from .simplify import simplify
 from .tensor import Tensor
 
@@ -156,6 +156,9 @@ class _Matcher:
                 return binding
         elif given == mine:
             return binding
+        elif any(isinstance(part, Read) for part in walk(mine)):
+            # A table: the index is computed from other operands.
+            return self._unify(mine, given, binding)
         expected = f"axis {mine.name}" if isinstance(mine, Axis) else f"({mine})"
         if isinstance(mine, Axis) and mine in binding.axes:
             expected += f", loop {binding.axes[mine].name}"

@@ -11,7 +11,7 @@ from .expr import Axis, Const, Expr
 if TYPE_CHECKING:
     from .intrinsic import Intrinsic
 
-SCOPES = ("global", "inp", "wgt", "acc", "out", "param", "local")
+SCOPES = ("global", "inp", "wgt", "acc", "out", "param", "table", "local")
 """Where a buffer lies: DRAM or host memory, the scratchpads, or registers and cache of a host."""
 
 KINDS = ("serial", "parallel", "vectorize", "unroll", "vthread", "pipeline")

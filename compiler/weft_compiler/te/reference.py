@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExpressionError
+from ..float32 import fma
 from .expr import Axis, Binary, Call, Cast, Compare, Const, Expr, Read, Reduce, Select, Variable
 from .tensor import Tensor
 
@@ -21,7 +22,7 @@ Array = NDArray[Any]
 _COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
             "ge": np.greater_equal}  # fmt: skip
 _CALL = {"round_even": np.rint, "exp": np.exp, "sqrt": np.sqrt, "tanh": np.tanh,
-         "float_of_bits": lambda bits: np.ascontiguousarray(bits).view(np.float32)}  # fmt: skip
+         "float_of_bits": lambda bits: np.ascontiguousarray(bits).view(np.float32), "fma": fma}  # fmt: skip
 
 
 def evaluate(outputs: Sequence[Tensor], inputs: Mapping[Tensor, Array]) -> list[Array]:
@@ -85,7 +86,7 @@ def _value(expr: Expr, env: Mapping[Expr, Array], used: Any, known: dict[Tensor,
         case Cast(dtype, a):
             return _cast(value(a), dtype)
         case Call(name, args):
-            return np.asarray(_CALL[name](value(args[0])))
+            return np.asarray(_CALL[name](*map(value, args)))
         case Read(tensor, indices):
             assert isinstance(tensor, Tensor)
             return _read(_tensor(tensor, known), [value(i) for i in indices], used, expr)

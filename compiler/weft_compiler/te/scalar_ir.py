@@ -51,6 +51,7 @@ _CALLS: dict[str, Callable[..., Operation]] = {
     "sqrt": math.SqrtOp,
     "tanh": math.TanhOp,
     "float_of_bits": lambda bits: arith.BitcastOp(bits, f32),
+    "fma": math.FmaOp,
 }
 
 
@@ -123,7 +124,7 @@ class Scalars:
             case Cast(dtype, a):
                 return self._cast(self.value(a, guarded), a.dtype, dtype)
             case Call(name, args):
-                return self._emit(_CALLS[name](self.value(args[0], guarded)))
+                return self._emit(_CALLS[name](*(self.value(a, guarded) for a in args)))
             case Read(tensor, indices):
                 return self._read(tensor, indices, guarded)
             case _:

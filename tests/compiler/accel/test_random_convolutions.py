@@ -9,8 +9,9 @@ from support.accel_kernels import Conv, by_name, convolution, expected, random_i
 from support.configs import CONFIGS
 from support.convolution import CONFIGS as SMALL_CONFIGS
 from weft_compiler.accel.build import build_kernel
-from weft_compiler.conv_task import Requantisation
+from weft_compiler.conv_task import Addition, Requantisation
 from weft_compiler.errors import CompileError
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import PRESETS, VTA
 from weft_runtime.check import check_module
 from weft_simulator.functional import FunctionalDevice
@@ -47,9 +48,21 @@ def random_conv(rng: random.Random) -> Conv:
     )
 
 
-def random_requantisation(rng: random.Random) -> Requantisation:
+def random_requantisation(rng: random.Random, config: AcceleratorConfig) -> Requantisation:
+    """Any; sums and tables as far as the configuration has them."""
     low, high = sorted(rng.sample(range(-128, 128), 2))
-    return Requantisation(zero_point=rng.randint(-128, 127), low=low, high=high)
+    addition = random_addition(rng) if config.residual and rng.random() < 0.6 else None
+    table = config.table and rng.random() < 0.3
+    return Requantisation(zero_point=rng.randint(-128, 127), low=low, high=high, addition=addition, table=table)
+
+
+def random_addition(rng: random.Random) -> Addition:
+    low, high = sorted(rng.sample(range(-128, 128), 2))
+    scale, residual_scale = rng.uniform(0.1, 2), rng.uniform(0.1, 2)
+    return Addition(
+        dtype=rng.choice(["int8", "uint8"]), scale=scale, residual_scale=residual_scale, offset=rng.uniform(-99, 99),
+        swap=rng.random() < 0.5, low=low, high=high,
+    )  # fmt: skip
 
 
 def check(seed: int) -> bool:
@@ -60,7 +73,7 @@ def check(seed: int) -> bool:
     print(f"seed {seed}, {name}, {conv}")
     if min(conv.out(conv.height), conv.out(conv.width)) < 1:
         return False
-    requantisation = random_requantisation(rng) if config.epilogue_lanes and rng.random() < 0.6 else None
+    requantisation = random_requantisation(rng, config) if config.epilogue_lanes and rng.random() < 0.6 else None
     schedule = convolution(conv, config, requantisation)
     try:
         module = build_kernel(schedule, config)

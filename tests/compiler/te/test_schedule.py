@@ -523,7 +523,8 @@ def attach(s):
         (
             on(C),
             lambda s: s.cache_write(C, "cache"),
-            "cache_write(C, cache): scope 'cache' is unknown; choose one of global, inp, wgt, acc, out, param, local",
+            "cache_write(C, cache): scope 'cache' is unknown; "
+            "choose one of global, inp, wgt, acc, out, param, table, local",
         ),
         (
             on(C),

@@ -108,6 +108,7 @@ OPERATIONS = {
     "div": lambda a, b: a / b,
     "round_even": lambda a, b: te.round_even(a),
     "sqrt": lambda a, b: te.sqrt(a),
+    "fma": lambda a, b: te.fma(a, b, a * -0.75),
     **{f"cast to {d}": lambda a, b, d=d: a.cast(d) for d in DTYPES},
 }
 BOOLS = {*COMPARISONS, "and", "or", *(f"cast to {d}" for d in DTYPES)}
@@ -121,9 +122,10 @@ FLOATS = {
     "div",
     "round_even",
     "sqrt",
+    "fma",
     *(f"cast to {d}" for d in DTYPES),
 }
-INTEGERS = set(OPERATIONS) - {"div", "round_even", "sqrt"}
+INTEGERS = set(OPERATIONS) - {"div", "round_even", "sqrt", "fma"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
