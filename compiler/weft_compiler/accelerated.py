@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Operation
 
-from .conv_task import ConvTask, Requantisation
+from .conv_task import ConvTask, Fold, Requantisation
 from .dialects import qgraph
 from .errors import CompileError
+from .fold import choose_fold, fold_weights
 from .lowering import LoweredConv, lower_conv
 
 
@@ -40,6 +43,8 @@ class AcceleratedConv:
         What the packer writes there.
     weights : int8 array
         Packed, shape (oc, ic, kh, kw, block_out, block_in).
+    fold : Fold, optional
+        The image's windows become channels, since it has few of them.
     bias : int32 array
         One for each output channel, with the correction for the shifted zero point.
     """
@@ -51,6 +56,7 @@ class AcceleratedConv:
     pad_value: int
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
+    fold: Fold | None = None
 
 
 def _weights(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
@@ -163,6 +169,20 @@ def _mappable(task: ConvTask, config: AcceleratorConfig) -> ConvTask:
     return written
 
 
+def _folded(
+    op: qgraph.QConvOp | qgraph.QDenseOp, task: ConvTask, config: AcceleratorConfig
+) -> tuple[Fold, ConvTask] | None:
+    """How the host folds the image while it packs it; None where tiles come from the accelerator, or it costs more."""
+    source = op.x.owner
+    from_accelerator = isinstance(source, Operation) and source.attributes.get("placement") == StringAttr("accelerator")
+    if isinstance(op, qgraph.QDenseOp) or from_accelerator:
+        return None
+    found = choose_fold(task, qgraph.shape_of(op.x)[1], config)
+    if found is not None:
+        lowered(found[1], config)
+    return found
+
+
 def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> AcceleratedConv | str:
     """Map an operation to the accelerator; a string says why it stays on the host.
 
@@ -181,7 +201,7 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
     zero = op.x_zero.value.data - shift
     try:
         direct = _task(op, config)
-        task = _mappable(direct, config)
+        fold, task = _folded(op, direct, config) or (None, _mappable(direct, config))
     except CompileError as error:
         return str(error)
     corrected = bias - zero * weights.sum(axis=(1, 2, 3))
@@ -191,8 +211,9 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
         shift=shift,
         pads=(0, 0, 0, 0) if task.pads == direct.pads else direct.pads,
         pad_value=zero,
-        weights=_pack_weights(weights, config),
+        weights=_pack_weights(weights if fold is None else fold_weights(weights, fold), config),
         bias=corrected.astype(np.int32),
+        fold=fold,
     )
 
 

@@ -59,6 +59,34 @@ class Requantisation:
     table: bool = False
 
 
+@dataclass(frozen=True)
+class Fold:
+    """Which pixels become channels, by rows and by columns.
+
+    Pixel ``(Y, X)`` of the folded image has as channel ``(c · window[0] + i) · window[1] + j`` the pixel
+    ``(Y · pitch[0] + i · dilation[0], X · pitch[1] + j · dilation[1])`` of the padded image's channel ``c``. A pitch
+    and window of 2 is space-to-depth; a window as large as the kernel folds all its taps, which is *im2col*.
+
+    Parameters
+    ----------
+    pitch : tuple of int
+        Pixels from one window to the next.
+    window : tuple of int
+        Taps of the kernel in a window.
+    dilation : tuple of int
+        Pixels from one tap to the next: the convolution's.
+    """
+
+    pitch: tuple[int, int]
+    window: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @property
+    def taps(self) -> int:
+        """Pixels that become one."""
+        return self.window[0] * self.window[1]
+
+
 def _require(ok: bool, subject: str, rule: str) -> None:
     if not ok:
         raise CompileError(f"{subject} {rule}")

@@ -43,12 +43,15 @@ class Tiling:
         Whole size and tile size of each loop, in blocks or pixels.
     slots : dict
         Tiles of each operand that its scratchpad holds at a time: 2 lets DMA and compute overlap.
+    cycles : float
+        What it is estimated to take.
     """
 
     order: tuple[str, ...]
     extents: dict[str, int]
     tiles: dict[str, int]
     slots: dict[Memory, int]
+    cycles: float
 
     def trips(self, loop: str) -> int:
         return -(-self.extents[loop] // self.tiles[loop])
@@ -173,18 +176,18 @@ class _Search:
 
     def best(self, slot_count: int) -> Tiling | None:
         """The cheapest choice with up to so many slots an operand, None if nothing fits."""
-        found: tuple[float, Tiling] | None = None
+        found: Tiling | None = None
         for outer in LOOP_ORDERS:
             order = outer + REDUCTION
             executions = {m: self.executions(m, order) for m in self.need}
             cost = self.cost(executions, slot_count)
-            if not cost.size or cost.min() == np.inf or (found and cost.min() >= found[0]):
+            if not cost.size or cost.min() == np.inf or (found and cost.min() >= found.cycles):
                 continue
             k = int(cost.argmin())
             tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
             slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
-            found = float(cost[k]), Tiling(order=order, extents=self.extents, tiles=tiles, slots=slots)
-        return found[1] if found else None
+            found = Tiling(order=order, extents=self.extents, tiles=tiles, slots=slots, cycles=float(cost[k]))
+        return found
 
 
 def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:

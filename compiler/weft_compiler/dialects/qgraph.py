@@ -35,12 +35,15 @@ from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
     opt_operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
 )
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
+
+from ..conv_task import Fold
 
 si8 = IntegerType(8, Signedness.SIGNED)
 ui8 = IntegerType(8, Signedness.UNSIGNED)
@@ -442,6 +445,7 @@ class PackOp(_UnaryOp):
     """x (N, C, H, W) to (n, ic, ih, iw, batch, block_in) int8: ``x - shift`` inside, ``pad_value`` in the padding.
 
     Channels and images beyond x hold 0. With ``rows`` set, x is (M, K) and its rows lie along iw instead of n.
+    With ``fold`` (pitch, window and dilation of a `fold.Fold`) windows of pixels are the channels.
     """
 
     name = "qgraph.pack"
@@ -449,8 +453,19 @@ class PackOp(_UnaryOp):
     pad_value = prop_def(IntegerAttr)
     pads = prop_def(DenseArrayBase)
     rows = prop_def(IntegerAttr)
+    fold = opt_prop_def(DenseArrayBase)
 
-    def __init__(self, x: SSAValue, *, shift: int, pad_value: int, pads: Sequence[int], rows: bool, y: TensorType):
+    def __init__(
+        self,
+        x: SSAValue,
+        *,
+        shift: int,
+        pad_value: int,
+        pads: Sequence[int],
+        rows: bool,
+        y: TensorType,
+        fold: Fold | None = None,
+    ):
         super().__init__(
             operands=[x],
             properties={
@@ -458,9 +473,18 @@ class PackOp(_UnaryOp):
                 "pad_value": integer(pad_value),
                 "pads": integers(pads),
                 "rows": integer(rows),
+                "fold": None if fold is None else integers((*fold.pitch, *fold.window, *fold.dilation)),
             },
             result_types=[y],
         )
+
+    @property
+    def folding(self) -> Fold | None:
+        """How windows become channels."""
+        if self.fold is None:
+            return None
+        numbers = ints(self.fold)
+        return Fold((numbers[0], numbers[1]), (numbers[2], numbers[3]), (numbers[4], numbers[5]))
 
 
 @irdl_op_definition

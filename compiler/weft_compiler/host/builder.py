@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from xdsl.dialects import arith, math, memref, scf
+from xdsl.dialects import arith, math, memref, scf, vector
 from xdsl.dialects.builtin import (
     Float32Type,
     FloatAttr,
@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     MemRefType,
+    VectorType,
     f32,
     i1,
     i8,
@@ -52,6 +53,7 @@ class HostFunction:
         self._body = Block(arg_types=types)
         self._blocks = [self._body]
         self._constants: dict[Attribute, SSAValue] = {}
+        self._scratch: list[SSAValue] = []
 
     @property
     def buffers(self) -> tuple[SSAValue, ...]:
@@ -59,7 +61,7 @@ class HostFunction:
 
     def finish(self) -> FuncOp:
         """Close the function."""
-        self._body.add_op(ReturnOp())
+        self._body.add_ops([*(memref.DeallocOp.get(buffer) for buffer in self._scratch), ReturnOp()])
         types = [argument.type for argument in self._body.args]
         return FuncOp(self.name, (types, []), Region(self._body))
 
@@ -87,6 +89,9 @@ class HostFunction:
 
     def int32(self, value: int) -> SSAValue:
         return self._constant(IntegerAttr(value, i32))
+
+    def int8(self, value: int) -> SSAValue:
+        return self._constant(IntegerAttr(value, i8))
 
     def float32(self, value: float) -> SSAValue:
         return self._constant(FloatAttr(float(np.float32(value)), f32))
@@ -119,11 +124,24 @@ class HostFunction:
 
     # Memory ------------------------------------------------------------------------------------------------
 
+    def scratch(self, shape: Sequence[int]) -> SSAValue:
+        """Bytes that the function has for itself; asked for outside its loops."""
+        self._scratch.append(self.emit(memref.AllocOp([], [], MemRefType(i8, list(shape)))))
+        return self._scratch[-1]
+
     def load(self, buffer: SSAValue, indices: Sequence[Index]) -> SSAValue:
         return self.emit(memref.LoadOp.get(buffer, [self.at(i) for i in indices]))
 
     def store(self, value: SSAValue, buffer: SSAValue, indices: Sequence[Index]) -> None:
         self._blocks[-1].add_op(memref.StoreOp.get(value, buffer, [self.at(i) for i in indices]))
+
+    def load_vector(self, buffer: SSAValue, indices: Sequence[Index], size: int) -> SSAValue:
+        """Elements side by side in the last dimension, from an element on."""
+        type_ = VectorType(buffer.type.element_type, [size])  # type: ignore[attr-defined]
+        return self.emit(vector.LoadOp(buffer, [self.at(i) for i in indices], type_))
+
+    def store_vector(self, value: SSAValue, buffer: SSAValue, indices: Sequence[Index]) -> None:
+        self._blocks[-1].add_op(vector.StoreOp(value, buffer, [self.at(i) for i in indices]))
 
     def load_int32(self, buffer: SSAValue, indices: Sequence[Index]) -> SSAValue:
         """Load an 8-bit element, widened by its buffer's signedness; int32 as it is."""

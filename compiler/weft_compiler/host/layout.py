@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 
 from ..dialects import qgraph
 from .builder import HostFunction, Index
+from .folding import pack_folded
 
 
 def as_images(shape: tuple[int, ...], rows: bool) -> tuple[int, int, int, int]:
@@ -56,6 +57,8 @@ def _blocked(
 
 def pack(op: qgraph.PackOp, name: str) -> FuncOp:
     """Buffers: x, y. The padding and the unused lanes hold the pad value; lanes meet weights that are 0."""
+    if (fold := op.folding) is not None:
+        return pack_folded(op, name, fold)
     rows = bool(op.rows.value.data)
     images, tiles = as_images(qgraph.shape_of(op.x), rows), qgraph.shape_of(op.y)
     f = HostFunction(name, [(images, qgraph.dtype_of(op.x)), (tiles, np.int8)])

@@ -11,8 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from xdsl.dialects import arith, math, memref, scf
-from xdsl.dialects.builtin import Float32Type, FloatAttr, IndexType, IntegerAttr, IntegerType, MemRefType, StringAttr
+from xdsl.dialects import arith, math, memref, scf, vector
+from xdsl.dialects.builtin import (
+    Float32Type,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    IntegerType,
+    MemRefType,
+    StringAttr,
+    VectorType,
+)
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
@@ -86,7 +95,9 @@ class _Module:
 
 
 def scalar_type(type_: Attribute) -> str:
-    """The LLVM type of a scalar."""
+    """The LLVM type of a scalar, or of a vector of them."""
+    if isinstance(type_, VectorType):
+        return f"<{type_.get_shape()[0]} x {scalar_type(type_.element_type)}>"
     if isinstance(type_, IndexType):
         return "i64"
     if isinstance(type_, Float32Type):
@@ -131,6 +142,8 @@ class _Lowering:
             arith.SelectOp: self._select,
             memref.LoadOp: self._load,
             memref.StoreOp: self._store,
+            vector.LoadOp: self._load_vector,
+            vector.StoreOp: self._store_vector,
             memref.AllocaOp: self._alloca,
             memref.AllocOp: self._alloc,
             memref.DeallocOp: self._dealloc,
@@ -210,6 +223,14 @@ class _Lowering:
     def _store(self, op: memref.StoreOp) -> None:
         address = self._address(op.memref, op.indices)
         self.lines.append(f"  store {self.typed(op.value)}, ptr {address}{self._access}")
+
+    def _load_vector(self, op: vector.LoadOp) -> None:
+        address = self._address(op.base, op.indices)
+        self.assign(op.result, f"load {scalar_type(op.result.type)}, ptr {address}, align 1{self._access}")
+
+    def _store_vector(self, op: vector.StoreOp) -> None:
+        address = self._address(op.base, op.indices)
+        self.lines.append(f"  store {self.typed(op.vector)}, ptr {address}, align 1{self._access}")
 
     def _alloca(self, op: memref.AllocaOp) -> None:
         assert isinstance(op.memref.type, MemRefType)

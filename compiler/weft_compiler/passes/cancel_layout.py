@@ -17,7 +17,7 @@ class _Cancel(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: qgraph.PackOp, rewriter: PatternRewriter) -> None:
         unpack = op.x.owner
-        if not isinstance(unpack, qgraph.UnpackOp) or any(qgraph.ints(op.pads)):
+        if not isinstance(unpack, qgraph.UnpackOp) or any(qgraph.ints(op.pads)) or op.fold is not None:
             return
         alike = op.shift == unpack.shift and op.rows == unpack.rows
         if alike and qgraph.shape_of(unpack.x) == qgraph.shape_of(op.y):

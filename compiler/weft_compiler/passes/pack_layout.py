@@ -39,6 +39,7 @@ class _Pack(RewritePattern):
             pad_value=plan.pad_value if any(plan.pads) else 0,
             pads=plan.pads,
             rows=plan.rows,
+            fold=plan.fold,
             y=qgraph.tensor_type((task.n, task.ic, task.ih, task.iw, batch, self.config.block_in), np.int8),
         )
         weights = qgraph.ConstantOp(plan.weights)
