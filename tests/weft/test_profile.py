@@ -61,6 +61,16 @@ def test_values_do_not_change_it(profile, module):
 
 
 @pytest.mark.rtl
+def test_the_timing_model_explains_the_same(profile, module):
+    pytest.importorskip("numba", reason="numba is not installed")
+    with weft.open_device("timing", VTA) as device:
+        predicted = profile_module(module, device)
+    assert [(row.cycles, row.activity) for row in predicted.rows] == [
+        (row.cycles, row.activity) for row in profile.rows
+    ]
+
+
+@pytest.mark.rtl
 def test_bytes_are_those_on_the_bus():
     """Blocks that begin and end with a beat move no byte that the count does not know."""
     rng = seeded(3)

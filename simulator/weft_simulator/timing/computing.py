@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .access import instruction, state
 from .accumulators import load_uops, loop_fits, remember
+from .activities import count_cycle
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
 from .loading import rows_idle, start_rows
@@ -30,6 +31,7 @@ def step_load(m, time):
     module, walk = state(m).modules[LOAD - 1], state(m).walks[LOAD]
     running, owed_next = module.issued - module.retired, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
+    count_cycle(m, LOAD - 1, time, completed)
     moved = retire(m, LOAD - 1, time, 1 if completed else 0)
     issued = False
     if may_begin(m, LOAD - 1, running, 0, owed_next):
@@ -108,6 +110,7 @@ def step_compute(m, time):
     if pending and state(m).completions[steps.completions_head % PLACES] == time:
         steps.completions_head += 1
         completed = True
+    count_cycle(m, _QUEUE, time, completed)
     moved = retire(m, _QUEUE, time, 1 if completed else 0)
     issued = False
     if may_begin(m, _QUEUE, running, owed_prev, owed_next):

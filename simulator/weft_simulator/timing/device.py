@@ -9,7 +9,7 @@ from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode
 from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
-from weft_hardware.registers import Cause, ModuleState, Unit
+from weft_hardware.registers import Activity, Cause, ModuleState, Unit
 from weft_runtime.device import Launch, RunReport, Timeline
 from weft_runtime.diagnosis import CHANNELS, Channel, deadlock_message, fault_message, token_message
 from weft_runtime.dram import Dram
@@ -20,7 +20,7 @@ from ..simulated import DRAM_SIZE, TimedDevice
 from ..tsim.model import MemoryTiming
 from . import state
 from .machine import run
-from .parameters import machine_at_rest
+from .parameters import FIRST, machine_at_rest
 from .program import MemoryMap, TimedProgram, timed_program
 
 MAX_CYCLES = 1 << 60
@@ -171,7 +171,18 @@ class TimingDevice(TimedDevice):
             s["fetching"]["last_dispatch"] + 1,
             s["port"]["last_end"] + 1,
         )
-        return RunReport(cycles=int(cycles), instructions=len(program))
+        return RunReport(cycles=int(cycles), instructions=len(program), activity=self._activity(s, int(cycles)))
+
+    def _activity(self, s: np.void, cycles: int) -> dict[Queue, dict[Activity, int]]:
+        """What was counted, and the modules' empty queues until the end."""
+        counts = s["activities"].copy()
+        end = FIRST + cycles
+        for queue in Queue:
+            since = int(s["accounts"]["since"][queue])
+            waiting = max(0, min(end, int(s["fetching"]["last_dispatch"]) + 1) - since)
+            counts[queue, Activity.QUEUE] += waiting
+            counts[queue, Activity.IDLE] += end - since - waiting
+        return {queue: {activity: int(counts[queue, activity]) for activity in Activity} for queue in Queue}
 
     # What a program that does not complete leaves --------------------------------------------------------------
 

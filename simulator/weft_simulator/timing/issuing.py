@@ -73,6 +73,28 @@ def retire(m, queue, time, completed):
 
 
 @compiled
+def push_blocked(m, queue):
+    """Whether the oldest instruction, which is over, owes a token that its queue has no room for."""
+    p, module = state(m).parameters, state(m).modules[queue]
+    insn = instruction(m, module.offset + module.retired)
+    prev, next_ = _PUSHES_PREV[queue], _PUSHES_NEXT[queue]
+    if prev != _NONE and insn.push_prev == 1 and module.prev_pushed == 0 and state(m).tokens[prev] == p.token_depth:
+        return True
+    return next_ != _NONE and insn.push_next == 1 and state(m).tokens[next_] == p.token_depth
+
+
+@compiled
+def lacks_token(m, queue):
+    """Whether a token is missing that the head pops."""
+    module = state(m).modules[queue]
+    insn = instruction(m, next_instruction(m, queue))
+    prev, next_ = _POPS_PREV[queue], _POPS_NEXT[queue]
+    if prev != _NONE and insn.pop_prev == 1 and module.prev_popped == 0 and state(m).tokens[prev] == 0:
+        return True
+    return next_ != _NONE and insn.pop_next == 1 and state(m).tokens[next_] == 0
+
+
+@compiled
 def next_instruction(m, queue):
     """Program index of the command queue's head."""
     module = state(m).modules[queue]

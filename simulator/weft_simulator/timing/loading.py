@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .access import instruction, state
+from .activities import remember_wait
 from .compiled import compiled
 from .reading import offer_range, release_beats, wake
 from .state import CHECK, IDLE, NEVER, PLACES, REQUEST, RING, SIZE, WAKE_ISSUE, WAKE_ROWS, WAKE_WALK
@@ -148,7 +149,7 @@ def _take(m, client, count, cost):
     walk, reader = state(m).walks[client], state(m).readers[client]
     burst = state(m).bursts[client, reader.bursts_head % RING]
     start = max(walk.cursor, burst.start + 1)
-    walk.waited += start - walk.cursor
+    remember_wait(m, client, walk.cursor, start)
     release_beats(m, client, start + cost - 1, count, cost)
     walk.cursor = start + count * cost
     burst.start += count

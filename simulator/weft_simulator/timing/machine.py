@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .access import state
+from .activities import count_lasting, keep_on
 from .compiled import compiled, entry
 from .computing import step_compute, step_load
 from .fetching import collect, dispatch
@@ -14,6 +15,7 @@ from .state import (
     FETCH,
     LOAD,
     NEVER,
+    QUEUES,
     STORE,
     UNITS,
     WAKE_FETCH,
@@ -65,6 +67,7 @@ def _cycle(m, time):
         if client == FETCH:
             collect(m)
         elif client > 0:
+            count_lasting(m, client - 1, time)
             due[WAKE_ROWS + client] = 1
             advance_walk(m, client)
             if client == STORE:
@@ -83,3 +86,6 @@ def _cycle(m, time):
     for channel in range(CHANNELS):
         state(m).tokens[channel] += state(m).token_changes[channel]
         state(m).token_changes[channel] = 0
+    for queue in range(QUEUES):
+        if due[WAKE_ISSUE + queue]:
+            keep_on(m, queue, time)

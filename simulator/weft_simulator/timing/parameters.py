@@ -6,9 +6,13 @@ import numpy as np
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Queue, SetRegister, StoreMode, instruction_bytes
+from weft_hardware.registers import Activity
 
 from ..tsim.model import MemoryTiming
 from . import state
+
+FIRST = 1
+"""The first cycle that counts."""
 
 
 def machine_at_rest(config: AcceleratorConfig, memory: MemoryTiming) -> np.ndarray[tuple[int], np.dtype[np.void]]:
@@ -26,6 +30,7 @@ def machine_at_rest(config: AcceleratorConfig, memory: MemoryTiming) -> np.ndarr
     modules["in_flight"][Queue.STORE] = latencies.STORES_IN_FLIGHT
     for name in ("dispatched_at", "at_once", "last_retire"):
         modules[name] = -1
+    s["accounts"]["since"], s["accounts"]["lasting"] = FIRST, Activity.QUEUE
     s["rows"]["state"] = state.IDLE
     s["rows"]["pushed_at"] = -1
     s["walks"]["last_done"] = -latencies.DATAPATH_LATENCY

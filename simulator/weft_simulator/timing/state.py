@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.isa import Queue
+from weft_hardware.registers import Activity
 
 Records = NDArray[np.void]
 
@@ -21,6 +22,7 @@ FETCH, LOAD, COMPUTE, STORE = range(4)
 """Readers, in the order of their AXI ids; the modules' queues are one less."""
 
 READERS = 4
+QUEUES = len(Queue)
 
 PLACES = 16
 """Of short queues: more than the RTL's."""
@@ -127,10 +129,17 @@ WALK = _record(
     "full_cost",
     "tail",
     "pads_after",
-    "waited",
+    "waits_head",
+    "waits_tail",
 )
 """The back of a loader: ``cursor`` is the first cycle not accounted for; ``first``, ``full`` and ``tail`` are beats of
 the present row, or, of the first and the last, their tiles."""
+
+WAIT = _record("begin", "end")
+"""Cycles in which a loader waits for a beat, the end not included."""
+
+ACCOUNT = _record("since", "lasting")
+"""The first cycle of a module that is not counted yet, and what it has done since then."""
 
 MODULE = _record(
     "dispatched_at",
@@ -356,9 +365,12 @@ MACHINE = np.dtype(
         ("bursts", BURST, (READERS, RING)),
         ("releases", RELEASE, (READERS, RING)),
         ("fetching", FETCHING),
-        ("modules", MODULE, len(Queue)),
+        ("modules", MODULE, QUEUES),
+        ("accounts", ACCOUNT, QUEUES),
+        ("activities", np.int64, (QUEUES, len(Activity))),
         ("rows", ROWS, READERS),
         ("walks", WALK, READERS),
+        ("waits", WAIT, (READERS, RING)),
         ("ahead", np.int64, (READERS, PLACES)),
         ("steps", STEPS),
         ("completions", np.int64, PLACES),

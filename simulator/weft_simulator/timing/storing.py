@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .access import instruction, state, traffic
 from .accumulators import bank_read
+from .activities import count_cycle
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
 from .loading import rows_idle, start_rows
@@ -279,21 +280,25 @@ def _room_for_block(m):
 
 
 @compiled
-def _complete(m, time):
+def _is_over(m, time):
     """Whether the oldest instruction that is not over ends now; acknowledgements of this cycle count from the next."""
     s, module, walk = state(m).storing, state(m).modules[_QUEUE], state(m).walks[STORE]
-    completed = False
-    if s.completed < module.issued:
-        insn = instruction(m, module.offset + s.completed)
-        if insn.kind == LOAD_KIND:
-            completed = walk.walking == 1 and walk.done_at == time
-        else:
-            completed = s.acknowledged >= insn.acknowledgements
-        if completed:
-            s.acknowledged -= insn.acknowledgements
-            s.unended -= 1 if insn.acknowledgements else 0
-            s.completed += 1
-    return completed
+    if s.completed == module.issued:
+        return False
+    insn = instruction(m, module.offset + s.completed)
+    if insn.kind == LOAD_KIND:
+        return walk.walking == 1 and walk.done_at == time
+    return s.acknowledged >= insn.acknowledgements
+
+
+@compiled
+def _complete(m):
+    """The oldest instruction is over."""
+    s = state(m).storing
+    insn = instruction(m, state(m).modules[_QUEUE].offset + s.completed)
+    s.acknowledged -= insn.acknowledgements
+    s.unended -= 1 if insn.acknowledgements else 0
+    s.completed += 1
 
 
 @compiled
@@ -441,7 +446,10 @@ def step_store(m, time):
     path_had = s.path_head != s.path_tail
     paused, oldest = s.residuals >= p.residuals_pause, _is_oldest(m)
 
-    completed = _complete(m, time)
+    completed = _is_over(m, time)
+    count_cycle(m, _QUEUE, time, completed)
+    if completed:
+        _complete(m)
     retired = retire(m, _QUEUE, time, 1 if completed else 0)
     moved = completed or retired
     sending, tile_ends = _send(m, time)

@@ -1,9 +1,11 @@
-"""The timing model against the RTL, to the cycle."""
+"""The timing model against the RTL, to the cycle, and what each module does in it."""
 
 import pytest
 from support.configs import CONFIGS, EXTENDED
 from support.devices import shared_device
 from weft_hardware.errors import WeftError
+from weft_hardware.isa import Queue
+from weft_hardware.registers import Activity
 from weft_simulator.lockstep.campaign import comparable, spoilt
 from weft_simulator.lockstep.generator import generate
 from weft_simulator.lockstep.pairwise import CONFIGURATIONS
@@ -19,18 +21,19 @@ def both(config, latency, write_latency=0):
     return [shared_device(kind, config, latency, **timing) for kind in ("tsim", "timing")]
 
 
-def cycles(device, dram, program):
-    """What a program takes, or what it is refused with."""
+def outcome(device, dram, program):
+    """The cycles a program takes and what each module spends them on, or what it is refused with."""
     dram.data[:] = program.image
     try:
-        return device.launch(program.launch()).cycles
+        report = device.launch(program.launch())
+        return report.cycles, report.activity
     except WeftError as error:
         return f"{type(error).__name__}: {comparable(str(error), program.config)}"
 
 
 def compare(config, latency, programs, write_latency=0):
     devices = both(config, latency, write_latency)
-    taken = {program.name: [cycles(*device, program) for device in devices] for program in programs}
+    taken = {program.name: [outcome(*device, program) for device in devices] for program in programs}
     different = {name: pair for name, pair in taken.items() if pair[0] != pair[1]}
     assert not different, f"{len(different)} of {len(taken)} programs differ, (RTL, model): {different}"
     return taken
@@ -42,7 +45,11 @@ def test_random_programs(name, latency):
     config = (CONFIGS | EXTENDED)[name]
     print(f"seeds 0..39 at {name}")
     taken = compare(config, latency, (generate(config, seed) for seed in range(40)))
-    assert all(isinstance(pair[0], int) for pair in taken.values())
+    assert all(isinstance(pair[0], tuple) for pair in taken.values())
+    for cycles, activity in (pair[1] for pair in taken.values()):
+        assert {queue: sum(counts.values()) for queue, counts in activity.items()} == dict.fromkeys(Queue, cycles)
+    store = [activity[Queue.STORE] for _, activity in (pair[1] for pair in taken.values())]
+    assert {what for counts in store for what, count in counts.items() if count} == set(Activity)
 
 
 def test_write_latency():
