@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,13 +82,16 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def work_directory(path: Path) -> Iterator[Path]:
-    """An empty directory for one build, removed afterwards; what a killed build left there is removed first.
+    """An empty directory for one build, beside ``path``, removed afterwards; what killed builds left is removed first.
 
-    The caller holds the lock that makes it the only user.
+    The caller holds the lock that makes it the only user. No name comes twice: a compiler that outlived the build it
+    belonged to finds its directory gone, and cannot write into another's.
     """
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    for left in path.parent.glob(f"{path.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{path.name}.", dir=path.parent))
     try:
-        yield path
+        yield directory
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)

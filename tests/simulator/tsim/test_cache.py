@@ -74,4 +74,12 @@ def test_a_work_directory_starts_empty_and_disappears(tmp_path):
     with work_directory(left) as directory:
         assert list(directory.iterdir()) == []
         (directory / "new.o").write_text("")
-    assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_work_directory_is_used_twice(tmp_path):
+    """What a killed build's compiler still writes goes nowhere."""
+    with work_directory(tmp_path / "model.build") as one:
+        pass
+    with work_directory(tmp_path / "model.build") as other:
+        assert other != one
