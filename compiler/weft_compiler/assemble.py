@@ -28,8 +28,7 @@ from .conv_task import ConvTask, Requantisation
 from .dialects import qgraph
 from .errors import CompileError
 from .host import elementwise, layout, windows
-from .host.codegen import compile_ir
-from .host.llvm_ir import lower
+from .host.codegen import compile_functions
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of
 
@@ -188,7 +187,7 @@ def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
             raise CompileError(
                 f"the {region} region takes {size} bytes, more than {MAX_REGION_BYTES}; compile for a smaller batch"
             )
-    host_code = (compile_ir(lower(assembler.host_functions)),) if assembler.host_functions else ()
+    host_code = (compile_functions(assembler.host_functions),) if assembler.host_functions else ()
     return ModuleContent(
         config=config,
         inputs=assembler.tensors(function.body.block.args, function.arg_attrs),

@@ -19,6 +19,11 @@ Function = Callable[[Any], None]
 
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))
 
+CPU_FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "dotprod")
+"""What host code may ask for at run time, by LLVM's names: bit k of `CPU_SYMBOL` says whether the CPU has that."""
+
+CPU_SYMBOL = "weft_cpu"
+"""A 32-bit variable of the object, 0 until a loader sets it."""
 
 ALIGNMENT = 64
 """Bytes at whose multiples the buffers of host functions begin."""
@@ -78,6 +83,7 @@ class HostFunctions:
             else:
                 self._engine = llvm.create_mcjit_compiler(_compile(codes[0], llvm, machine), machine)
             self._engine.finalize_object()
+            _tell_cpu(self._engine, llvm)
         except RuntimeError as error:
             first = str(error).strip().splitlines()[0]
             raise ModuleError(f"module's host code does not compile ({first}); compile the model again") from None
@@ -98,6 +104,15 @@ def _runs_here(code: HostCode, llvm: Any) -> bool:
         return False
     features = llvm.get_host_cpu_features()
     return all(features.get(feature, False) for feature in code.features)
+
+
+def _tell_cpu(engine: Any, llvm: Any) -> None:
+    """Set the object's variable that says what this CPU has, if the object asks."""
+    address = engine.get_global_value_address(CPU_SYMBOL)
+    if address:
+        has = llvm.get_host_cpu_features()
+        bits = sum(1 << k for k, name in enumerate(CPU_FEATURES) if has.get(name, False))
+        ctypes.c_uint32.from_address(address).value = bits
 
 
 def _compile(code: HostCode, llvm: Any, machine: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from weft_compiler.host.codegen import compile_ir
-from weft_compiler.host.llvm_ir import lower
+from weft_compiler.host.calls import declarations
+from weft_compiler.host.codegen import compile_functions
 from weft_runtime.host_functions import HostFunctions
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -19,9 +19,9 @@ GUARD = 64
 
 def call(function: FuncOp, inputs: list[NDArray[Any]], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """Verify, compile and run a kernel; its last buffer is the result, fenced by guard bytes."""
-    ModuleOp([function]).verify()
+    ModuleOp([function, *declarations([function])]).verify()
     name = function.sym_name.data
-    functions = HostFunctions((compile_ir(lower([function])),), [name])
+    functions = HostFunctions((compile_functions([function]),), [name])
     nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = [_aligned(np.ascontiguousarray(values).view(np.uint8).reshape(-1)) for values in inputs]
     fenced = _aligned(np.full(nbytes + 2 * GUARD, 0xA5, np.uint8))

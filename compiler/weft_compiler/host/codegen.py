@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import llvmlite.binding as llvm
 from weft_runtime.module_model import HostCode
+from xdsl.dialects.func import FuncOp
+
+from .llvm_ir import lower
+from .targets import X86_64, Target
 
 
-@dataclass(frozen=True)
-class Target:
-    """A host that modules carry an object for: any CPU with these features runs it, others compile the IR."""
-
-    triple: str
-    cpu: str
-    features: tuple[str, ...]
+def compile_functions(functions: Sequence[FuncOp], target: Target = X86_64) -> HostCode:
+    """Host functions for a target, beside their IR for any CPU."""
+    return compile_ir(lower(functions), target, lower(functions, target))
 
 
-X86_64 = Target(
-    "x86_64-unknown-linux-gnu", "x86-64-v3", ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
-)
-"""Every x86-64 since 2013. FMA is present, never used: no contraction is allowed, so each step rounds as written."""
+def compile_ir(text: str, target: Target = X86_64, for_target: str | None = None) -> HostCode:
+    """Optimise and compile a module's text.
+
+    Parameters
+    ----------
+    for_target : str, optional
+        What the object is made of, if that is another text.
+    """
+    machine = machine_of(target)
+    module = optimised(for_target or text, machine)
+    return HostCode(target.triple, target.cpu, target.features, text.encode(), machine.emit_object(module))
 
 
-def compile_ir(text: str, target: Target = X86_64) -> HostCode:
-    """Optimise and compile a module's text."""
+def assembly(functions: Sequence[FuncOp], target: Target) -> str:
+    """What a target's CPU runs, to be read."""
+    machine = machine_of(target)
+    return machine.emit_assembly(optimised(lower(functions, target), machine))
+
+
+def machine_of(target: Target) -> llvm.TargetMachine:
+    """LLVM's code generator for a target."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+    return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, opt=3, reloc="pic", codemodel="small"
     )
+
+
+def optimised(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    """A module's text after LLVM's passes."""
     module = llvm.parse_assembly(text)
-    module.triple = target.triple
+    module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return HostCode(target.triple, target.cpu, target.features, text.encode(), machine.emit_object(module))
+    return module

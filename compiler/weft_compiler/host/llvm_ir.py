@@ -7,7 +7,7 @@ names no target. A loop may carry how it runs in its attribute `LOOP_KIND`; its 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -22,8 +22,12 @@ from xdsl.dialects.builtin import (
     StringAttr,
     VectorType,
 )
-from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from .targets import GENERIC, Level, Target
+from .templates.named import named
+from .templates.template import Template
 
 LOOP_KIND = "weft.loop"
 """Attribute of an `scf.for`: ``"vectorize"`` (no iteration touches what another one writes) or ``"unroll"``."""
@@ -81,11 +85,22 @@ _ALIGNMENT = 64
 class _Module:
     """What the functions of one module share."""
 
+    levels: tuple[Level, ...]
+    known: Mapping[str, Template]
     declarations: dict[str, None] = field(default_factory=dict)
     metadata: list[str] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
 
     def declare(self, text: str) -> None:
         self.declarations[f"declare {text}"] = None
+
+    def template(self, name: str) -> Template:
+        """A template that is called, defined on the way."""
+        template = self.known[name] if name in self.known else named(name)
+        if name not in self.templates:
+            declarations, self.templates[name] = template.define(self.levels)
+            self.declarations.update(dict.fromkeys(declarations))
+        return template
 
     def node(self, text: str) -> str:
         """A metadata node; ``SELF`` in its text is the node itself."""
@@ -150,6 +165,7 @@ class _Lowering:
             arith.IndexCastOp: self._index_cast,
             scf.ForOp: self._for,
             scf.IfOp: self._if,
+            CallOp: self._call,
         }
 
     def fresh(self, stem: str) -> str:
@@ -253,6 +269,21 @@ class _Lowering:
         else:
             wider = int(target[1:]) > int(source[1:])
             self.assign(op.result, f"{'sext' if wider else 'trunc'} {self.typed(op.input)} to {target}")
+
+    def _call(self, op: CallOp) -> None:
+        """A template: each memref comes with the position in it that the pointer is of."""
+        name, operands, passed = op.callee.string_value(), iter(op.arguments), []
+        for kind, _ in self._module.template(name).parameters:
+            operand = next(operands)
+            if kind == "ptr":
+                assert isinstance(operand.type, MemRefType)
+                unit, place = scalar_type(operand.type.element_type), self.fresh("%p")
+                at = self.typed(next(operands))
+                self.lines.append(f"  {place} = getelementptr inbounds {unit}, ptr {self.name(operand)}, {at}")
+                passed.append(f"ptr {place}")
+            else:
+                passed.append(self.typed(operand))
+        self.lines.append(f'  call void @"{name}"({", ".join(passed)})')
 
     def _if(self, op: scf.IfOp) -> None:
         assert not op.results
@@ -359,12 +390,21 @@ def _function(function: FuncOp, module: _Module) -> str:
     )
 
 
-def lower(functions: Sequence[FuncOp]) -> str:
+def lower(
+    functions: Sequence[FuncOp], target: Target | None = None, templates: Mapping[str, Template] | None = None
+) -> str:
     """The text of a module that defines ``void f(void** buffers)`` for each function.
 
     Parameters of type index follow the buffers as 64-bit integers. Every buffer must be aligned to 64 bytes and overlap
     no other.
+
+    Parameters
+    ----------
+    target : Target, optional
+        What templates are written for; for any CPU if left out.
+    templates : mapping, optional
+        What functions call by name beside the `named` ones.
     """
-    module = _Module()
+    module = _Module(target.levels if target else (GENERIC,), templates or {})
     texts = [_function(function, module) for function in functions]
-    return "\n".join([*module.declarations, "", *texts, "", *module.metadata, ""])
+    return "\n".join([*module.declarations, "", *module.templates.values(), *texts, "", *module.metadata, ""])

@@ -11,19 +11,26 @@ from .simplify import simplify
 from .tensor import Compute, Tensor
 
 
-def expand(nest: Nest) -> Nest:
-    """The same function without an `Invoke`."""
-    return replace(nest, body=_statement(nest.body))
+def expand(nest: Nest, templates: bool = False) -> Nest:
+    """The same function without an `Invoke`.
+
+    Parameters
+    ----------
+    templates : bool
+        Keep those that a host has a template for.
+    """
+    return replace(nest, body=_statement(nest.body, templates))
 
 
-def _statement(statement: Statement) -> Statement:
+def _statement(statement: Statement, templates: bool) -> Statement:
     match statement:
         case Block(statements):
-            return Block(tuple(_statement(inner) for inner in statements))
+            return Block(tuple(_statement(inner, templates) for inner in statements))
         case Allocate() | For() | Guard():
-            return replace(statement, body=_statement(statement.body))
-        case Invoke():
-            return _invocation(statement)
+            return replace(statement, body=_statement(statement.body, templates))
+        case Invoke(intrinsic, predicate=predicate, fill=fill):
+            kept = templates and intrinsic.template is not None and predicate is None and not fill
+            return statement if kept else _invocation(statement)
         case _:
             return statement
 

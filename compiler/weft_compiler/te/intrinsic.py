@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .expr import Const
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..host.templates.template import Template
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,8 @@ class Intrinsic:
         Where output and inputs lie, in that order.
     init : Const, optional
         What ``fill`` writes; for a reduction its identity.
+    template : Template, optional
+        How a host does it; its parameters are the output's tile, then the inputs'. Without one a host runs loops.
     """
 
     name: str
@@ -31,3 +37,4 @@ class Intrinsic:
     inputs: tuple[Tensor, ...]
     scopes: tuple[str, ...]
     init: Const | None = None
+    template: Template | None = None

@@ -15,7 +15,9 @@ from weft_runtime.host_functions import ALIGNMENT, aligned_bytes
 from xdsl.dialects.builtin import ModuleOp
 
 from ..errors import CompileError
+from ..host.calls import declarations
 from ..host.llvm_ir import lower as to_llvm
+from ..host.targets import this_machine
 from . import nest as n
 from .schedule import Schedule
 from .to_ir import HostFunctionIR, to_ir
@@ -52,9 +54,10 @@ def build_all(nests: Mapping[str, n.Nest], threads: int | None = None, optimise:
     """
     functions = {name: to_ir(nest, name) for name, nest in nests.items()}
     operations = [piece.function for ir in functions.values() for piece in ir.pieces]
-    module = ModuleOp(operations)
-    module.verify()
-    engine = _compile(to_llvm(operations), optimise)
+    templates = {template.name: template for ir in functions.values() for template in ir.templates}
+    text = to_llvm(operations, this_machine(), templates)
+    ModuleOp([*operations, *declarations(operations)]).verify()
+    engine = _compile(text, optimise)
     count = threads or os.cpu_count() or 1
     return {name: Kernel(nest, functions[name], engine, count) for name, nest in nests.items()}
 

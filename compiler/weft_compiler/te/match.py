@@ -214,6 +214,11 @@ class _Matcher:
     def _reduction(self, mine: Reduce, given: Reduce, binding: _Binding) -> _Binding:
         if not mine.combiner.same(given.combiner):
             raise _Mismatch(f"it reduces by {given.combiner.name}, {self.intrinsic.name} by {mine.combiner.name}")
+        if mine.combiner.reassociable and not given.combiner.reassociable:
+            raise _Mismatch(
+                f"{self.intrinsic.name} adds up in any order, the {given.combiner.name} of {given.combiner.dtype} "
+                f"depends on it; declare it with reassociable=True"
+            )
         binding = self._unify(mine.body, given.body, binding)
         for own in mine.axes:
             loop = binding.axes.get(own)

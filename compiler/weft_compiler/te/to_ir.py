@@ -8,14 +8,16 @@ from math import prod
 import numpy as np
 from xdsl.dialects import arith, memref, scf
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, StringAttr
-from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ..host.llvm_ir import LOOP_KIND
+from ..host.templates.template import Template
 from . import nest as n
 from .expand import expand
-from .expr import Axis, Shaped
+from .expr import INDEX, Axis, Const, Expr, Shaped
 from .scalar_ir import Scalars, buffer_type, index
+from .simplify import simplify
 
 STACK_BYTES = 32 << 10
 """What one function keeps of its buffers on the stack; the rest comes from the heap."""
@@ -47,29 +49,35 @@ class HostFunctionIR:
         To be run one after another.
     buffers : tuple of Buffer
         What every piece takes: inputs, outputs, then memory that pieces hand to each other.
+    templates : tuple of Template
+        What they call.
     """
 
     pieces: tuple[Piece, ...]
     buffers: tuple[n.Buffer, ...]
+    templates: tuple[Template, ...] = ()
 
 
 def to_ir(nest: n.Nest, name: str) -> HostFunctionIR:
-    """The functions of a nest. Intrinsics become the loops that they stand for, scopes memory spaces."""
-    nest = expand(nest)
+    """The functions of a nest. Scopes become memory spaces, intrinsics calls of templates, or loops without them."""
+    nest = expand(nest, templates=True)
+    invoked = dict.fromkeys(s.intrinsic.template for s in n.walk(nest.body) if isinstance(s, n.Invoke))
+    templates = tuple(template for template in invoked if template is not None)
     shared, body = [], nest.body
     while isinstance(body, n.Allocate):
         shared.append(body.buffer)
         body = body.body
     statements = body.statements if isinstance(body, n.Block) else (body,)
     if not any(_is_parallel(statement) for statement in statements):
-        return HostFunctionIR((Piece(_Function(name, nest.buffers).finish(nest.body), None),), nest.buffers)
+        whole = Piece(_Function(name, nest.buffers).finish(nest.body), None)
+        return HostFunctionIR((whole,), nest.buffers, templates)
     buffers = (*nest.buffers, *shared)
     pieces = []
     for k, statement in enumerate(statements):
         trips = statement.axis.extent if isinstance(statement, n.For) and _is_parallel(statement) else None
         function = _Function(f"{name}.{k}", buffers, shared=trips is not None).finish(statement)
         pieces.append(Piece(function, trips))
-    return HostFunctionIR(tuple(pieces), buffers)
+    return HostFunctionIR(tuple(pieces), buffers, templates)
 
 
 def _is_parallel(statement: n.Statement) -> bool:
@@ -152,8 +160,20 @@ class _Function:
                 self._emit(scf.IfOp(chosen, [], Region(inside)))
             case n.Assign(buffer, indices, value):
                 self._scalars.store(value, buffer, indices)
+            case n.Invoke(intrinsic, output, inputs):
+                assert intrinsic.template is not None
+                operands = [operand for region in (output, *inputs) for operand in self._tile(region)]
+                self._emit(CallOp(intrinsic.template.name, operands, []))
             case _:
                 raise AssertionError(type(statement))
+
+    def _tile(self, region: n.Region) -> tuple[SSAValue, SSAValue]:
+        """A buffer, and where in it a tile begins, in elements."""
+        shape, first = region.buffer.shape, Const(0, INDEX)
+        place: Expr = first
+        for d, offset in enumerate(region.offsets):
+            place = place + offset * prod(shape[d + 1 :])
+        return self._buffers[region.buffer], self._scalars.value(simplify(place))
 
     def _inside(self, block: Block, body: n.Statement) -> Block:
         self._blocks.append(block)

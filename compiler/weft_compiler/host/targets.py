@@ -1,0 +1,95 @@
+"""CPUs that host code is compiled for, and the levels of vector instructions that kernel templates are written for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import llvmlite.binding as llvm
+from weft_runtime.host_functions import CPU_FEATURES
+
+
+@dataclass(frozen=True)
+class Level:
+    """Vector instructions that a template is written for.
+
+    Parameters
+    ----------
+    name : str
+        Suffix of the function's symbol.
+    architecture : str
+        First part of the target triple; empty for every one.
+    features : tuple of str
+        What the CPU must have, by LLVM's names.
+    registers, vector_bytes : int
+        Vector registers and the bytes of one.
+    """
+
+    name: str
+    architecture: str
+    features: tuple[str, ...]
+    registers: int
+    vector_bytes: int
+
+
+GENERIC = Level("generic", "", (), 16, 16)
+"""Plain vector operations, which LLVM lowers for any target."""
+
+AVX2 = Level("avx2", "x86_64", ("avx2", "fma"), 16, 32)
+VNNI = Level("vnni", "x86_64", ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"), 32, 64)
+NEON = Level("neon", "aarch64", ("neon",), 32, 16)
+DOTPROD = Level("dotprod", "aarch64", ("neon", "dotprod"), 32, 16)
+NEON32 = Level("neon32", "armv7", ("neon",), 16, 16)
+
+LEVELS = (VNNI, AVX2, DOTPROD, NEON, NEON32, GENERIC)
+"""The best first."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A host that modules carry an object for: any CPU with these features runs it, others compile the IR."""
+
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """What a template is written for: levels to choose from at run time, the best first, then the one at hand."""
+        here = next(level for level in LEVELS if self.has(level))
+        reachable = [level for level in LEVELS if self.has(level, CPU_FEATURES)]
+        return (*reachable[: reachable.index(here)], here)
+
+    @property
+    def architecture(self) -> str:
+        return self.triple.split("-")[0]
+
+    @property
+    def level(self) -> Level:
+        """The best level that every such CPU runs."""
+        return self.levels[-1]
+
+    def has(self, level: Level, extra: Iterable[str] = ()) -> bool:
+        """Whether all such CPUs, if they also have ``extra`` features, have a level's instructions."""
+        features = {*self.features, *extra}
+        return level.architecture in ("", self.architecture) and features.issuperset(level.features)
+
+
+X86_64 = Target(
+    "x86_64-unknown-linux-gnu", "x86-64-v3", ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
+)
+"""Every x86-64 since 2013. Only templates whose sums are reassociable fuse a product with an addition."""
+
+AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", ("neon",))
+"""Every 64-bit ARM; what has 8-bit dot products uses them."""
+
+ARMV7 = Target("armv7-unknown-linux-gnueabihf", "cortex-a9", ("neon",))
+"""The processors of a Zynq-7000. Without *unknown* in its name, LLVM would pass floats in integer registers."""
+
+
+@cache
+def this_machine() -> Target:
+    """The CPU that this process runs on, with all that it has."""
+    features = tuple(name for name, has in llvm.get_host_cpu_features().items() if has)
+    return Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
