@@ -14,7 +14,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import encode
 from weft_hardware.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Store, storable
 from weft_hardware.presets import load_config
-from weft_runtime.device import Launch
+from weft_runtime.device import Device, Launch, RunReport
 from weft_simulator.tsim.device import TsimDevice
 from weft_simulator.tsim.model import MemoryTiming
 
@@ -43,12 +43,16 @@ def vta_programs(config: AcceleratorConfig) -> dict[str, VtaProgram]:
     }
 
 
-def run_program(device: TsimDevice, region: int, program: VtaProgram) -> int:
-    """Cycles of a program in a region of DRAM, whose result is checked."""
+def launch_program(device: Device, region: int, program: VtaProgram) -> RunReport:
+    """Run a program in a region of DRAM."""
     for offset, data in program.placed.items():
         device.write(region + offset, np.frombuffer(data, np.uint8))
-    bases = dict.fromkeys(Memory, region)
-    report = device.launch(Launch(region + program.insn_offset, len(program.instructions), bases))
+    return device.launch(Launch(region + program.insn_offset, len(program.instructions), dict.fromkeys(Memory, region)))
+
+
+def run_program(device: TsimDevice, region: int, program: VtaProgram) -> int:
+    """Cycles of a program in a region of DRAM, whose result is checked."""
+    report = launch_program(device, region, program)
     found = device.read(region + program.out_offset, program.expected.size).view(np.int8)
     if not np.array_equal(found, program.expected.reshape(-1)):
         raise AssertionError("the program left a wrong result")
