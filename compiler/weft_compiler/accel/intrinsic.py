@@ -25,9 +25,9 @@ class AcceleratorIntrinsic(Intrinsic):
     ----------
     emit : callable
         The emission rule.
-    in_place : bool
-        It writes over its first input: its result best lies there.
+    in_place : tuple of int
+        The inputs that it can write over: its result best lies where one of them does.
     """
 
     emit: EmissionRule = field(kw_only=True)
-    in_place: bool = field(default=False, kw_only=True)
+    in_place: tuple[int, ...] = field(default=(), kw_only=True)

@@ -255,15 +255,17 @@ class _Builder:
         return {buffer: placed[homes.get(buffer, buffer)] for buffer in self.walk.allocated}
 
     def _homes(self) -> dict[Buffer, Buffer]:
-        """For each result that can overwrite the first input of its operation, the buffer whose place it takes."""
+        """For each result that can overwrite an input of its operation, the buffer whose place it takes."""
         readers = Counter(region.buffer for _, invoke in self.walk.found for region in invoke.inputs)
         homes: dict[Buffer, Buffer] = {}
         for _, invoke in self.walk.found:
-            if not (isinstance(invoke.intrinsic, AcceleratorIntrinsic) and invoke.intrinsic.in_place):
+            if not isinstance(invoke.intrinsic, AcceleratorIntrinsic):
                 continue
-            source, target = invoke.inputs[0], invoke.output
-            if readers[source.buffer] == 1 and self._overlay(source, target):
-                homes[target.buffer] = homes.get(source.buffer, source.buffer)
+            target = invoke.output
+            for source in (invoke.inputs[k] for k in invoke.intrinsic.in_place):
+                if readers[source.buffer] == 1 and self._overlay(source, target):
+                    homes[target.buffer] = homes.get(source.buffer, source.buffer)
+                    break
         return homes
 
     def _overlay(self, source: Region, target: Region) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -169,21 +170,22 @@ def scan(
 
 
 def dependencies(outputs: Sequence[Tensor]) -> list[Tensor]:
-    """All tensors that some need, themselves included, producers first."""
-    found: list[Tensor] = []
+    """All tensors that some need, themselves included: by how many stages each has behind it, so producers first.
 
-    def visit(tensor: Tensor) -> None:
-        if tensor in found:
-            return
-        if tensor.op is not None:
-            for part in walk(tensor.op.body):
-                if isinstance(part, Read) and isinstance(part.tensor, Tensor) and part.tensor is not tensor:
-                    visit(part.tensor)
-        found.append(tensor)
+    What several stages of one depth do stands together: loads before loads, then all that works on them.
+    """
+    depth: dict[Tensor, int] = {}
+
+    def visit(tensor: Tensor) -> int:
+        if tensor not in depth:
+            read = [] if tensor.op is None else [part.tensor for part in walk(tensor.op.body) if isinstance(part, Read)]
+            before = [visit(other) for other in read if isinstance(other, Tensor) and other is not tensor]
+            depth[tensor] = 1 + builtins.max(before, default=0)
+        return depth[tensor]
 
     for output in outputs:
         visit(output)
-    return found
+    return sorted(depth, key=depth.__getitem__)
 
 
 def _finish(name: str, axes: tuple[Axis, ...], body: Expr, tensor: Tensor | None = None) -> Tensor:

@@ -21,6 +21,8 @@ _LEAST, _MOST = field_limits(Alu, "imm")
 IMMEDIATES = range(_LEAST, _MOST + 1)
 """What fits the instruction's immediate."""
 
+COMMUTATIVE = (AluOp.MIN, AluOp.MAX, AluOp.ADD, AluOp.MUL)
+
 REDUCTIONS = {AluOp.MIN: te.min, AluOp.MAX: te.max, AluOp.ADD: te.sum}
 """The operations that can merge any number of tiles into one."""
 
@@ -101,7 +103,7 @@ def _intrinsic(
         inputs,
         ("acc",) * (1 + len(inputs)),
         emit=lambda operation, emitter: _emit(operation, emitter, op, immediate),
-        in_place=op is not AluOp.COPY,
+        in_place=() if op is AluOp.COPY else tuple(range(len(inputs))) if op in COMMUTATIVE else (0,),
     )
 
 
@@ -124,7 +126,7 @@ def _apply(op: AluOp, a: te.Expr, b: te.Expr) -> te.Expr:
 
 
 def _emit(operation: Operation, emitter: Emitter, op: AluOp, value: int | None) -> None:
-    """The ALU writes over its first operand: what lies elsewhere is copied there first."""
+    """The ALU writes over one operand: if the first lies elsewhere, it is copied there before."""
     dst = operation.output
     first, second = (None, None)
     if op is AluOp.COPY:
@@ -132,6 +134,8 @@ def _emit(operation: Operation, emitter: Emitter, op: AluOp, value: int | None) 
     else:
         first, *rest = operation.inputs
         second = rest[0] if rest else None
+        if second is not None and op in COMMUTATIVE and _same(second, dst):
+            first, second = second, first
     order = 0
     if first is not None and not _same(first, dst):
         order = _append(_rows(operation, emitter, dst, first), operation, emitter, AluOp.COPY, None, order)
