@@ -18,7 +18,7 @@ from weft_hardware.isa import AluOp, Memory, tile_bytes
 
 from .. import te
 from ..errors import CompileError
-from ..pool_task import MAX, PoolTask
+from ..pool_task import MAX, SUM, PoolTask
 from ..te.expr import Axis
 from ..tiling import MEMORY_LATENCY, even_splits
 from .intrinsics.alu import alu
@@ -75,10 +75,22 @@ def _image_tiles(task: PoolTask, tiling: PoolTiling) -> int:
 
 
 def _fits(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig) -> bool:
-    image, result = _image_tiles(task, tiling), tiling.channels * tiling.rows * task.ow
-    work = image if task.kind == MAX else result * tiling.slots
+    image = _image_tiles(task, tiling)
+    work = tiling.slots * tiling.rows * task.ow if task.kind == SUM else _maxima_tiles(task, tiling.rows)
+    work *= tiling.channels
     fits = image * tiling.slots <= config.inp_depth and work <= config.acc_depth
     return fits and (task.kind == MAX or tiling.channels <= config.param_depth)
+
+
+def _maxima_tiles(task: PoolTask, rows: int) -> int:
+    """Accumulators of all phases; where no phase has a single tap, a maximum needs a place of its own beside them."""
+    tall, wide = (_taps(k, s) for k, s in zip((task.kh, task.kw), task.stride, strict=True))
+    tiles = rows * task.ow if min(map(len, wide.values())) > 1 else 0
+    for offsets in wide.values():
+        width = task.ow + offsets[-1]
+        tiles += sum((rows + reach[-1]) * width for reach in tall.values())
+        tiles += rows * width if min(map(len, tall.values())) > 1 else 0
+    return tiles
 
 
 def _cycles(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig) -> int:
@@ -149,9 +161,7 @@ class _Pool:
         tall: dict[int, te.Tensor] = {}
         for column, offsets in _head_last(columns):
             width = wide + offsets[-1]
-            phases = {
-                row: self._phase((row, column), (high + reach[-1], width)) for row, reach in _head_last(rows)
-            }
+            phases = {row: self._phase((row, column), (high + reach[-1], width)) for row, reach in _head_last(rows)}
             tall[column] = self._merge(phases, rows, (high, width), axis=2, name=f"tall{column}")
         return self._merge(tall, columns, (high, wide), axis=3, name="largest")
 
@@ -257,4 +267,3 @@ def schedule_pool(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig)
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
         s[out].tensorize(tile[0], store_requantised(config, how))
     return s
-

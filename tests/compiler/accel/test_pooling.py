@@ -19,7 +19,7 @@ from weft_simulator.functional import FunctionalDevice
 from weft_simulator.timing.device import TimingDevice
 from weft_simulator.tsim.model import MemoryTiming
 
-BATCH2 = replace(VTA, batch=2, block_in=4, block_out=4, inp_depth=90, acc_depth=100, wgt_depth=2, uop_depth=64)
+BATCH2 = replace(VTA, batch=2, block_in=4, block_out=4, inp_depth=90, acc_depth=100, wgt_depth=4, uop_depth=64)
 STEM = PoolTask(kind=MAX, channels=4, ih=112, iw=112, kh=3, kw=3, stride=(2, 2), pads=(1, 1, 1, 1))
 
 
@@ -54,7 +54,7 @@ def run(task, config, tiling=None, seed=0):
         return module.run(device, operands), wanted
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(10))
 def test_random_pools(seed):
     rng = random.Random(f"pool {seed}")
     kind, config = rng.choice([MAX, MAX, SUM]), rng.choice([VTA, BATCH2])
