@@ -1,9 +1,9 @@
 """Pooling as tensor expressions, and their schedules.
 
-GEMM by the identity matrix brings inputs into accumulators, a tile a cycle, while the load module runs ahead; LOADs into
-accumulators would hold the compute module up. A sum is complete with that. Maxima are taken along columns of pixels
-first, then along rows, so that windows share them. Pixels whose coordinates leave the same rest by the stride share a
-buffer, a *phase*: what a maximum writes over then lies as its result does, and nothing is copied.
+GEMM by the identity matrix brings inputs into accumulators, a tile a cycle, while the load module runs ahead; LOADs
+into accumulators would hold the compute module up. A sum is complete with that. Maxima are taken along columns of
+pixels first, then along rows, so that windows share them. Pixels whose coordinates leave the same rest by the stride
+share a buffer, a *phase*: what a maximum writes over then lies as its result does, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _maxima_tiles(task: PoolTask, rows: int) -> int:
 
 
 def _cycles(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig) -> int:
-    """Estimated: the first inputs, then all tiles, whose inputs come while maxima are taken, or with two slots always."""
+    """Estimated: inputs come while maxima are taken, with two slots while products are made, too."""
     count = task.n * -(-task.oh // tiling.rows) * -(-task.channels // tiling.channels)
     image = _image_tiles(task, tiling)
     load = image * -(-tile_bytes(Memory.INP, config) // config.axi_bytes) + MEMORY_LATENCY
@@ -115,8 +115,8 @@ class _Pool:
     def __init__(self, task: PoolTask, config: AcceleratorConfig) -> None:
         if config.block_in != config.block_out:
             raise CompileError(
-                f"block_in = {config.block_in} and block_out = {config.block_out}: tiles of inputs and of results differ; "
-                "choose equal blocks"
+                f"block_in = {config.block_in} and block_out = {config.block_out}: tiles of inputs and of "
+                "results differ; choose equal blocks"
             )
         self.task, self.config = task, config
         self.tile = (config.batch, config.block_in)
