@@ -29,6 +29,7 @@ from .dialects import qgraph
 from .errors import CompileError
 from .host import elementwise, layout, windows
 from .host.codegen import compile_functions
+from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of
 
@@ -46,7 +47,6 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.ReluOp: (elementwise.relu, _no_parameters),
     qgraph.ClipOp: (elementwise.clip, _no_parameters),
     qgraph.ClampOp: (elementwise.clamp, _no_parameters),
-    qgraph.AddOp: (elementwise.add, _no_parameters),
     qgraph.TransposeOp: (elementwise.transpose, _no_parameters),
     qgraph.MaxPoolOp: (windows.max_pool, _no_parameters),
     qgraph.QConvOp: (windows.qconv, windows.requantising_parameters),
@@ -55,7 +55,10 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.RequantizeOp: (layout.requantize, _no_parameters),
     qgraph.UnpackOp: (layout.unpack, _no_parameters),
 }
-"""The host kernel of every operation, and the constants it reads beside its operands."""
+"""Host kernels written as loops, and the constants they read beside their operands."""
+
+EXPRESSIONS = {**floats.EXPRESSIONS, **movement.EXPRESSIONS, **quantised.EXPRESSIONS}
+"""Host kernels written as tensor expressions."""
 
 
 def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
@@ -133,10 +136,15 @@ class _Assembler:
         return list(self.layers).index(name)
 
     def _host_step(self, op: Operation, layer: int) -> None:
-        kernel, parameters = _KERNELS[type(op)]
         name = f"step{len(self.steps)}_{op.name.removeprefix('qgraph.')}"
-        self.host_functions.append(kernel(op, name))
-        extra = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters(op))]
+        if type(op) in EXPRESSIONS:
+            expression = EXPRESSIONS[type(op)](op)
+            function, parameters = expression.function(name), expression.parameters
+        else:
+            kernel, parameters_of = _KERNELS[type(op)]
+            function, parameters = kernel(op, name), parameters_of(op)
+        self.host_functions.append(function)
+        extra = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters)]
         operands = [place_of(operand) for operand in op.operands]
         self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
 

@@ -63,12 +63,15 @@ class Graph:
         The body of ``@main``.
     constants : dict
         Every tensor known at compile time, by ONNX name.
+    opset : int
+        Version of ONNX's own operators.
     values : dict
         The SSA value of every name imported so far.
     """
 
     block: Block
     constants: dict[str, NDArray[Any]]
+    opset: int
     values: dict[str, SSAValue] = field(default_factory=dict)
 
     def emit(self, op: Operation, node: Node) -> SSAValue:
@@ -128,6 +131,25 @@ class Graph:
         """As `value`, or None where the input is not connected."""
         return self.value(node, index) if node.has_input(index) else None
 
+    def float_input(self, node: Node, index: int) -> SSAValue:
+        """As `value`, of float32."""
+        x = self.value(node, index)
+        if qgraph.dtype_of(x) != np.float32:
+            node.refuse(f"works on {qgraph.dtype_of(x)} values; only float32 between quantisers is supported")
+        return x
+
+    def quantised_input(self, node: Node, index: int) -> SSAValue:
+        """As `value`, of int8 or uint8."""
+        x = self.value(node, index)
+        if not qgraph.is_quantised(x):
+            node.refuse(f"takes {qgraph.dtype_of(x)} values; its input must be int8 or uint8")
+        return x
+
+    def quantisation(self, node: Node, index: int, what: str, of: np.dtype[Any] | None = None) -> tuple[Any, Any]:
+        """Scale and zero point of a tensor, inputs ``index`` and ``index + 1``; the zero point keeps its type."""
+        scale = single(node, self.scale(node, index, f"{what} scale"), f"{what} scale")
+        return scale, single(node, self.zero_point(node, index + 1, f"{what} zero point", of), f"{what} zero point")
+
     def constant(self, node: Node, index: int, what: str) -> NDArray[Any]:
         """The values of an input that must be known at compile time."""
         name = node.inputs[index] if node.has_input(index) else ""
@@ -157,6 +179,14 @@ class Graph:
         if of is not None and zero.dtype != of:
             node.refuse(f"has a {what} of type {zero.dtype} for {of} values; store it as {of}")
         return zero
+
+
+def axis_of(node: Node, rank: int, default: int, name: str = "axis") -> int:
+    """An attribute that names an axis, counted from the front."""
+    axis = int(node.attributes.get(name, default))
+    if not -rank <= axis < rank:
+        node.refuse(f"has {name} = {axis}, outside the {rank} dimensions of its input; correct it")
+    return axis % rank
 
 
 def single(node: Node, values: Sequence[Any] | NDArray[Any], what: str) -> Any:

@@ -46,7 +46,8 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
     inputs = [info for info in graph.input if info.name not in constants]
     types = [_input_type(info, batch) for info in inputs]
     block = Block(arg_types=types)
-    state = Graph(block, constants, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+    state = Graph(block, constants, opset, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
     for proto in graph.node:
         _import_node(state, proto)
     outputs = [_output(state, info.name) for info in graph.output]
@@ -172,7 +173,11 @@ def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
             + ", ".join(sorted(IMPORTERS))
         )
     try:
-        graph.values[node.outputs[0]] = IMPORTERS[node.op](graph, node)
+        made = IMPORTERS[node.op](graph, node)
+        results = [made] if isinstance(made, SSAValue) else made
+        graph.values.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
+        if len(results) < len([name for name in node.outputs if name]):
+            node.refuse(f"has {len(node.outputs)} results; only the first {len(results)} are supported")
     except (IndexError, ValueError, TypeError, KeyError) as error:
         # Attributes of other lengths or types than the operator's own; what is likely is refused where it is read.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,73 +10,14 @@ import onnx
 from numpy.typing import NDArray
 from xdsl.ir import SSAValue
 
+from . import onnx_floats, onnx_movement, onnx_quantised
 from .dialects import qgraph
+from .onnx_floats import matmul
 from .onnx_graph import Graph, Node, result_type, single
+from .onnx_windows import conv_geometry, pool_geometry
 
-Importer = Callable[[Graph, Node], SSAValue]
-
-
-# Windows -----------------------------------------------------------------------------------------------------
-
-
-def _auto_pads(
-    node: Node, size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> tuple[int, ...]:
-    """Pads at the top, left, bottom and right, explicit or by ``auto_pad``."""
-    mode = node.text("auto_pad", "NOTSET")
-    if mode == "NOTSET":
-        return tuple(node.attributes.get("pads", (0, 0, 0, 0)))
-    if mode == "VALID":
-        return (0, 0, 0, 0)
-    if mode not in ("SAME_UPPER", "SAME_LOWER"):
-        node.refuse(f"has auto_pad = {mode!r}; use NOTSET, VALID, SAME_UPPER or SAME_LOWER")
-    before, after = [], []
-    for pixels, taps, stride, dilation in zip(size, kernel, strides, dilations, strict=True):
-        total = max(0, (-(-pixels // stride) - 1) * stride + dilation * (taps - 1) + 1 - pixels)
-        small, large = total // 2, total - total // 2
-        before.append(small if mode == "SAME_UPPER" else large)
-        after.append(large if mode == "SAME_UPPER" else small)
-    return (*before, *after)
-
-
-def _window(node: Node, x: SSAValue, kernel: Sequence[int]) -> tuple[dict[str, Any], tuple[int, int]]:
-    """The properties of a 2-D window and the size of its result."""
-    shape = qgraph.shape_of(x)
-    if len(shape) != 4 or len(kernel) != 2:
-        node.refuse(f"works on a tensor of shape {shape}; only 2-D windows over (N, C, H, W) are supported")
-    strides = tuple(node.attributes.get("strides", (1, 1)))
-    dilations = tuple(node.attributes.get("dilations", (1, 1)))
-    pads = _auto_pads(node, shape[2:], kernel, strides, dilations)
-    if min(pads) < 0 or min(strides) < 1 or min(dilations) < 1:
-        node.refuse(f"has strides {strides}, dilations {dilations}, pads {pads}; pads must be ≥ 0, the others ≥ 1")
-    size = []
-    for axis in range(2):
-        span = shape[2 + axis] + pads[axis] + pads[2 + axis] - dilations[axis] * (kernel[axis] - 1) - 1
-        steps = -(-span // strides[axis]) if node.attributes.get("ceil_mode", 0) else span // strides[axis]
-        # A window of ceil mode must start inside the image or its leading padding.
-        if node.attributes.get("ceil_mode", 0) and steps * strides[axis] >= shape[2 + axis] + pads[axis]:
-            steps -= 1
-        size.append(steps + 1)
-    if min(size) < 1:
-        node.refuse(
-            f"has a {kernel[0]}×{kernel[1]} window that does not fit its {shape[2]}×{shape[3]} input; enlarge it"
-        )
-    return qgraph.window_properties(strides, pads, dilations), (size[0], size[1])
-
-
-def _conv_geometry(node: Node, x: SSAValue, w_shape: Sequence[int]) -> tuple[dict[str, Any], int, tuple[int, ...]]:
-    """Window properties, groups and result shape of a convolution."""
-    if len(w_shape) != 4:
-        node.refuse(f"has weights of shape {tuple(w_shape)}; only 2-D convolutions are supported")
-    window, (height, width) = _window(node, x, tuple(w_shape[2:]))
-    groups = int(node.attributes.get("group", 1))
-    images, channels = qgraph.shape_of(x)[:2]
-    if groups < 1 or channels != w_shape[1] * groups or w_shape[0] % groups:
-        node.refuse(
-            f"has {channels} input channels, weights of shape {tuple(w_shape)} and {groups} groups, "
-            "which do not match; correct the model"
-        )
-    return window, groups, (images, w_shape[0], height, width)
+Importer = Callable[[Graph, Node], SSAValue | Sequence[SSAValue]]
+"""Gives the node's result, or its results in order."""
 
 
 # Quantisation ------------------------------------------------------------------------------------------------
@@ -139,13 +80,13 @@ def _bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue | Non
 
 def _conv(graph: Graph, node: Node) -> SSAValue:
     x, w = graph.value(node, 0), graph.value(node, 1)
-    window, groups, shape = _conv_geometry(node, x, qgraph.shape_of(w))
+    window, groups, shape = conv_geometry(node, x, qgraph.shape_of(w))
     y = qgraph.tensor_type(shape, np.float32)
     return graph.emit(qgraph.ConvOp(x, w, _bias(graph, node, 2, shape[1]), window, groups, y), node)
 
 
 def _dense(graph: Graph, node: Node, transposed: bool) -> SSAValue:
-    x, w = graph.value(node, 0), graph.value(node, 1)
+    x, w = graph.float_input(node, 0), graph.float_input(node, 1)
     w_shape, x_shape = qgraph.shape_of(w), qgraph.shape_of(x)
     if len(w_shape) != 2 or not x_shape:
         node.refuse(f"multiplies shapes {x_shape} and {w_shape}; the second factor must be a matrix of constants")
@@ -169,22 +110,25 @@ def _refuse_scaled_gemm(node: Node) -> None:
 
 
 def _matmul(graph: Graph, node: Node) -> SSAValue:
-    return _dense(graph, node, False)
+    a, b = graph.float_input(node, 0), graph.float_input(node, 1)
+    if _is_constant(b) and len(qgraph.shape_of(b)) == 2 and qgraph.shape_of(a):
+        return _dense(graph, node, False)
+    return matmul(graph, node, a, b)
+
+
+def _is_constant(value: SSAValue) -> bool:
+    """Whether a value depends on one constant alone."""
+    while isinstance(value.owner, qgraph.DequantizeOp | qgraph.QuantizeOp | qgraph.TransposeOp | qgraph.ReshapeOp):
+        value = value.owner.x
+    return isinstance(value.owner, qgraph.ConstantOp)
 
 
 def _relu(graph: Graph, node: Node) -> SSAValue:
-    return graph.emit(qgraph.ReluOp(_float_input(graph, node)), node)
-
-
-def _float_input(graph: Graph, node: Node) -> SSAValue:
-    x = graph.value(node, 0)
-    if qgraph.dtype_of(x) != np.float32:
-        node.refuse(f"works on {qgraph.dtype_of(x)} values; only float32 between quantisers is supported")
-    return x
+    return graph.emit(qgraph.ReluOp(graph.float_input(node, 0)), node)
 
 
 def _clip(graph: Graph, node: Node) -> SSAValue:
-    x = _float_input(graph, node)
+    x = graph.float_input(node, 0)
     low, high = -np.inf, np.inf
     if node.has_input(1):
         low = float(graph.constant(node, 1, "minimum").reshape(-1)[0])
@@ -196,22 +140,6 @@ def _clip(graph: Graph, node: Node) -> SSAValue:
     return graph.emit(qgraph.ClipOp(x, low, high), node)
 
 
-def _add(graph: Graph, node: Node) -> SSAValue:
-    a, b = graph.value(node, 0), graph.value(node, 1)
-    if qgraph.dtype_of(a) != np.float32 or qgraph.dtype_of(b) != np.float32:
-        node.refuse("adds integers; only float32 between quantisers is supported")
-    shapes = qgraph.shape_of(a), qgraph.shape_of(b)
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        shape = None
-    if shape not in shapes:
-        node.refuse(f"adds shapes {shapes[0]} and {shapes[1]}; one must broadcast to the other")
-    if shape != shapes[0]:
-        a, b = b, a
-    return graph.emit(qgraph.AddOp(a, b, qgraph.tensor_type(shape, np.float32)), node)
-
-
 # Operators on any type -----------------------------------------------------------------------------------------
 
 
@@ -219,13 +147,8 @@ def _max_pool(graph: Graph, node: Node) -> SSAValue:
     x = graph.value(node, 0)
     if len(node.outputs) > 1 and node.outputs[1]:
         node.refuse("returns the indices of its maxima; only the values are supported")
-    kernel = tuple(node.attributes.get("kernel_shape", ()))
-    window, (height, width) = _window(node, x, kernel)
-    pads = qgraph.ints(window["pads"])
-    reach = [d * (k - 1) + 1 for d, k in zip(qgraph.ints(window["dilations"]), kernel, strict=True)]
-    if any(pads[k] >= reach[k % 2] for k in range(4)):
-        node.refuse(f"pads by {pads}, more than its {kernel[0]}×{kernel[1]} window reaches; reduce the pads")
-    y = qgraph.tensor_type((*qgraph.shape_of(x)[:2], height, width), qgraph.dtype_of(x))
+    kernel, window, shape = pool_geometry(node, x)
+    y = qgraph.tensor_type(shape, qgraph.dtype_of(x))
     return graph.emit(qgraph.MaxPoolOp(x, kernel, window, y), node)
 
 
@@ -293,13 +216,6 @@ def _quantised_parameters(
     return scale, int(single(node, x_zero, "input zero point")), w_zero, y_zero
 
 
-def _quantised_input(graph: Graph, node: Node) -> SSAValue:
-    x = graph.value(node, 0)
-    if not qgraph.is_quantised(x):
-        node.refuse(f"takes {qgraph.dtype_of(x)} values; its input must be int8 or uint8")
-    return x
-
-
 def _sum_bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue | None:
     """The bias of a quantised operator, int32 in units of the sum."""
     bias = _bias(graph, node, index, channels)
@@ -309,8 +225,8 @@ def _sum_bias(graph: Graph, node: Node, index: int, channels: int) -> SSAValue |
 
 
 def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
-    x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
-    window, groups, shape = _conv_geometry(node, x, weights.shape)
+    x, weights = graph.quantised_input(node, 0), _weights(graph, node, 3)
+    window, groups, shape = conv_geometry(node, x, weights.shape)
     scale, x_zero, w_zero, y_zero = _quantised_parameters(graph, node, x, weights, (1, 2, 4, 5, 6, 7))
     y = result_type(shape, y_zero, node)
     properties = qgraph.requantising_properties(x_zero, w_zero, scale, int(y_zero[0]), y)
@@ -320,7 +236,7 @@ def _qlinear_conv(graph: Graph, node: Node) -> SSAValue:
 
 
 def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], bias_index: int) -> SSAValue:
-    x, weights = _quantised_input(graph, node), _weights(graph, node, 3)
+    x, weights = graph.quantised_input(node, 0), _weights(graph, node, 3)
     if weights.ndim != 2:
         node.refuse(f"has weights of shape {weights.shape}; only a matrix is supported")
     weights = weights if transposed else weights.T
@@ -338,6 +254,8 @@ def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], 
 
 
 def _qlinear_matmul(graph: Graph, node: Node) -> SSAValue:
+    if node.has_input(3) and (node.inputs[3] not in graph.constants or graph.constants[node.inputs[3]].ndim != 2):
+        return onnx_quantised.matmul(graph, node)
     return _qdense(graph, node, False, (1, 2, 4, 5, 6, 7), 8)
 
 
@@ -357,7 +275,6 @@ IMPORTERS: dict[str, Importer] = {
     "MatMul": _matmul,
     "Relu": _relu,
     "Clip": _clip,
-    "Add": _add,
     "MaxPool": _max_pool,
     "Flatten": _flatten,
     "Reshape": _reshape,
@@ -365,5 +282,8 @@ IMPORTERS: dict[str, Importer] = {
     "QLinearConv": _qlinear_conv,
     "QLinearMatMul": _qlinear_matmul,
     "QGemm": _qgemm,
+    **onnx_floats.IMPORTERS,
+    **onnx_movement.IMPORTERS,
+    **onnx_quantised.IMPORTERS,
 }
 """Every operator that is supported, by ONNX name."""

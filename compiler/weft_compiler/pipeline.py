@@ -17,7 +17,9 @@ from .passes.pack_layout import PackLayout
 from .passes.place import Place
 from .passes.plan_memory import PlanMemory
 from .passes.quantise import Quantise
+from .passes.quantise_operators import QuantiseOperators
 from .passes.sink_dequantize import SinkDequantize
+from .passes.tabulate import Tabulate
 
 Observer = Callable[[str, ModuleOp], None]
 """Called with a pass's name and the module after it."""
@@ -30,6 +32,8 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         FoldConstants(),
         FuseBias(),
         Quantise(),
+        QuantiseOperators(),
+        Tabulate(),
         FuseClamp(),
         Place(config),
         PackLayout(config),

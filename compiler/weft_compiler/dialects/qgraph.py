@@ -2,8 +2,9 @@
 
 Three groups share the dialect, so that a pass rewrites one operation at a time:
 
-- as imported: `quantize`, `dequantize`, `conv`, `dense`, `relu`, `clip`, `add`, and the shape operations;
-- quantised: `qconv`, `qdense`, `clamp`, whose arithmetic is onnxruntime's;
+- as imported: `quantize`, `dequantize`, `conv`, `dense`, `relu`, `clip`, more in `floats.py`, and what moves data,
+  here and in `movement.py`;
+- quantised: `qconv`, `qdense`, `clamp`, more in `quantised.py`, whose arithmetic is onnxruntime's;
 - laid out for the accelerator: `pack`, `accumulate`, `requantize`.
 
 A layer's name and its ONNX operator type travel as the attributes ``layer`` and ``onnx_op``.
@@ -29,7 +30,7 @@ from xdsl.dialects.builtin import (
     f32,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -68,10 +69,15 @@ def has_dtype(dtype: Any) -> bool:
     return np.dtype(dtype).newbyteorder("<") in _ELEMENTS
 
 
+def element_dtype(type_: TensorType) -> np.dtype[Any]:
+    """The numpy dtype of a tensor type's elements."""
+    return _DTYPES[type_.element_type]
+
+
 def dtype_of(value: SSAValue) -> np.dtype[Any]:
     """The numpy dtype of a tensor's elements."""
     assert isinstance(value.type, TensorType)
-    return _DTYPES[value.type.element_type]
+    return element_dtype(value.type)
 
 
 def shape_of(value: SSAValue) -> tuple[int, ...]:
@@ -146,21 +152,21 @@ def onnx_op_of(op: Operation) -> str:
     return onnx_op.data if isinstance(onnx_op, StringAttr) else op.name
 
 
-class _QGraphOp(IRDLOperation):
+class TensorOp(IRDLOperation):
     """An operation without side effects whose single result is ``y``."""
 
     traits = traits_def(Pure())
     y = result_def(TensorType)
 
 
-class _UnaryOp(_QGraphOp):
+class OneTensorOp(TensorOp):
     """An operation on one tensor."""
 
     x = operand_def(TensorType)
 
 
 @irdl_op_definition
-class ConstantOp(_QGraphOp):
+class ConstantOp(TensorOp):
     """A tensor known at compile time: its bytes, little-endian and row-major."""
 
     name = "qgraph.constant"
@@ -192,7 +198,7 @@ def _verify_axis_parameters(op: QuantizeOp | DequantizeOp) -> None:
         raise VerifyException(f"{scale.size} scales do not fit axis {op.axis.value.data} of {shape_of(op.x)}")
 
 
-class _ScaleOp(_UnaryOp):
+class _ScaleOp(OneTensorOp):
     """Conversion between float32 and 8-bit (or int32) with one scale, or one for each index of ``axis``."""
 
     scale = prop_def(DenseArrayBase)
@@ -231,7 +237,7 @@ class DequantizeOp(_ScaleOp):
             raise VerifyException("dequantize gives float32")
 
 
-class _WindowOp(_QGraphOp):
+class _WindowOp(TensorOp):
     """Strides and dilations by rows and columns; pads at the top, left, bottom and right."""
 
     strides = prop_def(DenseArrayBase)
@@ -269,7 +275,7 @@ class ConvOp(_WindowOp):
 
 
 @irdl_op_definition
-class DenseOp(_QGraphOp):
+class DenseOp(TensorOp):
     """Matrix product of floats over the last axis: x (…, K), w (N, K), or (K, N) unless ``transposed``, bias (N)."""
 
     name = "qgraph.dense"
@@ -283,7 +289,7 @@ class DenseOp(_QGraphOp):
 
 
 @irdl_op_definition
-class ReluOp(_UnaryOp):
+class ReluOp(OneTensorOp):
     """``max(x, 0)`` of floats."""
 
     name = "qgraph.relu"
@@ -293,7 +299,7 @@ class ReluOp(_UnaryOp):
 
 
 @irdl_op_definition
-class ClipOp(_UnaryOp):
+class ClipOp(OneTensorOp):
     """``min(max(x, low), high)`` of floats."""
 
     name = "qgraph.clip"
@@ -302,18 +308,6 @@ class ClipOp(_UnaryOp):
 
     def __init__(self, x: SSAValue, low: float, high: float):
         super().__init__(operands=[x], properties={"low": number(low), "high": number(high)}, result_types=[x.type])
-
-
-@irdl_op_definition
-class AddOp(_QGraphOp):
-    """Sum of two floats of the same shape, or of a tensor and a constant along its last axis or its channels."""
-
-    name = "qgraph.add"
-    a = operand_def(TensorType)
-    b = operand_def(TensorType)
-
-    def __init__(self, a: SSAValue, b: SSAValue, y: TensorType):
-        super().__init__(operands=[a, b], result_types=[y])
 
 
 @irdl_op_definition
@@ -329,7 +323,7 @@ class MaxPoolOp(_WindowOp):
 
 
 @irdl_op_definition
-class ReshapeOp(_UnaryOp):
+class ReshapeOp(OneTensorOp):
     """The same elements in the same order under another shape."""
 
     name = "qgraph.reshape"
@@ -343,7 +337,7 @@ class ReshapeOp(_UnaryOp):
 
 
 @irdl_op_definition
-class TransposeOp(_UnaryOp):
+class TransposeOp(OneTensorOp):
     """``y`` axis k is ``x`` axis ``permutation[k]``."""
 
     name = "qgraph.transpose"
@@ -359,7 +353,7 @@ class TransposeOp(_UnaryOp):
 
 
 @irdl_op_definition
-class ClampOp(_UnaryOp):
+class ClampOp(OneTensorOp):
     """``min(max(x, low), high)`` of 8-bit integers."""
 
     name = "qgraph.clamp"
@@ -370,7 +364,7 @@ class ClampOp(_UnaryOp):
         super().__init__(operands=[x], properties={"low": integer(low), "high": integer(high)}, result_types=[x.type])
 
 
-class _RequantisingOp(_QGraphOp):
+class _RequantisingOp(TensorOp):
     """An integer sum, then requantisation: ``clamp(rne(float32(sum) · scale) + y_zero, low, high)``.
 
     The sum is ``wrap32(Σ (x - x_zero) · (w - w_zero) + bias)``.
@@ -411,15 +405,18 @@ class _RequantisingOp(_QGraphOp):
 
 def requantising_properties(x_zero: int, w_zero: Any, scale: Any, y_zero: int, y: TensorType) -> dict[str, Attribute]:
     """The properties that `QConvOp` and `QDenseOp` share; the clamp is the whole range of ``y``."""
-    limits = np.iinfo(_DTYPES[y.element_type])
     return {
         "x_zero": integer(x_zero),
         "w_zero": integers(w_zero),
         "scale": floats(scale),
-        "y_zero": integer(y_zero),
-        "low": integer(limits.min),
-        "high": integer(limits.max),
+        **output_properties(y_zero, y),
     }
+
+
+def output_properties(y_zero: int, y: TensorType) -> dict[str, Attribute]:
+    """Zero point and clamp of a result; the clamp is its whole range."""
+    limits = np.iinfo(element_dtype(y))
+    return {"y_zero": integer(y_zero), "low": integer(limits.min), "high": integer(limits.max)}
 
 
 @irdl_op_definition
@@ -441,7 +438,7 @@ class QDenseOp(_RequantisingOp):
 
 
 @irdl_op_definition
-class PackOp(_UnaryOp):
+class PackOp(OneTensorOp):
     """x (N, C, H, W) to (n, ic, ih, iw, batch, block_in) int8: ``x - shift`` inside, ``pad_value`` in the padding.
 
     Channels and images beyond x hold 0. With ``rows`` set, x is (M, K) and its rows lie along iw instead of n.
@@ -488,7 +485,7 @@ class PackOp(_UnaryOp):
 
 
 @irdl_op_definition
-class AccumulateOp(_QGraphOp):
+class AccumulateOp(TensorOp):
     """One convolution task of the accelerator: packed x and w to raw accumulators (n, oc, oh, ow, batch, block_out)."""
 
     name = "qgraph.accumulate"
@@ -503,7 +500,7 @@ class AccumulateOp(_QGraphOp):
 
 
 @irdl_op_definition
-class ConvolveOp(_QGraphOp):
+class ConvolveOp(TensorOp):
     """One convolution task of the accelerator, requantised on the way out: packed x and w to packed int8.
 
     ``params`` int32 (oc, block_out, 2) holds the bias and the bits of the float32 scale of each output channel. See
@@ -541,7 +538,7 @@ class ConvolveOp(_QGraphOp):
 
 
 @irdl_op_definition
-class UnpackOp(_UnaryOp):
+class UnpackOp(OneTensorOp):
     """Packed int8 to (N, C, H, W), or to (M, K) with ``rows``: ``x + shift``, without lanes beyond; see `PackOp`."""
 
     name = "qgraph.unpack"
@@ -553,7 +550,7 @@ class UnpackOp(_UnaryOp):
 
 
 @irdl_op_definition
-class RequantizeOp(_QGraphOp):
+class RequantizeOp(TensorOp):
     """Raw accumulators to (N, O, H, W), or to (M, N) with ``rows``; see `QConvOp` for the arithmetic.
 
     ``bias`` int32 and ``scale`` float32 hold one value for each output channel.
@@ -591,31 +588,6 @@ class RequantizeOp(_QGraphOp):
             result_types=[y],
         )
 
-
-QGraph = Dialect(
-    "qgraph",
-    [
-        ConstantOp,
-        QuantizeOp,
-        DequantizeOp,
-        ConvOp,
-        DenseOp,
-        ReluOp,
-        ClipOp,
-        AddOp,
-        MaxPoolOp,
-        ReshapeOp,
-        TransposeOp,
-        ClampOp,
-        QConvOp,
-        QDenseOp,
-        PackOp,
-        AccumulateOp,
-        ConvolveOp,
-        UnpackOp,
-        RequantizeOp,
-    ],
-)
 
 ACCELERATED = (AccumulateOp, ConvolveOp)
 """What runs on the accelerator once it is laid out in tiles."""

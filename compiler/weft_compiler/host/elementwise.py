@@ -10,7 +10,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from ..dialects import qgraph
-from .builder import HostFunction, Index
+from .builder import HostFunction
 
 Parameters = tuple[NDArray[Any], ...]
 """Constant arrays that a kernel reads from buffers of its own, between its inputs and its result."""
@@ -99,21 +99,6 @@ def clamp(op: qgraph.ClampOp, name: str) -> FuncOp:
         f.store_int8(f.smallest(f.largest(f.load_int32(x, at), f.int32(low)), f.int32(high)), y, at)
 
     f.nest(size, body)
-    return f.finish()
-
-
-def add(op: qgraph.AddOp, name: str) -> FuncOp:
-    """Buffers: a, b, y; b broadcasts to the shape of a."""
-    shape, b_shape = qgraph.shape_of(op.a), qgraph.shape_of(op.b)
-    f = HostFunction(name, [(shape, np.float32), (b_shape, np.float32), (shape, np.float32)])
-    a, b, y = f.buffers
-
-    def body(at: list[SSAValue]) -> None:
-        tail = at[len(at) - len(b_shape) :]
-        b_at: list[Index] = [0 if size == 1 else k for size, k in zip(b_shape, tail, strict=True)]
-        f.store(f.plus(f.load(a, at), f.load(b, b_at)), y, at)
-
-    f.nest(shape, body)
     return f.finish()
 
 

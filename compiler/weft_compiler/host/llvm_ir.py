@@ -59,10 +59,15 @@ _INTRINSICS: dict[type[Operation], str] = {
     arith.MinimumfOp: "minimum",
     math.RoundEvenOp: "roundeven",
     math.ExpOp: "exp",
+    math.LogOp: "log",
+    math.PowFOp: "pow",
     math.SqrtOp: "sqrt",
     math.TanhOp: "tanh",
     math.FmaOp: "fma",
 }
+_LIBRARY: dict[type[Operation], str] = {math.ErfOp: "erff"}
+"""Functions of the C library that LLVM has no intrinsic for."""
+
 _CASTS: dict[type[Operation], str] = {
     arith.ExtSIOp: "sext",
     arith.ExtUIOp: "zext",
@@ -199,9 +204,10 @@ class _Lowering:
         elif kind in _BINARY:
             a, b = op.operands
             self.assign(op.results[0], f"{_BINARY[kind]} {self.typed(a)}, {self.name(b)}")
-        elif kind in _INTRINSICS:
+        elif kind in _INTRINSICS or kind in _LIBRARY:
             type_ = op.results[0].type
-            name, scalar = f"llvm.{_INTRINSICS[kind]}.{_suffix(type_)}", scalar_type(type_)
+            scalar = scalar_type(type_)
+            name = _LIBRARY[kind] if kind in _LIBRARY else f"llvm.{_INTRINSICS[kind]}.{_suffix(type_)}"
             self._module.declare(f"{scalar} @{name}({', '.join(scalar for _ in op.operands)})")
             self.assign(op.results[0], f"call {scalar} @{name}({', '.join(map(self.typed, op.operands))})")
         else:

@@ -12,7 +12,7 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
-from ..dialects import qgraph
+from ..dialects import floats, qgraph
 from .fold_constants import constant_of
 
 
@@ -25,11 +25,15 @@ def _bias_values(value: SSAValue) -> qgraph.ConstantOp | None:
 
 class _FuseBias(RewritePattern):
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: qgraph.AddOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: floats.BinaryOp, rewriter: PatternRewriter) -> None:
+        if op.function.data != "add":
+            return
         producer, bias = op.a.owner, op.b
+        if constant_of(op.a) is not None or qgraph.shape_of(op.y) != qgraph.shape_of(op.a):
+            producer, bias = op.b.owner, op.a
         if not isinstance(producer, qgraph.ConvOp | qgraph.DenseOp) or producer.bias is not None:
             return
-        if _bias_values(bias) is None or not op.a.has_one_use():
+        if _bias_values(bias) is None or not producer.y.has_one_use() or producer.y.type != op.y.type:
             return
         # ONNX broadcasts from the last axis, so a convolution's bias arrives as (O, 1, 1), a dense layer's as (N,).
         channels = qgraph.shape_of(producer.w)[0] if isinstance(producer, qgraph.ConvOp) else qgraph.shape_of(op.y)[-1]

@@ -12,14 +12,36 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from ..accelerated import accelerate, useful_macs
-from ..dialects import qgraph
+from ..dialects import floats, movement, qgraph, quantised
 
 _REASONS: dict[type[Operation], str] = {
     qgraph.QuantizeOp: "floating point is the host's work",
     qgraph.DequantizeOp: "floating point is the host's work",
     qgraph.ReluOp: "floating point is the host's work",
     qgraph.ClipOp: "floating point is the host's work",
-    qgraph.AddOp: "floating point is the host's work",
+    **dict.fromkeys(
+        (
+            *(floats.UnaryOp, floats.BinaryOp, floats.ReduceOp, floats.MatMulOp, floats.SoftmaxOp, floats.NormalizeOp),
+            *(floats.AveragePoolOp, floats.GlobalAveragePoolOp, floats.RecurrentOp),
+        ),
+        "floating point is the host's work",
+    ),
+    **dict.fromkeys(
+        (qgraph.ConvOp, qgraph.DenseOp, floats.ConvTransposeOp),
+        "it computes on floats: it needs a dequantised input, constant dequantised weights and a quantised output",
+    ),
+    quantised.QAddOp: "sums of 8-bit tensors are the host's work",
+    quantised.QMulOp: "products of 8-bit tensors are the host's work",
+    quantised.LookupOp: "it stands alone, with no operation of the accelerator before it to take it",
+    quantised.QGlobalAveragePoolOp: "averages of 8-bit tensors are the host's work",
+    quantised.QAveragePoolOp: "averages of 8-bit tensors are the host's work, which sums them as floats",
+    quantised.QSoftmaxOp: "exponentials are the host's work",
+    quantised.QMatMulOp: "both its factors are computed at run time",
+    quantised.QConvTransposeOp: "transposed convolutions are the host's work",
+    **dict.fromkeys(
+        (movement.ConcatOp, movement.SliceOp, movement.GatherOp, movement.PadOp, movement.BroadcastOp),
+        "it moves data only",
+    ),
     qgraph.ClampOp: "it stands alone, with no convolution before it to take it",
     qgraph.MaxPoolOp: "pooling of 8-bit tensors is the host's work",
     qgraph.TransposeOp: "it moves data only",

@@ -14,19 +14,18 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
 from ..dialects import qgraph
-from ..errors import CompileError
 from .fold_constants import constant_of
 from .sink_dequantize import per_tensor
 
 
-def _bias_constant(value: SSAValue, sum_scale: NDArray[np.float32]) -> NDArray[np.int32] | None:
-    """The bias as int32 in units of the sum, or None if it is not known.
+def bias_constant(value: SSAValue, sum_scale: NDArray[np.float32]) -> NDArray[np.int32] | None:
+    """A bias as int32 in units of the sum, or None if it is not known.
 
     A bias stored in those units is taken as it is; a float one is rounded to them.
     """
     source = value.owner
     if isinstance(source, qgraph.ReshapeOp):
-        inner = _bias_constant(source.x, sum_scale)
+        inner = bias_constant(source.x, sum_scale)
         return None if inner is None else inner.reshape(-1)
     if isinstance(source, qgraph.DequantizeOp):
         constant = constant_of(source.x)
@@ -77,7 +76,7 @@ class _Quantise(RewritePattern):
         new: list[Operation] = [qgraph.copy_description(producer, qgraph.ConstantOp(w_values))]
         bias: SSAValue | None = None
         if producer.bias is not None:
-            values = _bias_constant(producer.bias, (inputs[0] * w_scale).astype(np.float32))
+            values = bias_constant(producer.bias, (inputs[0] * w_scale).astype(np.float32))
             if values is None:
                 return
             new.append(qgraph.copy_description(producer, qgraph.ConstantOp(values)))
@@ -106,26 +105,12 @@ class _Quantise(RewritePattern):
         return qgraph.copy_description(producer, made)
 
 
-def _refuse_floats(module: ModuleOp) -> None:
-    for op in module.walk():
-        if isinstance(op, qgraph.ConvOp | qgraph.DenseOp):
-            raise CompileError(
-                f"node {qgraph.layer_of(op)!r} ({qgraph.onnx_op_of(op)}) computes on floats: it needs a "
-                "dequantised 8-bit input, constant dequantised weights and a quantised output; "
-                "quantise the model, for example with onnxruntime.quantization.quantize_static"
-            )
-
-
 @dataclass(frozen=True)
 class Quantise(ModulePass):
     """Convolutions and matrix products between Q/DQ become `qconv` and `qdense`.
 
-    Dead operations are erased, and a float convolution or product that is left over is refused.
-
-    Raises
-    ------
-    CompileError
-        If a convolution or matrix product is not quantised.
+    Dead operations are erased. A convolution or product that is left over stays float: its input, its weights or its
+    result are not quantised.
     """
 
     name: ClassVar[str] = "quantise"
@@ -133,7 +118,6 @@ class Quantise(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         PatternRewriteWalker(_Quantise()).rewrite_module(op)
         erase_dead(op)
-        _refuse_floats(op)
 
 
 def erase_dead(module: ModuleOp) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -18,7 +18,13 @@ from xdsl.pattern_rewriter import (
     op_type_rewrite_pattern,
 )
 
-from ..dialects import qgraph
+from ..dialects import movement, qgraph
+
+_MOVING = (
+    *(qgraph.MaxPoolOp, qgraph.ReshapeOp, qgraph.TransposeOp),
+    *(movement.SliceOp, movement.GatherOp, movement.PadOp, movement.BroadcastOp),
+)
+"""Operations that only pick and move elements, and so commute with dequantisation."""
 
 
 def per_tensor(op: qgraph.QuantizeOp | qgraph.DequantizeOp) -> tuple[np.float32, int] | None:
@@ -48,19 +54,37 @@ class _SinkThrough(RewritePattern):
     """``op(dequantize(x))`` to ``dequantize(op(x))`` for operations that only pick or move elements."""
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        if not isinstance(op, qgraph.MaxPoolOp | qgraph.ReshapeOp | qgraph.TransposeOp):
+        if not isinstance(op, _MOVING):
             return
         source = _dequantized(op.x)
         if source is None:
             return
-        moved_type = qgraph.tensor_type(qgraph.shape_of(op.y), qgraph.dtype_of(source.x))
-        moved = type(op).create(
-            operands=[source.x],
-            result_types=[moved_type],
-            properties=dict(op.properties),
-            attributes=dict(op.attributes),
-        )
-        _dequantize_after(op, moved, source, rewriter)
+        properties = dict(op.properties)
+        if isinstance(op, movement.PadOp):
+            if op.value.value.data != 0:
+                return
+            properties["value"] = qgraph.number(int(qgraph.array(source.zero_point)[0]))
+        _dequantize_after(op, _moved(op, [source.x], properties), source, rewriter)
+
+
+def _moved(op: Operation, operands: list[SSAValue], properties: dict[str, Attribute]) -> Operation:
+    """An operation on the 8-bit values behind its operands."""
+    y = qgraph.tensor_type(qgraph.shape_of(op.results[0]), qgraph.dtype_of(operands[0]))
+    return type(op).create(operands=operands, result_types=[y], properties=properties, attributes=dict(op.attributes))
+
+
+class _SinkThroughConcat(RewritePattern):
+    """``concat(dequantize(x), …)`` to ``dequantize(concat(x, …))`` where all stand for the same values."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: movement.ConcatOp, rewriter: PatternRewriter) -> None:
+        sources = [_dequantized(part) for part in op.parts]
+        known = [source for source in sources if source is not None]
+        if len(known) != len(sources) or len({per_tensor(source) for source in known}) != 1:
+            return
+        if len({qgraph.dtype_of(source.x) for source in known}) == 1:
+            moved = _moved(op, [source.x for source in known], dict(op.properties))
+            _dequantize_after(op, moved, known[0], rewriter)
 
 
 def _dequantize_after(op: Operation, moved: Operation, source: qgraph.DequantizeOp, rewriter: PatternRewriter) -> None:
@@ -106,6 +130,25 @@ class _QuantizedActivation(RewritePattern):
         rewriter.replace(op, [before, clamp])
 
 
+class _HoistQuantize(RewritePattern):
+    """``quantize(op(x))`` to ``op(quantize(x))`` for operations that give each element of x, or the largest of some."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: qgraph.QuantizeOp, rewriter: PatternRewriter) -> None:
+        mover = op.x.owner
+        if not isinstance(mover, qgraph.ReshapeOp | qgraph.TransposeOp | qgraph.MaxPoolOp):
+            return
+        if per_tensor(op) is None or not op.x.has_one_use():
+            return
+        before = type(op).create(
+            operands=[mover.x],
+            result_types=[qgraph.tensor_type(qgraph.shape_of(mover.x), qgraph.dtype_of(op.y))],
+            properties=dict(op.properties),
+            attributes=dict(op.attributes),
+        )
+        rewriter.replace(op, [before, _moved(mover, [before.y], dict(mover.properties))])
+
+
 class _CancelPair(RewritePattern):
     """``quantize(dequantize(x))`` with equal parameters is ``x``."""
 
@@ -120,7 +163,8 @@ class _CancelPair(RewritePattern):
 class SinkDequantize(ModulePass):
     """Bring Q/DQ pairs together and cancel them.
 
-    ``dequantize`` moves behind max-pool, reshape, transpose and ReLU; ReLU and Clip move behind ``quantize``, where
+    ``dequantize`` moves behind max-pool, ReLU and everything that moves data, with the zero point as padding; ReLU
+    and Clip move behind ``quantize``, where
     they are clamps of integers. What is left of either has a convolution, a matrix product or the graph's edge next
     to it.
     """
@@ -128,5 +172,8 @@ class SinkDequantize(ModulePass):
     name: ClassVar[str] = "sink-dequantize"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns: list[RewritePattern] = [_SinkThrough(), _ReluOfDequantized(), _QuantizedActivation(), _CancelPair()]
+        patterns: list[RewritePattern] = [
+            *(_SinkThrough(), _SinkThroughConcat()),
+            *(_ReluOfDequantized(), _QuantizedActivation(), _HoistQuantize(), _CancelPair()),
+        ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)

@@ -29,10 +29,13 @@ ARITHMETIC = ("add", "sub", "mul", "min", "max")
 INTEGER_ONLY = ("floordiv", "mod", "shl", "shr", "and", "or")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _ONE = ("float32",)
-CALLS = {"round_even": _ONE, "exp": _ONE, "sqrt": _ONE, "tanh": _ONE, "float_of_bits": ("int32",), "fma": _ONE * 3}
+CALLS = {
+    **dict.fromkeys(("round_even", "exp", "log", "sqrt", "tanh", "erf"), _ONE),
+    **{"pow": _ONE * 2, "fma": _ONE * 3, "float_of_bits": ("int32",)},
+}
 """Functions that give a float, and what they take."""
 
-_COUNTS = {1: "one", 3: "three"}
+_COUNTS = {1: "one", 2: "two", 3: "three"}
 
 
 class Shaped(Protocol):
@@ -448,9 +451,21 @@ def exp(a: Expr) -> Expr:
     return Call("exp", (a,))
 
 
+def log(a: Expr) -> Expr:
+    return Call("log", (a,))
+
+
 def sqrt(a: Expr) -> Expr:
     return Call("sqrt", (a,))
 
 
 def tanh(a: Expr) -> Expr:
     return Call("tanh", (a,))
+
+
+def erf(a: Expr) -> Expr:
+    return Call("erf", (a,))
+
+
+def power(a: Operand, b: Operand) -> Expr:
+    return Call("pow", _pair(a, b))

@@ -5,6 +5,7 @@ It shares the nodes with the rest and nothing else. Parallel axes are array dime
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -21,8 +22,9 @@ Array = NDArray[Any]
 
 _COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
             "ge": np.greater_equal}  # fmt: skip
-_CALL = {"round_even": np.rint, "exp": np.exp, "sqrt": np.sqrt, "tanh": np.tanh,
-         "float_of_bits": lambda bits: np.ascontiguousarray(bits).view(np.float32), "fma": fma}  # fmt: skip
+_CALL = {"round_even": np.rint, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "fma": fma,
+         "pow": np.power, "erf": np.vectorize(math.erf, otypes=[np.float32]),
+         "float_of_bits": lambda bits: np.ascontiguousarray(bits).view(np.float32)}  # fmt: skip
 
 
 def evaluate(outputs: Sequence[Tensor], inputs: Mapping[Tensor, Array]) -> list[Array]:

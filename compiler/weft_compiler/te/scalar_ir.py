@@ -48,8 +48,11 @@ _UNSIGNED: dict[str, Callable[..., Operation]] = {**_INTEGER, "min": arith.MinUI
 _CALLS: dict[str, Callable[..., Operation]] = {
     "round_even": math.RoundEvenOp,
     "exp": math.ExpOp,
+    "log": math.LogOp,
     "sqrt": math.SqrtOp,
     "tanh": math.TanhOp,
+    "erf": math.ErfOp,
+    "pow": math.PowFOp,
     "float_of_bits": lambda bits: arith.BitcastOp(bits, f32),
     "fma": math.FmaOp,
 }

@@ -1,6 +1,6 @@
 import numpy as np
 from support.qgraph_ir import apply, function
-from weft_compiler.dialects import qgraph
+from weft_compiler.dialects import floats, qgraph
 from weft_compiler.passes.plan_memory import REGION_BYTES, PlanMemory, alignment_of, main_function, place_of
 from weft_hardware.config import AcceleratorConfig
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
@@ -31,7 +31,7 @@ def test_a_value_that_is_read_later_keeps_its_place() -> None:
     def body(emit, x):
         kept = emit(qgraph.ReluOp(x))
         y = emit(qgraph.ReluOp(emit(qgraph.ReluOp(kept))))
-        return emit(qgraph.AddOp(y, kept, X))
+        return emit(floats.BinaryOp("add", y, kept))
 
     module = apply(PlanMemory(CONFIG), function([X], body))
     kept, *rest = [op.results[0] for op in main_function(module).body.block.ops if op.results]
@@ -50,7 +50,7 @@ def test_a_reshape_shares_its_sources_place() -> None:
 def test_constants_are_never_overwritten() -> None:
     def body(emit, x):
         constant = emit(qgraph.ConstantOp(np.ones(100, np.float32)))
-        x = emit(qgraph.AddOp(x, constant, X))
+        x = emit(floats.BinaryOp("add", x, constant))
         for _ in range(4):
             x = emit(qgraph.ReluOp(x))
         return x

@@ -1,0 +1,1 @@
+"""Host kernels written as tensor expressions: one expression an operation, lowered to the same IR as all host code."""
