@@ -290,8 +290,5 @@ IMPORTERS: dict[str, Callable[[Graph, Node], SSAValue | Sequence[SSAValue]]] = {
     "AveragePool": _average_pool,
     "GlobalAveragePool": _global_average_pool,
     "ConvTranspose": _conv_transpose,
-    "LSTM": _recurrent,
-    "GRU": _recurrent,
-    "RNN": _recurrent,
 }
 """Importers by operator."""

@@ -96,9 +96,9 @@ def test_a_truncated_model() -> None:
 
 def test_an_unsupported_node_is_named() -> None:
     b = ModelBuilder()
-    model = b.build([("x", [1, 2], np.float32)], [(b.node("Softmax", ["x"], name="last"), [1, 2], np.float32)])
+    model = b.build([("x", [1, 2], np.float32)], [(b.node("Det", ["x"], name="last"), [1, 2], np.float32)])
     assert refusal(model) == (
-        "node 'last' (Softmax) is not supported; cut the model before it or express it with the supported operators "
+        "node 'last' (Det) is not supported; cut the model before it or express it with the supported operators "
         + ", ".join(sorted(IMPORTERS))
     )
 
@@ -133,10 +133,11 @@ def test_a_scale_that_is_not_positive() -> None:
 def test_weights_computed_at_run_time() -> None:
     b = ModelBuilder()
     zero, scale = b.constant(np.uint8(0)), b.constant(np.float32(1))
-    y = b.node("QLinearMatMul", ["x", scale, zero, "w", scale, zero, scale, zero], name="product")
-    model = b.build([("x", [2, 2], np.uint8), ("w", [2, 2], np.uint8)], [(y, [2, 2], np.uint8)])
+    y = b.node("QLinearConv", ["x", scale, zero, "w", scale, zero, scale, zero], name="conv")
+    image = [1, 1, 2, 2]
+    model = b.build([("x", image, np.uint8), ("w", image, np.uint8)], [(y, [1, 1, 1, 1], np.uint8)])
     assert refusal(model) == (
-        "node 'product' (QLinearMatMul) computes its weights at run time; make weights a constant of the model"
+        "node 'conv' (QLinearConv) computes its weights at run time; make weights a constant of the model"
     )
 
 

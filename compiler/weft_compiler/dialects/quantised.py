@@ -91,10 +91,10 @@ def qadd(
     y: TensorType,
 ) -> QAddOp:
     """`QAddOp` as onnxruntime computes it: an operand that is constant along the last axes goes second."""
-    ratios = tuple(np.float32(scale) / np.float32(y_scale) for scale in scales)
     if _constant_run(shape_of(a), y) and not _constant_run(shape_of(b), y):
-        a, b, ratios, zeros = b, a, ratios[::-1], zeros[::-1]
-    return QAddOp(a, b, (ratios[0], ratios[1]), zeros, y_zero, y)
+        a, b, scales, zeros = b, a, (scales[1], scales[0]), (zeros[1], zeros[0])
+    ratios = np.float32(scales[0]) / np.float32(y_scale), np.float32(scales[1]) / np.float32(y_scale)
+    return QAddOp(a, b, ratios, zeros, y_zero, y)
 
 
 def _constant_run(shape: tuple[int, ...], y: TensorType) -> bool:

@@ -67,19 +67,6 @@ def test_relu_and_clip() -> None:
     assert clip.tolist() == np.clip(EDGES, np.float32(-1.25), np.float32(6)).tolist()
 
 
-@pytest.mark.parametrize("b_shape", [(2, 3, 4), (4,), (3, 1), (1, 3, 4), ()])
-def test_add_broadcasts(b_shape: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(4)
-    a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 3, 4), b_shape))
-    op = qgraph.AddOp(
-        argument(a.shape, np.float32), argument(b_shape, np.float32), qgraph.tensor_type(a.shape, np.float32)
-    )
-    assert (
-        call(elementwise.add(op, "f"), [a, np.asarray(b).reshape(b_shape or (1,))], a.shape, np.float32).tobytes()
-        == (a + b).tobytes()
-    )
-
-
 @pytest.mark.parametrize("dtype", [np.int8, np.float32])
 def test_transpose(dtype: type) -> None:
     x = np.arange(24).astype(dtype).reshape(2, 3, 4)

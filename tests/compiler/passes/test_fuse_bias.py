@@ -25,7 +25,7 @@ def test_a_constant_along_the_channels_becomes_the_bias(shape: tuple[int, ...]) 
 
 def test_a_constant_along_the_rows_is_left_alone() -> None:
     module = apply(FuseBias(), dense_then_add(np.ones((2, 1), np.float32)))
-    assert outline(module) == ["v0 = dense(a0, const)", "v1 = add(v0, const)", "return v1"]
+    assert outline(module) == ["v0 = dense(a0, const)", "v1 = binary(v0, const)", "return v1"]
 
 
 def test_a_convolution_takes_a_bias_of_one_value_a_channel() -> None:
