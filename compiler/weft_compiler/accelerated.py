@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,6 @@ def _obstacle(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -
         return "the accelerator can neither requantise nor store raw sums (epilogue_lanes = 0, raw_store = false)"
     if (config.inp_bits, config.wgt_bits) != (8, 8):
         return f"the accelerator multiplies {config.inp_bits}-bit inputs by {config.wgt_bits}-bit weights, not 8 by 8"
-    if isinstance(op, qgraph.QConvOp) and op.groups.value.data != 1:
-        return f"the accelerator computes one group, this convolution has {op.groups.value.data}"
     return None
 
 
@@ -95,6 +94,30 @@ def _pack_weights(weights: NDArray[np.int64], config: AcceleratorConfig) -> NDAr
     padded[:outputs, :inputs] = weights
     blocks = padded.reshape(oc, config.block_out, ic, config.block_in, kh, kw)
     return np.ascontiguousarray(blocks.transpose(0, 2, 4, 5, 1, 3))
+
+
+def groups_of(op: qgraph.QConvOp | qgraph.QDenseOp) -> int:
+    """Groups of a convolution; a matrix product has one."""
+    return op.groups.value.data if isinstance(op, qgraph.QConvOp) else 1
+
+
+def _joined(weights: NDArray[np.int64], groups: int, config: AcceleratorConfig) -> tuple[int, NDArray[np.int64]]:
+    """Groups put together until they have whole blocks of channels: how many remain, and their weights.
+
+    The weights of a depthwise convolution are diagonal tiles then, one for each tap: a tile of products a cycle, where
+    the vector unit would need two for each MUL and two for each ADD.
+    """
+    outputs, inputs, kh, kw = weights.shape
+    each = outputs // groups
+    whole = [block // gcd(block, n) for block, n in ((config.block_in, inputs), (config.block_out, each))]
+    members = min(lcm(*whole), groups)
+    if members == 1:
+        return groups, weights
+    joined = -(-groups // members)
+    result = np.zeros((joined * members, each, members, inputs, kh, kw), weights.dtype)
+    for group in range(groups):
+        result[group, :, group % members] = weights[group * each : (group + 1) * each]
+    return joined, result.reshape(-1, members * inputs, kh, kw)
 
 
 def _requantisation(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> Requantisation | None:
@@ -112,9 +135,12 @@ def shift_of(dtype: np.dtype[Any]) -> int:
     return 128 if dtype == np.uint8 else 0
 
 
-def _task(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> ConvTask:
-    outputs = op.channels
-    oc = -(-outputs // config.block_out)
+def _task(
+    op: qgraph.QConvOp | qgraph.QDenseOp, groups: int, weights: NDArray[np.int64], config: AcceleratorConfig
+) -> ConvTask:
+    """The task of an operation whose joined groups have these weights."""
+    outputs, channels, kh, kw = weights.shape
+    oc = -(-outputs // groups // config.block_out)
     requantisation = _requantisation(op, config)
     if isinstance(op, qgraph.QDenseOp):
         *leading, depth = qgraph.shape_of(op.x)
@@ -122,11 +148,11 @@ def _task(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> Co
         return ConvTask(
             ic=-(-depth // config.block_in), oc=oc, ih=1, iw=rows, kh=1, kw=1, requantisation=requantisation
         )
-    images, channels, height, width = qgraph.shape_of(op.x)
-    _, _, kh, kw = qgraph.shape_of(op.w)
+    images, _, height, width = qgraph.shape_of(op.x)
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
     return ConvTask(
         n=-(-images // config.batch),
+        groups=groups,
         ic=-(-channels // config.block_in),
         oc=oc,
         ih=height,
@@ -175,7 +201,7 @@ def _folded(
     """How the host folds the image while it packs it; None where tiles come from the accelerator, or it costs more."""
     source = op.x.owner
     from_accelerator = isinstance(source, Operation) and source.attributes.get("placement") == StringAttr("accelerator")
-    if isinstance(op, qgraph.QDenseOp) or from_accelerator:
+    if isinstance(op, qgraph.QDenseOp) or from_accelerator or task.groups > 1:
         return None
     found = choose_fold(task, qgraph.shape_of(op.x)[1], config)
     if found is not None:
@@ -200,7 +226,8 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
     shift = shift_of(qgraph.dtype_of(op.x))
     zero = op.x_zero.value.data - shift
     try:
-        direct = _task(op, config)
+        groups, joined = _joined(weights, groups_of(op), config)
+        direct = _task(op, groups, joined, config)
         fold, task = _folded(op, direct, config) or (None, _mappable(direct, config))
     except CompileError as error:
         return str(error)
@@ -211,7 +238,7 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
         shift=shift,
         pads=(0, 0, 0, 0) if task.pads == direct.pads else direct.pads,
         pad_value=zero,
-        weights=_pack_weights(weights if fold is None else fold_weights(weights, fold), config),
+        weights=_pack_weights(joined if fold is None else fold_weights(joined, fold), config),
         bias=corrected.astype(np.int32),
         fold=fold,
     )

@@ -68,12 +68,14 @@ def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
         pad_value = op.pad_value.value.data
         requantisation = Requantisation(zero_point=op.y_zero.value.data, low=op.low.value.data, high=op.high.value.data)
     n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
-    oc, _, kh, kw, _, _ = qgraph.shape_of(op.w)
+    oc, seen, kh, kw, _, _ = qgraph.shape_of(op.w)
+    groups = ic // seen
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
     return ConvTask(
         n=n,
-        ic=ic,
-        oc=oc,
+        groups=groups,
+        ic=seen,
+        oc=oc // groups,
         ih=ih,
         iw=iw,
         kh=kh,

@@ -97,14 +97,17 @@ class ConvTask:
     """One convolution, ``acc[n, o, y, x] = Σ inp[n, i, y·s + p·d − pad, …] · wgt[o, i, p, q]ᵀ`` over tiles.
 
     In DRAM, row-major: ``inp`` (n, ic, ih, iw, batch, block_in), ``wgt`` (oc, ic, kh, kw, block_out, block_in) and the
-    result (n, oc, oh, ow, batch, block_out). A dense layer is a 1×1 convolution of a 1×1 image.
+    result (n, oc, oh, ow, batch, block_out). With groups there are so many times ``ic`` and ``oc`` of them, group by
+    group, and each group's outputs see its inputs alone. A dense layer is a 1×1 convolution of a 1×1 image.
 
     Parameters
     ----------
     n : int
         Images, in groups of ``config.batch``.
+    groups : int
+        Convolutions side by side.
     ic, oc : int
-        Input and output channels, in blocks of ``config.block_in`` and ``config.block_out``.
+        Input and output channels of one group, in blocks of ``config.block_in`` and ``config.block_out``.
     ih, iw, kh, kw : int
         Image and kernel, in pixels.
     stride, dilation : tuple of int
@@ -123,6 +126,7 @@ class ConvTask:
     """
 
     n: int = 1
+    groups: int = 1
     ic: int
     oc: int
     ih: int
@@ -136,7 +140,7 @@ class ConvTask:
     requantisation: Requantisation | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n", "ic", "oc", "ih", "iw", "kh", "kw"):
+        for name in ("n", "groups", "ic", "oc", "ih", "iw", "kh", "kw"):
             _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}", "must be at least 1; drop the layer")
         for name in ("stride", "dilation"):
             _require(
@@ -148,6 +152,16 @@ class ConvTask:
             f"kernel {self.kh}×{self.kw} (dilation {self.dilation})",
             f"does not fit the image {self.ih}×{self.iw} with pads {self.pads}; enlarge one of them",
         )
+
+    @property
+    def inputs(self) -> int:
+        """Input channels of all groups, in blocks."""
+        return self.groups * self.ic
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of all groups, in blocks."""
+        return self.groups * self.oc
 
     @property
     def oh(self) -> int:
@@ -164,4 +178,4 @@ class ConvTask:
     @property
     def macs(self) -> int:
         """Tile products, padding taps included: times ``config.macs`` for multiply-accumulates."""
-        return self.n * self.oc * self.ic * self.kh * self.kw * self.oh * self.ow
+        return self.n * self.groups * self.oc * self.ic * self.kh * self.kw * self.oh * self.ow

@@ -16,16 +16,16 @@ from .accel.kernels import MAX_ITERATIONS
 from .conv_task import ConvTask
 from .errors import CompileError
 
-PARALLEL = ("n", "oc", "y", "x")
+PARALLEL = ("n", "g", "oc", "y", "x")
 REDUCTION = ("ic", "ky", "kx")
 OPERAND_LOOPS = {
-    Memory.INP: ("n", "y", "x", "ic", "ky", "kx"),
-    Memory.WGT: ("oc", "ic", "ky", "kx"),
-    Memory.ACC: ("n", "oc", "y", "x"),
+    Memory.INP: ("n", "g", "y", "x", "ic", "ky", "kx"),
+    Memory.WGT: ("g", "oc", "ic", "ky", "kx"),
+    Memory.ACC: ("n", "g", "oc", "y", "x"),
 }
 """The loops on which each operand's tile depends."""
 
-LOOP_ORDERS = (("n", "y", "x", "oc"), ("oc", "n", "y", "x"))
+LOOP_ORDERS = (("n", "g", "y", "x", "oc"), ("g", "oc", "n", "y", "x"))
 
 MEMORY_LATENCY = 64
 """Cycles charged to each step for instructions and DRAM latency that double buffering does not hide."""
@@ -74,7 +74,7 @@ class Tiling:
 def extents(task: ConvTask) -> dict[str, int]:
     """The iteration space of a convolution, in blocks and pixels."""
     return {
-        "n": task.n, "oc": task.oc, "y": task.oh, "x": task.ow,
+        "n": task.n, "g": task.groups, "oc": task.oc, "y": task.oh, "x": task.ow,
         "ic": task.ic, "ky": task.kh, "kx": task.kw,
     }  # fmt: skip
 
@@ -89,9 +89,9 @@ def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     rows = (tiles["y"] - 1) * (task.stride[0] // row_step(task)) + (tiles["ky"] - 1) * task.dilation[0] + 1
     columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1
     return {
-        Memory.INP: tiles["n"] * tiles["ic"] * rows * columns,
-        Memory.WGT: tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"],
-        Memory.ACC: tiles["n"] * tiles["oc"] * tiles["y"] * tiles["x"],
+        Memory.INP: tiles["n"] * tiles["g"] * tiles["ic"] * rows * columns,
+        Memory.WGT: tiles["g"] * tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"],
+        Memory.ACC: tiles["n"] * tiles["g"] * tiles["oc"] * tiles["y"] * tiles["x"],
     }
 
 
@@ -126,11 +126,12 @@ class _Search:
     def __init__(self, task: ConvTask, config: AcceleratorConfig, kernel: tuple[int, int]) -> None:
         self.task, self.config = task, config
         self.extents = extents(task)
-        axes = {loop: even_splits(self.extents[loop]) for loop in ("oc", "y", "x", "ic")}
+        axes = {loop: even_splits(self.extents[loop]) for loop in ("g", "oc", "y", "x", "ic")}
         # Sizes that alone overflow a scratchpad would only make the table larger.
         most = min(config.acc_depth, config.wgt_depth)
         if task.requantisation is not None:
             most = min(most, config.param_depth)
+        axes["g"] = [s for s in axes["g"] if s <= min(most, config.inp_depth)] or [1]
         axes["oc"] = [s for s in axes["oc"] if s <= most] or [1]
         axes["ic"] = [s for s in axes["ic"] if s <= min(config.inp_depth, config.wgt_depth)] or [1]
         grid = np.meshgrid(*(np.array(sizes, np.int64) for sizes in axes.values()), indexing="ij")
@@ -140,6 +141,8 @@ class _Search:
         tiles |= {loop: np.full(count, size, np.int64) for loop, size in fixed.items()}
         need = footprint(task, tiles)
         fits = np.logical_and.reduce([need[m] <= scratchpad_depth(m, config) for m in need])
+        if task.requantisation is not None:
+            fits &= tiles["g"] * tiles["oc"] <= config.param_depth
         self.tiles = {loop: values[fits] for loop, values in tiles.items()}
         self.need = footprint(task, self.tiles)
         self.trips = {loop: -(-self.extents[loop] // values) for loop, values in self.tiles.items()}

@@ -154,3 +154,12 @@ def (inp: int8[1, 1, 4, 4, 1, 16], wgt: int8[2, 1, 1, 3, 16, 16], out: int32[1, 
 def test_the_loops_can_be_printed():
     lowered = lower_conv(ConvTask(ic=1, oc=2, ih=4, iw=4, kh=1, kw=3, pads=(0, 1, 0, 1)), VTA)
     assert f"{lowered.nest}\n" == LOOPS
+
+
+@pytest.mark.parametrize("name", ["vta", "odd", "batch2", "shallow-queues", "requantising"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_groups_are_exact_in_any_legal_order(name, seed):
+    print(f"seed {seed}, config {name}")
+    rng = random.Random(f"groups {name} {seed}")
+    task = random_task(rng, requantises=name == "requantising", groups=rng.randint(2, 7))
+    check(task, CONFIGS[name], seed=seed)

@@ -13,6 +13,7 @@ from support.onnx_models import (
     random_bias_addition,
     random_conv,
     random_dense,
+    random_grouped_conv,
     random_max_pool,
     random_residual,
 )
@@ -46,6 +47,20 @@ def check(case: Case, config: AcceleratorConfig) -> str:
 @pytest.mark.parametrize("seed", range(24))
 def test_convolutions(seed: int, config: AcceleratorConfig) -> None:
     check(random_conv(seed), config)
+
+
+@pytest.mark.parametrize("config", [VTA, EXTENDED, SMALL], ids=["base", "extended", "small"])
+@pytest.mark.parametrize("seed", range(4))
+def test_groups(seed: int, config: AcceleratorConfig) -> None:
+    check(random_grouped_conv(seed), config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1200))
+def test_groups_and_few_channels_by_the_hundred(seed: int) -> None:
+    config = (VTA, EXTENDED, SMALL)[seed % 3]
+    check(random_grouped_conv(seed), config)
+    check(random_conv(seed, groups=1, channels=(seed % 5 + 1, seed % 20 + 1)), config)
 
 
 @pytest.mark.parametrize("config", [VTA, EXTENDED], ids=["base", "extended"])

@@ -68,16 +68,17 @@ def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
     top, left, bottom, right = task.pads
     widths = ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0), (0, 0))
     image = np.pad(inp.astype(np.int64), widths, constant_values=task.pad_value)
-    shape = (task.n, task.oc, task.oh, task.ow, inp.shape[-2], wgt.shape[-2])
+    shape = (task.n, task.groups, task.oc, task.oh, task.ow, inp.shape[-2], wgt.shape[-2])
     total = np.zeros(shape, np.int64)
     for p in range(task.kh):
         for q in range(task.kw):
             y, x = p * task.dilation[0], q * task.dilation[1]
             rows = slice(y, y + (task.oh - 1) * task.stride[0] + 1, task.stride[0])
             columns = slice(x, x + (task.ow - 1) * task.stride[1] + 1, task.stride[1])
-            taps = wgt[:, :, p, q].astype(np.int64)
-            total += np.einsum("niyxbc,oidc->noyxbd", image[:, :, rows, columns], taps)
-    return total.astype(np.int32)
+            pixels = image[:, :, rows, columns].reshape(task.n, task.groups, task.ic, *shape[3:6], -1)
+            taps = wgt[:, :, p, q].reshape(task.groups, task.oc, task.ic, *wgt.shape[-2:]).astype(np.int64)
+            total += np.einsum("ngiyxbc,goidc->ngoyxbd", pixels, taps)
+    return total.astype(np.int32).reshape(task.n, task.outputs, *shape[3:])
 
 
 def requantised(task: ConvTask, sums: NDArray[np.int32], params: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -89,7 +90,7 @@ def requantised(task: ConvTask, sums: NDArray[np.int32], params: NDArray[np.int3
     return np.clip(rounded + how.zero_point, how.low, how.high).astype(np.int8)
 
 
-def random_task(rng: random.Random, max_macs: int = 3000, *, requantises: bool = False) -> ConvTask:
+def random_task(rng: random.Random, max_macs: int = 3000, *, requantises: bool = False, groups: int = 1) -> ConvTask:
     """A small convolution of any stride, dilation and padding."""
     requantisation, pad_value = None, 0
     if requantises:
@@ -100,6 +101,7 @@ def random_task(rng: random.Random, max_macs: int = 3000, *, requantises: bool =
         try:
             task = ConvTask(
                 n=rng.randint(1, 2),
+                groups=groups,
                 ic=rng.randint(1, 4),
                 oc=rng.randint(1, 4),
                 ih=rng.randint(1, 9),
@@ -148,10 +150,10 @@ def place(lowered: LoweredConv, seed: int = 0, *, is_sound: bool = True) -> Plac
     """
     task, config = lowered.task, lowered.config
     rng = np.random.default_rng(seed)
-    inp = rng.integers(-128, 128, (task.n, task.ic, task.ih, task.iw, config.batch, config.block_in), np.int8)
-    wgt = rng.integers(-128, 128, (task.oc, task.ic, task.kh, task.kw, config.block_out, config.block_in), np.int8)
+    inp = rng.integers(-128, 128, (task.n, task.inputs, task.ih, task.iw, config.batch, config.block_in), np.int8)
+    wgt = rng.integers(-128, 128, (task.outputs, task.ic, task.kh, task.kw, config.block_out, config.block_in), np.int8)
     expected = convolve(task, inp, wgt)
-    params = np.zeros((task.oc, config.block_out, 2), np.int32)
+    params = np.zeros((task.outputs, config.block_out, 2), np.int32)
     if task.requantisation is not None:
         params[..., 0] = rng.integers(-5000, 5000, params.shape[:2])
         params.view(np.float32)[..., 1] = 10 ** rng.uniform(-4, -1, params.shape[:2])

@@ -105,14 +105,30 @@ def _quantised_weights(
     return w, b.dequantize(b.constant(bias), bias_scale, np.zeros(count, np.int32)), scale, zero
 
 
-def random_conv(seed: int) -> Case:
-    """A QDQ convolution of random geometry and quantisation, with or without ReLU."""
+GROUPS = ((1, 1), (1, 1), (1, 1), (1, 2), (2, 2), (4, 4), (3, 5), (8, 16), (16, 8), (24, 24), (16, 16))
+"""Inputs and outputs of one group: depthwise, with several outputs for a channel, and groups around a block."""
+
+
+def random_grouped_conv(seed: int) -> Case:
+    """As `random_conv`, of several groups."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = GROUPS[rng.integers(len(GROUPS))]
+    return random_conv(seed, groups=int(rng.integers(2, 40 // max(inputs, outputs) + 3)), channels=(inputs, outputs))
+
+
+def random_conv(seed: int, groups: int = 0, channels: tuple[int, int] | None = None) -> Case:
+    """A QDQ convolution of random geometry and quantisation, with or without ReLU.
+
+    Its groups are random if they are 0, and so are the channels of a group, inputs and outputs, if left out.
+    """
     rng = np.random.default_rng(seed)
     b = ModelBuilder()
     unsigned = bool(rng.random() < 0.5)
     dtype = np.uint8 if unsigned else np.int8
-    groups = int(rng.choice([1, 1, 1, 1, 2]))
+    groups = groups or int(rng.choice([1, 1, 1, 1, 2]))
     n, c, o = int(rng.integers(1, 4)), int(rng.integers(1, 40)) * groups, int(rng.integers(1, 40)) * groups
+    if channels is not None:
+        c, o = channels[0] * groups, channels[1] * groups
     kernel = rng.integers(1, 5, 2)
     strides, dilations = rng.integers(1, 4, 2), rng.integers(1, 3, 2)
     pads = np.array([rng.integers(0, k * d + 1) for k, d in zip([*kernel] * 2, [*dilations] * 2, strict=True)])

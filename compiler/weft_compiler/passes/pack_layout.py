@@ -40,7 +40,7 @@ class _Pack(RewritePattern):
             pads=plan.pads,
             rows=plan.rows,
             fold=plan.fold,
-            y=qgraph.tensor_type((task.n, task.ic, task.ih, task.iw, batch, self.config.block_in), np.int8),
+            y=qgraph.tensor_type((task.n, task.inputs, task.ih, task.iw, batch, self.config.block_in), np.int8),
         )
         weights = qgraph.ConstantOp(plan.weights)
         made = (
@@ -84,7 +84,10 @@ class _Pack(RewritePattern):
         task, how = plan.task, plan.task.requantisation
         assert how is not None
         scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
-        params = qgraph.ConstantOp(parameters(plan.bias, scale, self.config.block_out))
+        # Groups put together may have channels beyond the last one.
+        missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
+        bias, scale = np.pad(plan.bias, missing), np.pad(scale, missing)
+        params = qgraph.ConstantOp(parameters(bias, scale, self.config.block_out))
         sums = qgraph.ConvolveOp(
             packed.y,
             weights.y,
@@ -101,7 +104,9 @@ class _Pack(RewritePattern):
         return [packed, weights, params, sums, qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)]
 
     def _tiles(self, task: ConvTask, dtype: type) -> TensorType:
-        return qgraph.tensor_type((task.n, task.oc, task.oh, task.ow, self.config.batch, self.config.block_out), dtype)
+        return qgraph.tensor_type(
+            (task.n, task.outputs, task.oh, task.ow, self.config.batch, self.config.block_out), dtype
+        )
 
 
 @dataclass(frozen=True)

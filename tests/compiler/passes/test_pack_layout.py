@@ -153,3 +153,40 @@ def test_few_channels_of_the_host_are_folded_and_those_of_the_accelerator_are_no
     assert [taps[p, q, :, i, j].all() for p, q, i, j in np.ndindex(2, 2, 2, 2)] == [
         2 * p + i < 3 and 2 * q + j < 3 for p, q, i, j in np.ndindex(2, 2, 2, 2)
     ]
+
+
+def grouped(channels: int, outputs: int, groups: int) -> tuple[list[int], np.ndarray, qgraph.ConvolveOp]:
+    """Blocks of input channels, packed weights and operation of a 2×2 convolution with weights from 1 on."""
+    weights = np.arange(1, 1 + outputs * channels // groups * 4).astype(np.int8).reshape(outputs, -1, 2, 2)
+    y_type = qgraph.tensor_type((1, outputs, 4, 4), np.int8)
+
+    def body(emit, x):
+        properties = qgraph.requantising_properties(0, [0], [0.1], 0, y_type)
+        properties |= {**qgraph.window_properties((1, 1), (0, 0, 0, 0), (1, 1)), "groups": qgraph.integer(groups)}
+        return emit(qgraph.QConvOp(x, emit(qgraph.ConstantOp(weights)), None, properties, y_type))
+
+    module = function([qgraph.tensor_type((1, channels, 5, 5), np.int8)], body)
+    apply(PackLayout(PRESETS["vta"]), apply(Place(PRESETS["vta"]), module))
+    conv = only(module, qgraph.ConvolveOp)
+    assert conv.params.owner.values.shape[0] == qgraph.shape_of(conv.y)[1]
+    return [qgraph.shape_of(conv.x)[1], qgraph.shape_of(conv.y)[1]], weights, conv
+
+
+def test_a_depthwise_convolution_has_diagonal_weights() -> None:
+    blocks, weights, conv = grouped(40, 40, 40)
+    packed = conv.w.owner.values
+    assert (blocks, packed.shape) == ([3, 3], (3, 1, 2, 2, 16, 16))
+    for p, q in np.ndindex(2, 2):
+        diagonal = np.concatenate([np.diag(packed[k, 0, p, q]) for k in range(3)])
+        assert diagonal[:40].tolist() == weights[:, 0, p, q].tolist()
+    assert np.count_nonzero(packed) == np.count_nonzero(weights)
+
+
+def test_groups_are_put_together_until_their_blocks_are_whole() -> None:
+    # Two groups of 24 channels are three blocks; five groups are three such pairs, the last one half empty.
+    blocks, weights, conv = grouped(120, 40, 5)
+    packed = conv.w.owner.values
+    assert (blocks, packed.shape) == ([9, 3], (3, 3, 2, 2, 16, 16))
+    second = packed[0, :, :, :, 8].transpose(0, 3, 1, 2).reshape(48, 2, 2)
+    assert not second[:24].any()
+    assert second[24:].tolist() == weights[8].tolist()

@@ -34,12 +34,8 @@ def test_a_plain_convolution_goes_to_the_accelerator() -> None:
     assert placed(VTA) == ("accelerator", "", 4 * 9 * 8 * 9)
 
 
-def test_groups_stay_on_the_host() -> None:
-    assert placed(VTA, groups=2) == (
-        "host",
-        "the accelerator computes one group, this convolution has 2",
-        4 * 9 * 4 * 9,
-    )
+def test_groups_go_to_the_accelerator_and_count_their_own_products() -> None:
+    assert placed(VTA, groups=2) == ("accelerator", "", 4 * 9 * 4 * 9)
 
 
 def test_without_raw_store_everything_stays_on_the_host() -> None:
