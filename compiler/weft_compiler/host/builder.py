@@ -23,6 +23,9 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from .calls import call
+from .templates.template import Template
+
 Index = SSAValue | int
 """A subscript: a value of type index, or a constant."""
 
@@ -156,6 +159,13 @@ class HostFunction:
         """Store the low byte of an int32."""
         self.store(self.emit(arith.TruncIOp(value, i8)), buffer, indices)
 
+    def call(self, template: Template, *arguments: tuple[SSAValue, Index] | Index) -> None:
+        """Run a template: for each pointer a buffer and the element of it that is meant, for each count an index."""
+        operands: list[SSAValue] = []
+        for argument in arguments:
+            operands += [argument[0], self.at(argument[1])] if isinstance(argument, tuple) else [self.at(argument)]
+        self._blocks[-1].add_op(call(self.emit, template, operands))
+
     # Arithmetic --------------------------------------------------------------------------------------------
 
     def add(self, a: Index, b: Index) -> SSAValue:
@@ -199,6 +209,9 @@ class HostFunction:
     def both(self, a: SSAValue, b: SSAValue) -> SSAValue:
         assert a.type == i1
         return self.emit(arith.AndIOp(a, b))
+
+    def xor(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self.emit(arith.XOrIOp(a, b))
 
     def to_float(self, value: SSAValue) -> SSAValue:
         return self.emit(arith.SIToFPOp(value, f32))

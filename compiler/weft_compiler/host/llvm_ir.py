@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     MemRefType,
     StringAttr,
+    UnrankedMemRefType,
     VectorType,
 )
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
@@ -42,6 +43,7 @@ _BINARY: dict[type[Operation], str] = {
     arith.RemSIOp: "srem",
     arith.AndIOp: "and",
     arith.OrIOp: "or",
+    arith.XOrIOp: "xor",
     arith.ShLIOp: "shl",
     arith.ShRSIOp: "ashr",
     arith.ShRUIOp: "lshr",
@@ -170,6 +172,7 @@ class _Lowering:
             arith.IndexCastOp: self._index_cast,
             scf.ForOp: self._for,
             scf.IfOp: self._if,
+            memref.CastOp: self._cast,
             CallOp: self._call,
         }
 
@@ -276,13 +279,16 @@ class _Lowering:
             wider = int(target[1:]) > int(source[1:])
             self.assign(op.result, f"{'sext' if wider else 'trunc'} {self.typed(op.input)} to {target}")
 
+    def _cast(self, op: memref.CastOp) -> None:
+        self.bind(op.dest, self.name(op.source))
+
     def _call(self, op: CallOp) -> None:
         """A template: each memref comes with the position in it that the pointer is of."""
         name, operands, passed = op.callee.string_value(), iter(op.arguments), []
         for kind, _ in self._module.template(name).parameters:
             operand = next(operands)
             if kind == "ptr":
-                assert isinstance(operand.type, MemRefType)
+                assert isinstance(operand.type, UnrankedMemRefType)
                 unit, place = scalar_type(operand.type.element_type), self.fresh("%p")
                 at = self.typed(next(operands))
                 self.lines.append(f"  {place} = getelementptr inbounds {unit}, ptr {self.name(operand)}, {at}")

@@ -9,6 +9,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from ..dialects import qgraph
+from . import products
 from .builder import HostFunction
 from .elementwise import Parameters
 
@@ -84,7 +85,9 @@ def max_pool(op: qgraph.MaxPoolOp, name: str) -> FuncOp:
 
 
 def requantising_parameters(op: qgraph.QConvOp | qgraph.QDenseOp) -> Parameters:
-    """Weight zero points int32 and scales float32, one for each output channel."""
+    """What `products` wants, or weight zero points int32 and scales float32, one for each output channel."""
+    if products.fits(op):
+        return products.parameters(op)
     zero = np.broadcast_to(qgraph.array(op.w_zero), op.channels).astype("<i4")
     return zero, np.broadcast_to(qgraph.array(op.scale), op.channels).astype("<f4")
 
@@ -118,7 +121,9 @@ def _buffers(op: qgraph.QConvOp | qgraph.QDenseOp, x: Sequence[int], y: Sequence
 
 
 def qconv(op: qgraph.QConvOp, name: str) -> FuncOp:
-    """Buffers: x, w, bias where there is one, weight zero points, scales, y."""
+    """Buffers: x, w, bias where there is one, `requantising_parameters`, y."""
+    if products.fits(op):
+        return products.convolution(op, name)
     x_shape, y_shape = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
     channels, depth, kh, kw = qgraph.shape_of(op.w)
     f = HostFunction(name, _buffers(op, x_shape, y_shape))
@@ -152,7 +157,9 @@ def qconv(op: qgraph.QConvOp, name: str) -> FuncOp:
 
 
 def qdense(op: qgraph.QDenseOp, name: str) -> FuncOp:
-    """Buffers: x, w, bias where there is one, weight zero points, scales, y."""
+    """Buffers: x, w, bias where there is one, `requantising_parameters`, y."""
+    if products.fits(op):
+        return products.dense(op, name)
     channels, depth = qgraph.shape_of(op.w)
     rows = int(np.prod(qgraph.shape_of(op.x)[:-1]))
     f = HostFunction(name, _buffers(op, (rows, depth), (rows, channels)))

@@ -8,9 +8,10 @@ from math import prod
 import numpy as np
 from xdsl.dialects import arith, memref, scf
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr, StringAttr
-from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from ..host.calls import call
 from ..host.llvm_ir import LOOP_KIND
 from ..host.templates.template import Template
 from . import nest as n
@@ -163,7 +164,7 @@ class _Function:
             case n.Invoke(intrinsic, output, inputs):
                 assert intrinsic.template is not None
                 operands = [operand for region in (output, *inputs) for operand in self._tile(region)]
-                self._emit(CallOp(intrinsic.template.name, operands, []))
+                self._emit(call(self._emit, intrinsic.template, operands))
             case _:
                 raise AssertionError(type(statement))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from . import float_product, int8_product
+from .requantised_product import requantised_product
 from .template import Template
+from .transpose import transpose
 
 PREFIX = "weft."
 """What the names of templates begin with."""
@@ -32,10 +34,15 @@ def byte_product(dtype: str, rows: int, columns: int, depth: int) -> Template:
 
 
 _PRODUCT = re.compile(re.escape(PREFIX) + r"product\.(float32|int8|uint8)\.(\d+)x(\d+)x(\d+)")
+_REQUANTISED = re.compile(re.escape(PREFIX) + r"requantised\.(\d+)x(\d+)")
 
 
 def named(name: str) -> Template:
     """The template of a name."""
+    if name == transpose().name:
+        return transpose()
+    if found := _REQUANTISED.fullmatch(name):
+        return requantised_product(int(found[1]), int(found[2]))
     found = _PRODUCT.fullmatch(name)
     assert found is not None, name
     dtype, *sizes = found.groups()

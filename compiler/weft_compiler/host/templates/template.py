@@ -64,7 +64,7 @@ class Template:
 
 def _attributes(level: Level) -> str:
     if level is GENERIC:
-        return "nounwind"
+        return "nounwind noinline"
     features = ",".join(f"+{name}" for name in level.features)
     # Otherwise LLVM splits 64-byte vectors on CPUs that it thinks prefer smaller ones.
-    return f'nounwind "target-features"="{features}" "min-legal-vector-width"="{8 * level.vector_bytes}"'
+    return f'nounwind noinline "target-features"="{features}" "min-legal-vector-width"="{8 * level.vector_bytes}"'
