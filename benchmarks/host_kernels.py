@@ -1,7 +1,7 @@
 """What the host does by itself, one thread: layers left to it, packing, conversions, and matrix products of `te`.
 
-Medians of CPU time; the convolutions are 3×3 with padding 1, their bytes uint8. The products are 512³, copies into tiles
-included, beside numpy's float product (told to use one thread, too).
+Medians of CPU time. The convolutions are 3×3 with padding 1, their bytes uint8. The products are 512³, copies into
+tiles included, beside numpy's float product (told to use one thread, too).
 """
 
 from __future__ import annotations
