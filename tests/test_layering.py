@@ -103,8 +103,12 @@ def test_runtime_imports_what_a_board_has():
 
 @pytest.mark.parametrize("package", ["weft_hardware", "weft_runtime", "weft_boards", "weft"])
 def test_importing_the_base_needs_numpy_alone(package):
-    """The command line is an extra; everything else of these packages is what a board installs."""
-    excluded = (PACKAGES["weft_hardware"] / "rtl", PACKAGES["weft"] / "cli")
+    """The command line and what builds networks are extras; everything else of these packages a board installs."""
+    zoo = PACKAGES["weft"] / "zoo"
+    excluded = (
+        *(PACKAGES["weft_hardware"] / "rtl", PACKAGES["weft"] / "cli"),
+        *(zoo / "builder.py", zoo / "quantiser.py"),
+    )
     allowed = BASE | set(sys.stdlib_module_names) | PACKAGES.keys()
     heavy = {"weft_compiler", "weft_simulator", "weft_explore"}
     wrong = [

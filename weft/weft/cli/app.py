@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import check, compile, config, demo, disasm, exec, fuzz, profile, registers, run, synth, verilog
+from . import check, compile, config, demo, disasm, exec, fuzz, profile, registers, run, synth, verilog, zoo
 
 app = typer.Typer(
     name="weft",
@@ -49,4 +49,5 @@ app.command("verilog")(verilog.verilog_command)
 app.command("registers")(registers.registers_command)
 app.command("fuzz")(fuzz.fuzz_command)
 app.command("synth")(synth.synth_command)
+app.command("zoo")(zoo.zoo_command)
 app.command("demo")(demo.demo_command)
