@@ -8,6 +8,7 @@ from weft_hardware.isa import BASE_ALU_OPS, Alu, AluOp, Memory, Queue, field_lim
 
 from ... import te
 from ...errors import CompileError
+from ...te.intrinsic import declared
 from ..boxes import Linear
 from ..emitter import Emitter, loop_columns
 from ..expand import Expanded
@@ -27,6 +28,7 @@ REDUCTIONS = {AluOp.MIN: te.min, AluOp.MAX: te.max, AluOp.ADD: te.sum}
 """The operations that can merge any number of tiles into one."""
 
 
+@declared
 def alu_immediate(config: AcceleratorConfig, op: AluOp, immediate: int) -> AcceleratorIntrinsic:
     """``acc[b, o] = op(source[b, o], immediate)``.
 
@@ -48,6 +50,7 @@ def alu_immediate(config: AcceleratorConfig, op: AluOp, immediate: int) -> Accel
     return _intrinsic(config, op, f"alu.{op.name.lower()}({immediate})", acc, inputs, immediate)
 
 
+@declared
 def alu(config: AcceleratorConfig, op: AluOp) -> AcceleratorIntrinsic:
     """``acc[b, o] = op(first[b, o], second[b, o])``.
 
@@ -61,6 +64,7 @@ def alu(config: AcceleratorConfig, op: AluOp) -> AcceleratorIntrinsic:
     return _intrinsic(config, op, f"alu.{op.name.lower()}", acc, (second,) if op is AluOp.COPY else (first, second))
 
 
+@declared
 def alu_reduce(config: AcceleratorConfig, op: AluOp) -> AcceleratorIntrinsic:
     """``acc[b, o] = op(acc[b, o], source[b, o])``, over any number of source tiles.
 

@@ -9,6 +9,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Gemm, GemmOverwrite, Memory, Queue
 
 from ... import te
+from ...te.intrinsic import declared
 from ..emitter import Emitter, loop_columns
 from ..expand import Expanded
 from ..gemm import Mode, TileProduct
@@ -19,6 +20,7 @@ from ..stream import Touch
 from .tiles import dtype, shape, tile
 
 
+@declared
 def gemm(config: AcceleratorConfig) -> AcceleratorIntrinsic:
     """``acc[b, o] += Σᵢ inp[b, i] · wgt[o, i]``, in the accumulators' type."""
     inp, wgt, wide = tile(config, "inp", "inp"), tile(config, "wgt", "wgt"), dtype(config, "acc")

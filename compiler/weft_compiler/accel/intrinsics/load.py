@@ -7,6 +7,7 @@ from weft_hardware.isa import Load, Memory, Queue, SetRegister
 
 from ... import te
 from ...errors import CompileError
+from ...te.intrinsic import declared
 from ..dma import TileMove
 from ..emitter import Emitter
 from ..intrinsic import AcceleratorIntrinsic
@@ -18,6 +19,7 @@ PAD_REGISTERS = {Memory.INP: SetRegister.LOAD_PAD, Memory.ACC: SetRegister.COMPU
 """The register that says with what a scratchpad's LOADs pad; WGT has none, its padding is zero."""
 
 
+@declared
 def load(config: AcceleratorConfig, memory: str) -> AcceleratorIntrinsic:
     """One tile of DRAM into ``"inp"``, ``"wgt"`` or ``"acc"``, as it is; a stage's padding becomes the DMA's."""
     assert memory in SCRATCHPADS, memory
@@ -33,6 +35,7 @@ def load(config: AcceleratorConfig, memory: str) -> AcceleratorIntrinsic:
     )
 
 
+@declared
 def load_widened(config: AcceleratorConfig, dtype: str = "int8") -> AcceleratorIntrinsic:
     """One tile of 8-bit values into accumulators.
 

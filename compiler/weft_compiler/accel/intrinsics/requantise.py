@@ -10,6 +10,7 @@ from weft_hardware.isa import Load, Memory, Queue, SetRegister, Store, StoreMode
 from ... import te
 from ...conv_task import Addition, Requantisation
 from ...errors import CompileError
+from ...te.intrinsic import declared
 from ..columns import Column
 from ..dma import TileMove
 from ..emitter import Emitter, Moved, Settings
@@ -80,6 +81,7 @@ def _require(config: AcceleratorConfig) -> None:
         raise CompileError("epilogue_lanes = 0: the accelerator cannot requantise; enable the epilogue")
 
 
+@declared
 def load_parameters(config: AcceleratorConfig) -> AcceleratorIntrinsic:
     """The parameters of one block of channels.
 
@@ -102,6 +104,7 @@ def _emit_load(operation: Operation, emitter: Emitter, memory: Memory) -> None:
     emitter.move(Load, Queue.STORE, operation, move, memory)
 
 
+@declared
 def load_table(config: AcceleratorConfig, dtype: str = "int8") -> AcceleratorIntrinsic:
     """The table of 256 values.
 
@@ -120,6 +123,7 @@ def load_table(config: AcceleratorConfig, dtype: str = "int8") -> AcceleratorInt
     )
 
 
+@declared
 def store_requantised(config: AcceleratorConfig, how: Requantisation) -> AcceleratorIntrinsic:
     """One tile of accumulators, requantised; with what it adds and looks up on the way.
 

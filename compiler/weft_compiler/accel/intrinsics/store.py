@@ -7,6 +7,7 @@ from weft_hardware.isa import Memory, Queue, Store
 
 from ... import te
 from ...errors import CompileError
+from ...te.intrinsic import declared
 from ..dma import TileMove
 from ..emitter import Emitter
 from ..intrinsic import AcceleratorIntrinsic, EmissionRule
@@ -14,6 +15,7 @@ from ..operations import Operation
 from .tiles import dtype, shape, tile
 
 
+@declared
 def store(config: AcceleratorConfig) -> AcceleratorIntrinsic:
     """One tile of accumulators, all bits of them.
 
@@ -29,6 +31,7 @@ def store(config: AcceleratorConfig) -> AcceleratorIntrinsic:
     return AcceleratorIntrinsic("store.acc", dram, (acc,), ("global", "acc"), emit=_rule(Memory.ACC))
 
 
+@declared
 def store_narrow(config: AcceleratorConfig) -> AcceleratorIntrinsic:
     """One tile of accumulators, of each the low bits."""
     acc = tile(config, "acc", "acc")

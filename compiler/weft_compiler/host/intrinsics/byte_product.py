@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ... import te
+from ...te.intrinsic import declared
 from ..templates import named
 from ..templates.int8_units import GROUP
 
 
+@declared
 def byte_product(dtype: str = "int8", rows: int = 8, columns: int = 32, depth: int = 256) -> te.Intrinsic:
     """``c[i, j] += Σₖ a[k / 4, i, k % 4] · b[k / 4, j, k % 4]``, all tiles ``local``.
 

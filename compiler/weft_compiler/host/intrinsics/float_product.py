@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ... import te
+from ...te.intrinsic import declared
 from ..templates.named import float32_product
 
 
+@declared
 def float_product(rows: int = 8, columns: int = 32, depth: int = 256) -> te.Intrinsic:
     """``c[i, j] += Σₖ a[i, k] · b[k, j]``, reassociable, all tiles ``local``."""
     a = te.placeholder((rows, depth), "float32", "a")
