@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RTL = ROOT / "hardware" / "weft_hardware" / "rtl"
 UNITS = sorted((ROOT / "docs" / "hardware").glob("*.md"))
-EXAMPLES = [ROOT / "docs" / "tensor_expressions.md"]
+EXAMPLES = [ROOT / "docs" / "tensor_expressions.md", ROOT / "docs" / "modules.md"]
 PAGES = [
     *EXAMPLES,
     *UNITS,

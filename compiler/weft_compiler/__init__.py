@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weft_hardware.config import AcceleratorConfig
+    from weft_runtime.external_functions import External
     from weft_runtime.module import Module
+    from xdsl.dialects.builtin import ModuleOp
 
-__all__ = ["compile_model"]
+__all__ = ["compile_file", "compile_model", "compile_module"]
 
 
 def compile_model(
@@ -39,21 +41,80 @@ def compile_model(
         If the model cannot be read or holds something that is not supported; the message names it.
     """
     # Importing the package costs nothing; xDSL and LLVM are loaded by the first compilation.
+    from .onnx_import import import_onnx
+
+    def steps(done: Callable[[str], None]) -> ModuleOp:
+        module = import_onnx(source, batch=batch)
+        done("import")
+        return module
+
+    return _compile(steps, ["import"], config, {}, progress)
+
+
+def compile_module(
+    module: ModuleOp | str,
+    config: AcceleratorConfig,
+    *,
+    functions: Mapping[str, External] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Module:
+    """Compile a module of IR: its graph function ``@main``, and what that calls.
+
+    Parameters
+    ----------
+    module : ModuleOp or str
+        The IR, or its text; it is left as it is.
+    functions : Mapping, optional
+        The external functions that it calls, by name.
+    progress : callable, optional
+        As for `compile_model`.
+
+    Raises
+    ------
+    CompileError
+        If the text does not parse or verify, or something cannot be compiled; the message names it.
+    """
+    from .text import parse_ir
+
+    def steps(done: Callable[[str], None]) -> ModuleOp:
+        return parse_ir(module) if isinstance(module, str) else module.clone()
+
+    return _compile(steps, [], config, functions or {}, progress)
+
+
+def compile_file(
+    path: str | Path,
+    config: AcceleratorConfig,
+    *,
+    functions: Mapping[str, External] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Module:
+    """Compile a file of IR; see `compile_module`."""
+    from .text import read_ir
+
+    return compile_module(read_ir(path), config, functions=functions, progress=progress)
+
+
+def _compile(
+    begin: Callable[[Callable[[str], None]], ModuleOp],
+    first: list[str],
+    config: AcceleratorConfig,
+    functions: Mapping[str, External],
+    progress: Callable[[str, int, int], None] | None,
+) -> Module:
     from weft_runtime.module import Module
 
     from .assemble import assemble
-    from .onnx_import import import_onnx
     from .pipeline import passes_for, run_passes
 
-    stages = ["import", *(step.name for step in passes_for(config)), "assemble"]
+    stages = [*first, *(step.name for step in passes_for(config)), "assemble"]
 
     def done(stage: str) -> None:
         if progress:
             progress(stage, stages.index(stage) + 1, len(stages))
 
-    module = import_onnx(source, batch=batch)
-    done("import")
+    module = begin(done)
     run_passes(module, config, lambda name, _: done(name))
     content = assemble(module, config)
     done("assemble")
-    return Module(content)
+    return Module(content, functions)

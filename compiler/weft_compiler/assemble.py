@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from weft_runtime.module_model import (
     AcceleratorStep,
     Buffer,
     Constant,
+    ExternalStep,
     HostStep,
     Layer,
     ModuleContent,
@@ -23,15 +26,23 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, Module
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
+from .accel.lower import lower_nest
+from .accel.stream import UOPS, Program, Stream
 from .accelerated import lowered
 from .conv_task import ConvTask, Requantisation
-from .dialects import qgraph
+from .dialects import qgraph, te
+from .dialects.calls import CallOp, ExternalOp, callee_of
 from .errors import CompileError
 from .host import elementwise, layout, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of
+from .te.nest_ir import nest_of
+from .te.to_ir import host_function
+
+_SYMBOL = re.compile(r"[^A-Za-z0-9_]")
+"""What names of host functions do not hold."""
 
 Kernel = Callable[[Any, str], FuncOp]
 Parameters = Callable[[Any], elementwise.Parameters]
@@ -89,8 +100,9 @@ def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
 
 
 def _text(op: Operation, name: str) -> str:
-    attribute = op.attributes[name]
-    assert isinstance(attribute, StringAttr)
+    attribute = op.attributes.get(name)
+    if not isinstance(attribute, StringAttr):
+        raise CompileError(f"{op.name} of layer {qgraph.layer_of(op)!r} has no {name}; run the pass place before")
     return attribute.data
 
 
@@ -105,8 +117,11 @@ class _Assembler:
         self.steps: list[Step] = []
         self.host_functions: list[FuncOp] = []
         self.layers: dict[str, Layer] = {}
-        sizes = function.attributes[REGION_BYTES]
-        assert isinstance(sizes, DictionaryAttr)
+        self.streams: dict[Operation, Stream] = {}
+        self.host_names: dict[Operation, str] = {}
+        sizes = function.attributes.get(REGION_BYTES)
+        if not isinstance(sizes, DictionaryAttr):
+            raise CompileError(f"@{function.sym_name.data} has no memory plan; run the pass plan-memory before")
         self.region_bytes = {name: size.value.data for name, size in sizes.data.items()}  # type: ignore[attr-defined]
 
     def constant(self, name: str, region: str, values: NDArray[Any]) -> Buffer:
@@ -122,7 +137,9 @@ class _Assembler:
             self.constants.append(Constant(qgraph.layer_of(op), place_of(op.y), op.data.data))
             return
         layer = self._layer(op)
-        if isinstance(op, qgraph.ACCELERATED):
+        if isinstance(op, CallOp):
+            self._call(op, layer)
+        elif isinstance(op, qgraph.ACCELERATED):
             self._accelerator_step(op, layer)
         elif not isinstance(op, qgraph.ReshapeOp):
             self._host_step(op, layer)
@@ -156,12 +173,64 @@ class _Assembler:
         uop_offset = self.region_bytes["device"]
         params = place_of(op.params).offset if isinstance(op, qgraph.ConvolveOp) else 0
         program = conv.emit(inp.offset, wgt.offset, out.offset, uop_offset, params)
+        self._launch(op, layer, program, uop_offset, (inp,), (out,))
+
+    def _launch(
+        self,
+        op: Operation,
+        layer: int,
+        program: Program,
+        uop_offset: int,
+        reads: tuple[Buffer, ...],
+        writes: tuple[Buffer, ...],
+    ) -> None:
+        """A step of the accelerator, its micro-ops and instructions appended to the device's region."""
         if program.uops.nbytes:
             uops = self.constant(f"{qgraph.layer_of(op)}.uops", "device", program.uops)
             assert uops.offset == uop_offset
         words = program.instructions.astype("<u8")
         stream = self.constant(f"{qgraph.layer_of(op)}.instructions", "device", words)
-        self.steps.append(AcceleratorStep(layer, stream, len(words), (inp,), (out,)))
+        self.steps.append(AcceleratorStep(layer, stream, len(words), reads, writes))
+
+    def _call(self, op: CallOp, layer: int) -> None:
+        """One step of a function of another level: its inputs' buffers, then those of its outputs."""
+        function = callee_of(op)
+        inputs, outputs = (tuple(map(place_of, values)) for values in (op.inputs, op.outputs))
+        match function:
+            case ExternalOp():
+                taken = tuple(self._info(f"input{k}", value) for k, value in enumerate(op.inputs))
+                given = tuple(self._info(f"output{k}", value) for k, value in enumerate(op.outputs))
+                self.steps.append(ExternalStep(layer, op.function_name, function.language.data, taken, given))
+            case te.FuncOp() if function.target.data == te.HOST:
+                self.steps.append(HostStep(layer, self._host_function(function), (*inputs, *outputs)))
+            case te.FuncOp():
+                changing = tuple(place_of(v) for v in op.inputs if not isinstance(v.owner, qgraph.ConstantOp))
+                program, uop_offset = self._program(function, layer, (*inputs, *outputs))
+                self._launch(op, layer, program, uop_offset, changing, outputs)
+            case _:
+                raise CompileError(f"@{op.function_name} is a graph function; run the pass inline before")
+
+    def _host_function(self, function: te.FuncOp) -> str:
+        """The name of the host's code for a tensor function, which is compiled once."""
+        if function not in self.host_names:
+            name = f"function{len(self.host_names)}_{_SYMBOL.sub('_', function.sym_name.data)}"
+            self.host_functions.append(host_function(nest_of(function, self.config), name))
+            self.host_names[function] = name
+        return self.host_names[function]
+
+    def _program(self, function: te.FuncOp, layer: int, buffers: Sequence[Buffer]) -> tuple[Program, int]:
+        """A tensor function's program for buffers at these places, and where its micro-ops have to lie."""
+        nest = nest_of(function, self.config)
+        if function not in self.streams:
+            self.streams[function] = lower_nest(nest, self.config)
+        stream, uop_offset = self.streams[function], self.region_bytes["device"]
+        name = list(self.layers)[layer]
+        self.layers[name] = replace(self.layers[name], macs=stream.macs)
+        places = {buffer.name: place.offset for buffer, place in zip(nest.buffers, buffers, strict=True)}
+        return stream.emit(places | {UOPS: uop_offset}), uop_offset
+
+    def _info(self, name: str, value: SSAValue) -> TensorInfo:
+        return TensorInfo(name, qgraph.shape_of(value), qgraph.dtype_of(value).name, place_of(value))
 
     def tensors(
         self, values: Sequence[SSAValue], attributes: ArrayAttr[DictionaryAttr] | None
@@ -171,8 +240,7 @@ class _Assembler:
         for value, described in zip(values, attributes.data, strict=True):
             name = described.data["name"]
             assert isinstance(name, StringAttr)
-            dtype = qgraph.dtype_of(value).name
-            infos.append(TensorInfo(name.data, qgraph.shape_of(value), dtype, place_of(value)))
+            infos.append(self._info(name.data, value))
         return tuple(infos)
 
 

@@ -13,6 +13,7 @@ from .passes.cancel_layout import CancelLayout
 from .passes.fold_constants import FoldConstants
 from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
+from .passes.inline import Inline
 from .passes.pack_layout import PackLayout
 from .passes.place import Place
 from .passes.plan_memory import PlanMemory
@@ -28,6 +29,7 @@ Observer = Callable[[str, ModuleOp], None]
 def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
     """Every pass, in order."""
     return (
+        Inline(),
         SinkDequantize(),
         FoldConstants(),
         FuseBias(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
+from pathlib import Path
 
 from xdsl.context import Context
 from xdsl.dialects.arith import Arith
@@ -15,11 +17,12 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from .dialects.calls import Calls
 from .dialects.qgraph import QGraph
 from .dialects.te import Te
 from .errors import CompileError
 
-DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, QGraph, Te)
+DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, QGraph, Te, Calls)
 
 
 def context() -> Context:
@@ -30,11 +33,21 @@ def context() -> Context:
     return made
 
 
-def print_ir(module: ModuleOp) -> str:
-    """A module's text, which `parse_ir` reads."""
+def print_ir(module: ModuleOp, longest: int | None = None) -> str:
+    """A module's text, which `parse_ir` reads.
+
+    Parameters
+    ----------
+    longest : int, optional
+        Constants of more bytes are left out, which is good for reading only.
+    """
     stream = StringIO()
     Printer(stream).print_op(module)
-    return stream.getvalue() + "\n"
+    text = stream.getvalue() + "\n"
+    if longest is None:
+        return text
+    left_out = re.compile(rf'(qgraph\.constant) "([0-9a-f]{{{2 * longest + 1},}})"')
+    return left_out.sub(lambda found: f'{found[1]} "{len(found[2]) // 2} bytes left out"', text)
 
 
 def parse_ir(text: str, name: str = "the IR") -> ModuleOp:
@@ -53,13 +66,38 @@ def parse_ir(text: str, name: str = "the IR") -> ModuleOp:
     try:
         module = Parser(context(), text, name).parse_module()
     except ParseError as error:
-        line = text.count("\n", 0, error.span.start) + 1
-        column = error.span.start - (text.rfind("\n", 0, error.span.start) + 1) + 1
+        begin = _begin(text, error)
+        line = text.count("\n", 0, begin) + 1
+        column = begin - (text.rfind("\n", 0, begin) + 1) + 1
         raise CompileError(f"{name}:{line}:{column}: {_sentence(error.msg)}; correct the text") from None
     except VerifyException as error:
         raise CompileError(f"{name}: {_sentence(str(error))}; correct the text") from None
     verify(module, name)
     return module
+
+
+def _begin(text: str, error: ParseError) -> int:
+    """Where in the text the mistake is: an unknown operation is reported behind its name."""
+    named = re.match(r"(?:Operation|unregistered operation) '?([\w.]+)", error.msg)
+    found = text.rfind(named[1], 0, error.span.start) if named else -1
+    return error.span.start if found < 0 else found
+
+
+def read_ir(path: str | Path) -> ModuleOp:
+    """Read a file of IR; see `parse_ir`.
+
+    Raises
+    ------
+    CompileError
+        Also if it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CompileError(f"file {path} cannot be read: {error.strerror}; check its path") from None
+    except UnicodeDecodeError:
+        raise CompileError(f"file {path} is no text; give a file of IR") from None
+    return parse_ir(text, str(path))
 
 
 def verify(module: ModuleOp, name: str = "the IR") -> None:

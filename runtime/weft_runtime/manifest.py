@@ -16,10 +16,12 @@ from weft_hardware.isa import instruction_bits
 from .errors import ModuleError
 from .module_model import (
     DTYPES,
+    LANGUAGES,
     MAX_REGION_BYTES,
     AcceleratorStep,
     Buffer,
     Constant,
+    ExternalStep,
     HostCode,
     HostStep,
     Layer,
@@ -118,6 +120,15 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     if isinstance(step, HostStep):
         buffers = [_buffer_to_json(buffer) for buffer in step.buffers]
         return {"kind": "host", "layer": step.layer, "function": step.function, "buffers": buffers}
+    if isinstance(step, ExternalStep):
+        return {
+            "kind": "external",
+            "layer": step.layer,
+            "function": step.function,
+            "language": step.language,
+            "inputs": [_tensor_to_json(tensor) for tensor in step.inputs],
+            "outputs": [_tensor_to_json(tensor) for tensor in step.outputs],
+        }
     return {
         "kind": "accelerator",
         "layer": step.layer,
@@ -218,11 +229,16 @@ class _Reader:
 
     def _step(self, fields: Fields, layers: int, config: AcceleratorConfig) -> Step:
         layer = fields.integer("layer", 0, layers - 1)
-        if fields.choice("kind", ("host", "accelerator")) == "host":
+        kind = fields.choice("kind", ("host", "external", "accelerator"))
+        if kind != "accelerator":
             function = fields.text("function")
             if not _SYMBOL.fullmatch(function):
                 raise damaged(f"{fields.path}.function", function, "is no symbol name")
-            return HostStep(layer, function, tuple(self._buffer(item) for item in fields.objects("buffers")))
+            if kind == "host":
+                return HostStep(layer, function, tuple(self._buffer(item) for item in fields.objects("buffers")))
+            language = fields.choice("language", LANGUAGES)
+            inputs, outputs = (tuple(map(self._tensor, fields.objects(name))) for name in ("inputs", "outputs"))
+            return ExternalStep(layer, function, language, inputs, outputs)
         instructions = self._buffer(fields.object("instructions"))
         count = fields.integer("count", 1)
         if count * (instruction_bits(config) // 8) != instructions.nbytes:

@@ -18,12 +18,14 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import IO
 
 from .device import Device
 from .errors import ModuleError
+from .external_functions import External
 from .files import write_atomically
 from .manifest import from_json, to_json
 from .module_model import MAX_REGION_BYTES, ModuleContent
@@ -51,10 +53,13 @@ class Module:
     ----------
     content : ModuleContent
         What the compiler produced, or a file held.
+    functions : Mapping, optional
+        The external functions that its steps call, by name; see `external_functions`. They are no part of the file.
     """
 
-    def __init__(self, content: ModuleContent):
+    def __init__(self, content: ModuleContent, functions: Mapping[str, External] | None = None):
         self.content = content
+        self.functions = dict(functions or {})
 
     @property
     def macs(self) -> int:
@@ -90,8 +95,13 @@ class Module:
                 archive.writestr(info, data)
 
     @classmethod
-    def load(cls, path: str | Path) -> Module:
+    def load(cls, path: str | Path, functions: Mapping[str, External] | None = None) -> Module:
         """Read a module.
+
+        Parameters
+        ----------
+        functions : Mapping, optional
+            The external functions that it calls, by name.
 
         Raises
         ------
@@ -100,7 +110,7 @@ class Module:
         """
         try:
             with zipfile.ZipFile(path) as archive:
-                return cls(_Archive(archive, path).content())
+                return cls(_Archive(archive, path).content(), functions)
         except MemoryError:
             raise ModuleError(
                 f"module file {path} does not fit this machine's memory; check where it is from"

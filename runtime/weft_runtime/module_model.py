@@ -92,7 +92,26 @@ class AcceleratorStep:
     writes: tuple[Buffer, ...]
 
 
-Step = HostStep | AcceleratorStep
+LANGUAGES = ("python", "c")
+"""Whose callables external functions are."""
+
+
+@dataclass(frozen=True)
+class ExternalStep:
+    """A call of a function that the module does not hold: who loads the module gives it, by name.
+
+    A callable of Python takes numpy arrays, one of C takes pointers: first the inputs, which it leaves alone, then the
+    outputs, which it writes.
+    """
+
+    layer: int
+    function: str
+    language: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+Step = HostStep | AcceleratorStep | ExternalStep
 
 
 @dataclass(frozen=True)

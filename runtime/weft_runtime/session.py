@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from weft_hardware.isa import Memory
 
 from .device import ActivityCycles, Device, Launch, RunReport, add_activities
 from .errors import ModuleError
+from .external_functions import bind
 from .host_functions import HostFunctions, aligned_bytes
-from .module_model import AcceleratorStep, Buffer, HostStep, ModuleContent, TensorInfo
+from .module_model import AcceleratorStep, Buffer, ExternalStep, HostStep, ModuleContent, TensorInfo
 
 if TYPE_CHECKING:
     from .module import Module
@@ -76,7 +78,7 @@ class Session:
     Raises
     ------
     ModuleError
-        If the device's configuration is another one, or host code cannot be loaded.
+        If the device's configuration is another one, host code cannot be loaded, or an external function is not given.
     DeviceError
         If the device's memory is too small.
     """
@@ -90,7 +92,12 @@ class Session:
         host_steps = [step for step in content.steps if isinstance(step, HostStep)]
         functions = HostFunctions(content.host_code, (step.function for step in host_steps))
         self._functions = functions
-        self._calls = {id(step): (functions[step.function], self._addresses(step)) for step in host_steps}
+        self._calls: dict[int, Callable[[], None]] = {
+            id(step): partial(functions[step.function], self._addresses(step)) for step in host_steps
+        }
+        for step in content.steps:
+            if isinstance(step, ExternalStep):
+                self._calls[id(step)] = bind(step, module.functions, self._array)
         self._base: int | None = device.allocate(max(1, content.region_bytes["device"]))
         for constant in content.constants:
             self._view(constant.buffer)[:] = np.frombuffer(constant.data, np.uint8)
@@ -133,14 +140,13 @@ class Session:
         self.last_launches = []
         for step in self._content.steps:
             profile = self.last_profile[step.layer]
-            if isinstance(step, HostStep):
-                function, addresses = self._calls[id(step)]
-                begin = time.perf_counter()
-                function(addresses)
-                profile.host_seconds += time.perf_counter() - begin
-            else:
+            if isinstance(step, AcceleratorStep):
                 self._launch(step, profile)
-        outputs = tuple(self._tensor(tensor) for tensor in self._content.outputs)
+            else:
+                begin = time.perf_counter()
+                self._calls[id(step)]()
+                profile.host_seconds += time.perf_counter() - begin
+        outputs = tuple(self._array(tensor).copy() for tensor in self._content.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run_many(self, inputs: Inputs) -> Outputs:
@@ -185,8 +191,8 @@ class Session:
     def _view(self, buffer: Buffer) -> NDArray[np.uint8]:
         return self._memory[buffer.region][buffer.offset : buffer.offset + buffer.nbytes]
 
-    def _tensor(self, tensor: TensorInfo) -> Array:
-        return self._view(tensor.buffer).view(tensor.numpy_dtype).reshape(tensor.shape).copy()
+    def _array(self, tensor: TensorInfo) -> Array:
+        return self._view(tensor.buffer).view(tensor.numpy_dtype).reshape(tensor.shape)
 
     def _addresses(self, step: HostStep) -> Any:
         addresses = [self._memory[buffer.region].ctypes.data + buffer.offset for buffer in step.buffers]

@@ -20,6 +20,7 @@ from weft_runtime.module_model import (
     AcceleratorStep,
     Buffer,
     Constant,
+    ExternalStep,
     HostCode,
     HostStep,
     Layer,
@@ -37,7 +38,11 @@ CONTENT = ModuleContent(
     region_bytes={"device": 192, "host": 64},
     constants=(Constant("stream", STREAM, bytes(range(32))),),
     layers=(Layer("conv", "Conv", "accelerator", "", 1000), Layer("pool", "MaxPool", "host", "it pools", 0)),
-    steps=(AcceleratorStep(0, STREAM, 2, (), (Y,)), HostStep(1, "step1_pool", (X, Y))),
+    steps=(
+        AcceleratorStep(0, STREAM, 2, (), (Y,)),
+        HostStep(1, "step1_pool", (X, Y)),
+        ExternalStep(1, "mine", "c", (TensorInfo("a", (2, 1), "float32", X),), (TensorInfo("b", (4,), "int8", Y),)),
+    ),
     host_code=(HostCode("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx2",), b"; IR", b"\x7fELF"),),
 )
 
@@ -230,7 +235,10 @@ def damage(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (damage("steps.0", "layer", True), "manifest.steps[0].layer = True has the wrong type"),
         (damage("steps.0", "count", 3), "manifest.steps[0].count = 3 does not fill 32 bytes"),
         (damage("steps.1", "function", "a b"), "manifest.steps[1].function = 'a b' is no symbol name"),
-        (damage("steps.1", "kind", "gpu"), "manifest.steps[1].kind = 'gpu' is none of host, accelerator"),
+        (damage("steps.1", "kind", "gpu"), "manifest.steps[1].kind = 'gpu' is none of host, external, accelerator"),
+        (damage("steps.2", "language", "go"), "manifest.steps[2].language = 'go' is none of python, c"),
+        (damage("steps.2", "function", "a b"), "manifest.steps[2].function = 'a b' is no symbol name"),
+        (damage("steps.2.outputs.0", "shape", [5]), "manifest.steps[2].outputs[0].buffer = 4 bytes do not hold shape"),
         (damage("steps.0.writes.0", "offset", 256), "does not lie in the 192 bytes of its region"),
         (damage("steps.0.writes.0", "offset", -64), "manifest.steps[0].writes[0].offset = -64 is outside"),
         (damage("steps.0", "writes", [HOST_BUFFER]), "manifest.steps[0] = 'host' is no memory of the accelerator"),

@@ -9,7 +9,7 @@ What an extra brings is imported where it is used: ``import weft`` itself needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,9 @@ from .devices import DEVICES, open_device
 from .extras import needs_extra
 
 if TYPE_CHECKING:
+    from weft_compiler.graph import External, Graph
     from weft_compiler.te import Schedule
+    from weft_runtime.external_functions import External as Function
 
 __all__ = [
     "DEVICES",
@@ -32,6 +34,8 @@ __all__ = [
     "WeftError",
     "build",
     "compile",
+    "external",
+    "graph",
     "load",
     "load_config",
     "open_device",
@@ -43,18 +47,21 @@ def compile(
     config: AcceleratorConfig | str | Path = "vta",
     *,
     batch: int = 1,
+    functions: Mapping[str, Function] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Module:
-    """Compile a quantised ONNX network.
+    """Compile a quantised ONNX network, or a module of IR.
 
     Parameters
     ----------
     model : str, Path or bytes
-        The ONNX file, or its content.
+        The ONNX file, or its content; or a file of IR, whose name ends in ``.mlir``.
     config : AcceleratorConfig, str or Path
         The accelerator: itself, a preset's name, or a file.
     batch : int
         The batch size, where the model leaves it open.
+    functions : Mapping, optional
+        The external functions that the IR calls, by name.
     progress : callable, optional
         Told each finished stage's name, the stages done, and all of them.
 
@@ -65,8 +72,10 @@ def compile(
     """
     chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
     with needs_extra("compiler", "compiling a network"):
-        from weft_compiler import compile_model
+        from weft_compiler import compile_file, compile_model
 
+        if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
+            return compile_file(model, chosen, functions=functions, progress=progress)
         return compile_model(model, chosen, batch=batch, progress=progress)
 
 
@@ -94,12 +103,64 @@ def build(schedule: Schedule, config: AcceleratorConfig | str | Path = "vta", *,
         return build_kernel(schedule, chosen, name)
 
 
-def load(path: str | Path) -> Module:
+def graph(config: AcceleratorConfig | str | Path = "vta") -> Graph:
+    """Begin a module of one's own: a graph that calls scheduled kernels, networks and external functions.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig, str or Path
+        The accelerator: itself, a preset's name, or a file.
+
+    Returns
+    -------
+    Graph
+        See `weft_compiler.graph.Graph` and docs/modules.md.
+    """
+    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    with needs_extra("compiler", "building a graph"):
+        from weft_compiler.graph import Graph
+
+        return Graph(chosen)
+
+
+def external(
+    name: str,
+    outputs: Sequence[tuple[Sequence[int], str]],
+    function: Function | None = None,
+    *,
+    language: str = "python",
+) -> External:
+    """A function that a graph calls and its module does not hold.
+
+    Parameters
+    ----------
+    name : str
+        How the module calls it.
+    outputs : sequence of (shape, dtype)
+        The tensors that it writes.
+    function : callable, optional
+        Takes the inputs, then the outputs, as numpy arrays, or as pointers if it is a function of `ctypes`. Left out,
+        it is given when the module is loaded.
+    language : str
+        ``"python"`` or ``"c"``.
+    """
+    with needs_extra("compiler", "building a graph"):
+        from weft_compiler.graph import External
+
+        return External(name, tuple(outputs), function, language)
+
+
+def load(path: str | Path, functions: Mapping[str, Function] | None = None) -> Module:
     """Read a compiled module from a ``.weft`` file.
+
+    Parameters
+    ----------
+    functions : Mapping, optional
+        The external functions that the module calls, by name.
 
     Raises
     ------
     ModuleError
         If the file is missing, truncated or damaged.
     """
-    return Module.load(path)
+    return Module.load(path, functions)

@@ -41,6 +41,8 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
+from xdsl.parser import Parser
+from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
@@ -167,10 +169,30 @@ class OneTensorOp(TensorOp):
 
 @irdl_op_definition
 class ConstantOp(TensorOp):
-    """A tensor known at compile time: its bytes, little-endian and row-major."""
+    """A tensor known at compile time: its bytes, little-endian and row-major; in text, hexadecimal."""
 
     name = "qgraph.constant"
     data = prop_def(BytesAttr)
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(f' "{self.data.data.hex()}"')
+        printer.print_op_attributes(self.attributes)
+        printer.print_string(" : ")
+        printer.print_attribute(self.y.type)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> ConstantOp:
+        begin = parser.pos
+        text = parser.parse_str_literal()
+        try:
+            data = bytes.fromhex(text)
+        except ValueError:
+            parser.raise_error(f"{text[:40]!r} are no bytes in hexadecimal", begin)
+        attributes = parser.parse_optional_attr_dict()
+        parser.parse_punctuation(":")
+        return cls.create(
+            properties={"data": BytesAttr(data)}, attributes=attributes, result_types=[parser.parse_type()]
+        )
 
     def __init__(self, values: NDArray[Any]):
         super().__init__(

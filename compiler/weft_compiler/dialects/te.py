@@ -1,17 +1,16 @@
 """`te`: tensor functions, loop nests of scalar statements and hardware intrinsics over memrefs.
 
-The operations are those of `te.nest` and `te.expr`, one for one; `te.nest_ir` converts both ways. Memory spaces say where
-a buffer lies, `global` is written as none. A function takes the buffers it reads, then those it writes.
+The operations are those of `te.nest` and `te.expr`, one for one; `te.nest_ir` converts both ways. Memory spaces say
+where a buffer lies, `global` is written as none. A function takes the buffers it reads, then those it writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from typing_extensions import Self
+import numpy as np
 from xdsl.dialects.builtin import (
-    ArrayAttr,
     DictionaryAttr,
     FloatAttr,
     IndexType,
@@ -40,7 +39,7 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
-from xdsl.parser import Parser
+from xdsl.parser import Parser, UnresolvedOperand
 from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
@@ -299,7 +298,7 @@ class ConstantOp(IRDLOperation):
 
     def __init__(self, value: int | float | bool, dtype: str):
         type_ = element_type(dtype)
-        number = FloatAttr(float(value), f32) if dtype == "float32" else IntegerAttr(int(value), type_)  # type: ignore
+        number = FloatAttr(float(np.float32(value)), f32) if dtype == "float32" else IntegerAttr(int(value), type_)  # type: ignore
         super().__init__(properties={"value": number}, result_types=[type_])
 
     def const(self) -> Const:
@@ -310,7 +309,7 @@ class ConstantOp(IRDLOperation):
 
     def print(self, printer: Printer) -> None:
         value = self.const().value
-        text = repr(value) if isinstance(value, float) else str(int(value))
+        text = str(np.float32(value)) if isinstance(value, float) else str(int(value))
         if "e" in text and "." not in text:
             text = text.replace("e", ".0e")
         printer.print_string(f" {text} : ")
@@ -551,6 +550,8 @@ class InvokeOp(IRDLOperation):
             printer.print_ssa_value(self.predicate)
             printer.print_string(" else ")
             printer.print_attribute(self.otherwise)
+        printer.print_string(" : ")
+        printer.print_list(self.regions_named(), lambda tile: printer.print_attribute(tile[0].type))
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
@@ -560,10 +561,15 @@ class InvokeOp(IRDLOperation):
         tiles = parser.parse_comma_separated_list(parser.Delimiter.NONE, lambda: _parse_tile(parser))
         predicate = otherwise = None
         if parser.parse_optional_keyword("where"):
-            predicate = parser.parse_operand()
+            predicate = parser.parse_operand(i1)
             parser.parse_keyword("else")
             otherwise = parser.parse_attribute()
-        return cls(intrinsic, arguments, tiles, fill=fill, predicate=predicate, otherwise=otherwise)  # type: ignore
+        parser.parse_punctuation(":")
+        types = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_type)
+        if len(types) != len(tiles):
+            parser.raise_error(f"{len(tiles)} tiles, but {len(types)} types")
+        resolved = [(parser.resolve_operand(tile[0], t), tile[1]) for tile, t in zip(tiles, types, strict=True)]
+        return cls(intrinsic, arguments, resolved, fill=fill, predicate=predicate, otherwise=otherwise)  # type: ignore
 
 
 def _print_tile(printer: Printer, buffer: SSAValue, offsets: Sequence[SSAValue]) -> None:
@@ -572,9 +578,9 @@ def _print_tile(printer: Printer, buffer: SSAValue, offsets: Sequence[SSAValue])
         printer.print_list(offsets, printer.print_ssa_value)
 
 
-def _parse_tile(parser: Parser) -> tuple[SSAValue, Sequence[SSAValue]]:
-    buffer = parser.parse_operand()
-    return buffer, parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_operand)
+def _parse_tile(parser: Parser) -> tuple[UnresolvedOperand, Sequence[SSAValue]]:
+    buffer = parser.parse_unresolved_operand()
+    return buffer, parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parser.parse_operand(index))
 
 
 Te = Dialect(

@@ -12,7 +12,8 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from ..accelerated import accelerate, useful_macs
-from ..dialects import floats, movement, qgraph, quantised
+from ..dialects import floats, movement, qgraph, quantised, te
+from ..dialects.calls import CallOp, ExternalOp, callee_of
 
 _REASONS: dict[type[Operation], str] = {
     qgraph.QuantizeOp: "floating point is the host's work",
@@ -49,6 +50,14 @@ _REASONS: dict[type[Operation], str] = {
 }
 
 
+def _reason_of_call(function: Operation) -> str:
+    if isinstance(function, ExternalOp):
+        return "external functions are the host's work"
+    if isinstance(function, te.FuncOp) and function.target.data == te.HOST:
+        return "its tensor function is the host's"
+    return ""
+
+
 @dataclass(frozen=True)
 class Place(ModulePass):
     """Set ``placement`` (``accelerator`` or ``host``), ``reason`` and ``macs`` on every operation but constants."""
@@ -61,6 +70,8 @@ class Place(ModulePass):
             if isinstance(inner, qgraph.QConvOp | qgraph.QDenseOp):
                 mapped = accelerate(inner, self.config)
                 reason = mapped if isinstance(mapped, str) else ""
+            elif isinstance(inner, CallOp):
+                reason = _reason_of_call(callee_of(inner))
             elif type(inner) in _REASONS:
                 reason = _REASONS[type(inner)]
             else:

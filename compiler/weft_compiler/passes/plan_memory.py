@@ -12,10 +12,12 @@ from weft_runtime.module_model import Buffer
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import qgraph
+from ..dialects.calls import CallOp, find
+from ..errors import CompileError
 from ..memory import Lifetime, alignment_of, place_lifetimes
 
 PLACE = "buffer"
@@ -39,16 +41,37 @@ def storage_of(value: SSAValue) -> SSAValue:
 
 def region_of(value: SSAValue) -> str:
     """``device`` for what the accelerator reads or writes."""
-    on_device = isinstance(value.owner, qgraph.ACCELERATED) or any(
-        isinstance(use.operation, qgraph.ACCELERATED) for use in value.uses
-    )
-    return "device" if on_device else "host"
+    users = [value.owner, *_users(value)]
+    return "device" if any(isinstance(op, Operation) and runs_on_accelerator(op) for op in users) else "host"
+
+
+def _users(value: SSAValue) -> Iterator[Operation]:
+    """What reads a value or a view of it."""
+    for use in value.uses:
+        if isinstance(use.operation, qgraph.ReshapeOp):
+            yield from _users(use.operation.y)
+        else:
+            yield use.operation
+
+
+def runs_on_accelerator(op: Operation) -> bool:
+    """Whether the accelerator reads and writes an operation's tensors itself."""
+    if isinstance(op, CallOp):
+        return op.attributes.get("placement") == StringAttr("accelerator")
+    return isinstance(op, qgraph.ACCELERATED)
 
 
 def main_function(module: ModuleOp) -> FuncOp:
-    """The module's one function."""
-    (function,) = module.body.block.ops
-    assert isinstance(function, FuncOp)
+    """The module's graph function ``@main``.
+
+    Raises
+    ------
+    CompileError
+        If there is none.
+    """
+    function = find(module, "main")
+    if not isinstance(function, FuncOp) or function.is_declaration:
+        raise CompileError("the module has no graph function @main; name the function to compile so")
     return function
 
 
@@ -59,13 +82,21 @@ def place_of(value: SSAValue) -> Buffer:
         function = value.block.parent_op()
         assert isinstance(function, FuncOp)
         assert function.arg_attrs is not None
-        attribute = function.arg_attrs.data[value.index].data[PLACE]
+        attribute = function.arg_attrs.data[value.index].data.get(PLACE)
     else:
         assert isinstance(value.owner, Operation)
-        attribute = value.owner.attributes[PLACE]
+        attribute = value.owner.attributes.get(_place_name(value))
+    if attribute is None:
+        raise CompileError("a tensor has no place in memory; run the pass plan-memory before")
     assert isinstance(attribute, DictionaryAttr)
     region, offset = attribute.data["region"], attribute.data["offset"]
     return Buffer(region.data, offset.value.data, nbytes_of(value))  # type: ignore[attr-defined]
+
+
+def _place_name(value: SSAValue) -> str:
+    """The attribute that holds the place of one of an operation's results."""
+    assert isinstance(value, OpResult)
+    return PLACE if value.index == 0 else f"{PLACE}{value.index}"
 
 
 def _place_attribute(region: str, offset: int) -> DictionaryAttr:
@@ -128,4 +159,4 @@ class PlanMemory(ModulePass):
         else:
             assert isinstance(value.owner, Operation)
             assert not isinstance(value.owner, ReturnOp)
-            value.owner.attributes[PLACE] = place
+            value.owner.attributes[_place_name(value)] = place

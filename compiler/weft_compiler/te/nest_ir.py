@@ -1,4 +1,7 @@
-"""Loop nests as functions of the `te` dialect, and back: the same nest, statement by statement."""
+"""Loop nests as functions of the `te` dialect, and back: the same nest, statement by statement.
+
+A block of one statement is that statement; names of loops and buffers lose a number behind an underscore.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,8 @@ class _Writer:
 
     def _statement(self, statement: n.Statement) -> None:
         match statement:
+            case n.Block((only,)):
+                self._statement(only)
             case n.Block():
                 block = Block()
                 self._fill(block, statement.statements)
@@ -170,9 +175,7 @@ class _Writer:
                 raise AssertionError(type(expr))
 
 
-def nest_of(
-    function: te.FuncOp, config: AcceleratorConfig, intrinsics: Mapping[str, Declared] = INTRINSICS
-) -> n.Nest:
+def nest_of(function: te.FuncOp, config: AcceleratorConfig, intrinsics: Mapping[str, Declared] = INTRINSICS) -> n.Nest:
     """The loop nest of a function.
 
     Parameters

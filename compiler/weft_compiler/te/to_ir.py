@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -79,6 +79,24 @@ def to_ir(nest: n.Nest, name: str) -> HostFunctionIR:
         function = _Function(f"{name}.{k}", buffers, shared=trips is not None).finish(statement)
         pieces.append(Piece(function, trips))
     return HostFunctionIR(tuple(pieces), buffers, templates)
+
+
+def host_function(nest: n.Nest, name: str) -> FuncOp:
+    """The one function of a nest whose parallel loops run one after another."""
+    (piece,) = to_ir(replace(nest, body=_serial(nest.body)), name).pieces
+    return piece.function
+
+
+def _serial(statement: n.Statement) -> n.Statement:
+    match statement:
+        case n.Block(statements):
+            return n.Block(tuple(map(_serial, statements)))
+        case n.For(axis, kind, body):
+            return n.For(axis, "serial" if kind == "parallel" else kind, _serial(body))
+        case n.Allocate() | n.Guard():
+            return replace(statement, body=_serial(statement.body))
+        case _:
+            return statement
 
 
 def _is_parallel(statement: n.Statement) -> bool:
