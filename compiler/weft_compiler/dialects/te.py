@@ -44,7 +44,7 @@ from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from ..te.expr import CALLS, COMPARISONS, INDEX, Binary, Compare, Const, Variable
+from ..te.expr import CALLS, COMPARISONS, INDEX, Binary, Call, Compare, Const, Variable
 from ..te.nest import KINDS, SCOPES
 
 _ELEMENTS: dict[str, Attribute] = {
@@ -414,19 +414,17 @@ class CallOp(IRDLOperation):
 
     name = "te.call"
     function = prop_def(StringAttr)
-    a = operand_def()
+    args = var_operand_def()
     y = result_def(f32)
-    assembly_format = "$function $a attr-dict `:` type($a)"
+    assembly_format = "$function $args attr-dict `:` type($args)"
 
-    def __init__(self, function: str, a: SSAValue):
-        super().__init__(operands=[a], properties={"function": StringAttr(function)}, result_types=[f32])
+    def __init__(self, function: str, args: Sequence[SSAValue]):
+        super().__init__(operands=[list(args)], properties={"function": StringAttr(function)}, result_types=[f32])
 
     def verify_(self) -> None:
         if self.function.data not in CALLS:
             raise VerifyException(f"function {self.function.data!r} is none of {', '.join(CALLS)}")
-        taken = CALLS[self.function.data]
-        if dtype_of(self.a.type) != taken:
-            raise VerifyException(f"{self.function.data} takes {taken}, not {dtype_of(self.a.type)}")
+        Call(self.function.data, tuple(Variable("a", dtype_of(a.type)) for a in self.args))
 
 
 @irdl_op_definition

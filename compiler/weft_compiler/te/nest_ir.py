@@ -112,7 +112,7 @@ class _Writer:
 
     def _invoke(self, invoke: n.Invoke) -> None:
         intrinsic = invoke.intrinsic
-        declaration = intrinsic.declaration if isinstance(intrinsic, AcceleratorIntrinsic) else None
+        declaration = intrinsic.declaration
         if declaration is None:
             raise CompileError(
                 f"intrinsic {intrinsic.name} has no name in IR text; decorate the function that makes it with @declared"
@@ -168,7 +168,7 @@ class _Writer:
             case Cast(dtype, a):
                 return self._emit(te.CastOp(self._value(a), dtype))
             case Call(name, args):
-                return self._emit(te.CallOp(name, self._value(args[0])))
+                return self._emit(te.CallOp(name, [self._value(a) for a in args]))
             case Read(tensor, indices):
                 return self._emit(te.LoadOp(self.buffers[tensor], [self._value(i) for i in indices]))
             case _:
@@ -216,7 +216,7 @@ class _Reader:
             te.CompareOp: lambda op: Compare(op.op.data, self._values[op.a], self._values[op.b]),
             te.SelectOp: lambda op: Select(self._values[op.condition], self._values[op.a], self._values[op.b]),
             te.CastOp: lambda op: Cast(te.dtype_of(op.y.type), self._values[op.a]),
-            te.CallOp: lambda op: Call(op.function.data, (self._values[op.a],)),
+            te.CallOp: lambda op: Call(op.function.data, self._all(op.args)),
             te.LoadOp: lambda op: Read(self._buffers[op.buffer], self._all(op.indices)),
         }
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from weft_compiler.errors import CompileError
+from weft_compiler.te.nest import SCOPES
 from weft_compiler.text import parse_ir, print_ir
 
 TEXT = """builtin.module {
@@ -42,9 +43,13 @@ def test_text_comes_back() -> None:
         ("in 4 parallel", "in 0 parallel", "a loop of 0 iterations; it has at least one"),
         ("over reduction", "over space", "axis role 'space' is none of parallel, reduction, time"),
         ("slots 2", "slots 0", "0 slots; a buffer has at least one"),
-        ('"local"', '"cache"', "the buffer lies in 'cache'; choose one of global, inp, wgt, acc, out, param, local"),
+        (
+            '"local"',
+            '"cache"',
+            "the buffer lies in 'cache'; choose one of global, inp, wgt, acc, out, param, table, local",
+        ),
         ('"lt"', '"near"', "comparison 'near' is none of eq, ne, lt, le, gt, ge"),
-        ('"exp"', '"sin"', "function 'sin' is none of round_even, exp, sqrt, tanh, float_of_bits"),
+        ('"exp"', '"sin"', "function 'sin' is none of round_even, exp, sqrt, tanh, float_of_bits, fma"),
         ("%x[%i, %k]", "%x[%i]", "memref<4x4xsi32> has 2 dimensions, 1 indices are given"),
         ("-> si32", "-> si8", None),
     ],

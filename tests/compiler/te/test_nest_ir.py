@@ -18,12 +18,15 @@ from weft_compiler.accel.intrinsic import AcceleratorIntrinsic
 from weft_compiler.accel.intrinsics.alu import alu, alu_immediate, alu_reduce
 from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load_widened
+from weft_compiler.accel.intrinsics.requantise import store_requantised
 from weft_compiler.accel.intrinsics.table import INTRINSICS, make, to_attribute
 from weft_compiler.accel.lower import lower_nest
 from weft_compiler.accel.stream import UOPS
-from weft_compiler.conv_task import Requantisation
+from weft_compiler.conv_task import Addition, Requantisation
 from weft_compiler.dialects import te as dialect
 from weft_compiler.errors import CompileError
+from weft_compiler.host.intrinsics.byte_product import byte_product
+from weft_compiler.te.intrinsic import Intrinsic
 from weft_compiler.te.nest import Buffer, Invoke, Nest, Region
 from weft_compiler.te.nest_ir import function_of, nest_of
 from weft_compiler.text import parse_ir, print_ir
@@ -102,11 +105,15 @@ def test_tensorized_nests_come_back(workload, config: AcceleratorConfig) -> None
         gemm(VTA),
         load_widened(VTA),
         load_widened(VTA, "uint8"),
-        INTRINSICS["store_requantised"](VTA, Requantisation(zero_point=-5, low=-5, high=100, dtype="int8")),
+        store_requantised(VTA, Requantisation(zero_point=-5, low=-5, high=100)),
+        store_requantised(
+            VTA, Requantisation(addition=Addition(scale=0.1, residual_scale=1e-9, offset=-0.0, swap=True))
+        ),
+        byte_product("uint8", rows=4),
     ],
     ids=lambda i: i.name,
 )
-def test_an_intrinsic_is_made_again_from_its_declaration(intrinsic: AcceleratorIntrinsic) -> None:
+def test_an_intrinsic_is_made_again_from_its_declaration(intrinsic: Intrinsic) -> None:
     said = intrinsic.declaration
     assert said is not None
     arguments = {name: to_attribute(value) for name, value in said.arguments.items()}
@@ -128,8 +135,8 @@ def test_an_intrinsic_is_made_again_from_its_declaration(intrinsic: AcceleratorI
         ("gemm", {"op": to_attribute(3)}, "gemm has no argument 'op'; leave it out"),
         (
             "store_requantised",
-            {"requantisation": to_attribute("x")},
-            'store_requantised.requantisation = "x" is no Requantisation; correct it',
+            {"how": to_attribute("x")},
+            'store_requantised.how = "x" is no Requantisation; correct it',
         ),
     ],
 )

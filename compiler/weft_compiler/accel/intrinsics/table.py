@@ -6,21 +6,24 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, TypeAlias, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 from weft_hardware.config import AcceleratorConfig
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, f64, i64
 from xdsl.ir import Attribute
 
 from ...errors import CompileError
-from ..intrinsic import AcceleratorIntrinsic
+from ...host.intrinsics.byte_product import byte_product
+from ...host.intrinsics.float_product import float_product
+from ...te.intrinsic import CONFIG, Intrinsic
 from .alu import alu, alu_immediate, alu_reduce
 from .gemm import gemm
 from .load import load, load_widened
-from .requantise import load_parameters, store_requantised
+from .requantise import load_parameters, load_table, store_requantised
 from .store import store, store_narrow
 
-Declared: TypeAlias = Callable[..., AcceleratorIntrinsic]
+Declared: TypeAlias = Callable[..., Intrinsic]
 
 INTRINSICS: Mapping[str, Declared] = {
     function.__name__: function
@@ -28,26 +31,35 @@ INTRINSICS: Mapping[str, Declared] = {
         *(alu, alu_immediate, alu_reduce),
         gemm,
         *(load, load_widened),
-        *(load_parameters, store_requantised),
+        *(load_parameters, load_table, store_requantised),
         *(store, store_narrow),
+        *(byte_product, float_product),
     )
 }
 
 
 def to_attribute(value: Any) -> Attribute:
-    """An argument of a declaration: a number, a text, a member of an enumeration, or a dataclass of such."""
+    """An argument of a declaration: a number, a text, a member of an enumeration, or a dataclass of such.
+
+    What is None in a dataclass is left out.
+    """
     if isinstance(value, Enum):
         return StringAttr(value.name)
+    if isinstance(value, float):
+        return FloatAttr(value, f64)
     if isinstance(value, int):
         return IntegerAttr(int(value), i64)
     if isinstance(value, str):
         return StringAttr(value)
     assert is_dataclass(value), value
-    return DictionaryAttr({field.name: to_attribute(getattr(value, field.name)) for field in fields(value)})
+    members = {field.name: getattr(value, field.name) for field in fields(value)}
+    return DictionaryAttr({name: to_attribute(member) for name, member in members.items() if member is not None})
 
 
 def _from_attribute(attribute: Attribute, type_: Any, where: str) -> Any:
     """The argument, of the type that its parameter is annotated with."""
+    if isinstance(type_, UnionType):
+        (type_,) = (choice for choice in get_args(type_) if choice is not NoneType)
     if isinstance(attribute, StringAttr) and isinstance(type_, type) and issubclass(type_, Enum):
         if attribute.data not in type_.__members__:
             members = ", ".join(type_.__members__)
@@ -57,6 +69,8 @@ def _from_attribute(attribute: Attribute, type_: Any, where: str) -> Any:
         return type_(**_arguments(attribute.data, type_, where))
     if isinstance(attribute, IntegerAttr) and type_ in (int, bool):
         return type_(attribute.value.data)
+    if isinstance(attribute, FloatAttr) and type_ is float:
+        return attribute.value.data
     if isinstance(attribute, StringAttr) and type_ is str:
         return attribute.data
     raise CompileError(f"{where} = {attribute} is no {getattr(type_, '__name__', type_)}; correct it")
@@ -75,7 +89,7 @@ def make(
     arguments: Mapping[str, Attribute],
     config: AcceleratorConfig,
     intrinsics: Mapping[str, Declared] = INTRINSICS,
-) -> AcceleratorIntrinsic:
+) -> Intrinsic:
     """The intrinsic that text names.
 
     Raises
@@ -87,8 +101,8 @@ def make(
         raise CompileError(f"intrinsic {function!r} is unknown; use one of {', '.join(intrinsics)}")
     declared = intrinsics[function]
     values = _arguments(arguments, inspect.unwrap(declared), function)
-    _, *parameters = inspect.signature(declared).parameters.values()
-    for parameter in parameters:
-        if parameter.name not in values and parameter.default is parameter.empty:
-            raise CompileError(f"{function} needs the argument {parameter.name!r}; write {{{parameter.name} = …}}")
-    return declared(config, **values)
+    parameters = inspect.signature(declared).parameters
+    for name, parameter in parameters.items():
+        if name != CONFIG and name not in values and parameter.default is parameter.empty:
+            raise CompileError(f"{function} needs the argument {name!r}; write {{{name} = …}}")
+    return declared(config, **values) if CONFIG in parameters else declared(**values)
