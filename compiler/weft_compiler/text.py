@@ -6,6 +6,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.arith import Arith
 from xdsl.dialects.builtin import Builtin, ModuleOp
@@ -13,16 +14,36 @@ from xdsl.dialects.func import Func
 from xdsl.dialects.math import Math
 from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
+from xdsl.ir import Dialect
+from xdsl.irdl import IRDLOperation
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from .dialects import floats, movement, qgraph, quantised
 from .dialects.calls import Calls
-from .dialects.qgraph import QGraph
 from .dialects.te import Te
 from .errors import CompileError
 
-DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, QGraph, Te, Calls)
+_QGRAPH = {
+    value: None
+    for module in (qgraph, floats, movement, quantised)
+    for value in vars(module).values()
+    if isinstance(value, type) and issubclass(value, IRDLOperation) and getattr(value, "name", "").startswith("qgraph.")
+}
+"""Every operation of the dialect, whatever file declares it."""
+
+DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, Dialect("qgraph", list(_QGRAPH)), Te, Calls)
+
+
+class _Parser(Parser):
+    """xDSL's, which writes infinity and not-a-number in arrays as the bits of a float32 and does not read them."""
+
+    def parse_float(self, *, allow_negative: bool = True) -> float:
+        bits = self.parse_optional_integer(allow_boolean=False, allow_negative=False)
+        if bits is None:
+            return super().parse_float(allow_negative=allow_negative)
+        return float(np.uint32(bits & 0xFFFFFFFF).view(np.float32))
 
 
 def context() -> Context:
@@ -64,7 +85,7 @@ def parse_ir(text: str, name: str = "the IR") -> ModuleOp:
         If the text does not parse, with line and column, or what it says does not verify.
     """
     try:
-        module = Parser(context(), text, name).parse_module()
+        module = _Parser(context(), text, name).parse_module()
     except ParseError as error:
         begin = _begin(text, error)
         line = text.count("\n", 0, begin) + 1

@@ -6,18 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.onnx_models import random_conv
+from support.operator_cases import CASES, operators
 from weft_compiler.dialects import qgraph
 from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
 from weft_compiler.pipeline import run_passes
 from weft_compiler.text import parse_ir, print_ir, read_ir
 from weft_hardware.config import AcceleratorConfig
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, ModuleOp
 
 
-def test_a_network_comes_back_after_every_pass() -> None:
+@pytest.mark.parametrize(
+    "model", [random_conv(0).model, operators(0, len(CASES)).model()], ids=["convolution", "operators"]
+)
+def test_a_network_comes_back_after_every_pass(model: bytes) -> None:
     texts: dict[str, str] = {}
-    module = import_onnx(random_conv(0).model)
+    module = import_onnx(model)
     run_passes(module, AcceleratorConfig(), lambda name, ir: texts.update({name: print_ir(ir)}))
     assert len(texts) > 5
     for name, text in texts.items():
@@ -29,6 +33,17 @@ def test_constants_come_back_whatever_their_bytes(values: np.ndarray) -> None:
     back = parse_ir(print_ir(ModuleOp([qgraph.ConstantOp(values)]))).body.block.first_op
     assert isinstance(back, qgraph.ConstantOp)
     assert back.values.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, -0.0, 1e-45, 3.4e38, 0.1])
+def test_floats_come_back_bit_by_bit(number: float) -> None:
+    attributes = {"array": qgraph.floats([number, 1]), "one": qgraph.number(number)}
+    back = parse_ir(print_ir(ModuleOp([], attributes))).attributes
+    array, one = back["array"], back["one"]
+    assert isinstance(array, DenseArrayBase)
+    assert isinstance(one, FloatAttr)
+    assert qgraph.array(array).tobytes() == np.array([number, 1], "<f4").tobytes()
+    assert np.float32(one.value.data).tobytes() == np.float32(number).tobytes()
 
 
 def test_long_constants_can_be_left_out() -> None:
