@@ -4,6 +4,7 @@ import re
 
 import pytest
 from weft_compiler.errors import CompileError
+from weft_compiler.te.expr import CALLS
 from weft_compiler.text import parse_ir, print_ir
 
 TEXT = """builtin.module {
