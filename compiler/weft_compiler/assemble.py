@@ -30,10 +30,11 @@ from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .accelerated import lowered
 from .conv_task import ConvTask, Requantisation
+from .dialects import floats as float_ops
 from .dialects import qgraph, te
 from .dialects.calls import CallOp, ExternalOp, callee_of
 from .errors import CompileError
-from .host import elementwise, layout, windows
+from .host import elementwise, layout, recurrent, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
@@ -64,6 +65,7 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.QDenseOp: (windows.qdense, windows.requantising_parameters),
     qgraph.PackOp: (layout.pack, _no_parameters),
     qgraph.RequantizeOp: (layout.requantize, _no_parameters),
+    float_ops.RecurrentOp: (recurrent.recurrent, _no_parameters),
     qgraph.UnpackOp: (layout.unpack, _no_parameters),
 }
 """Host kernels written as loops, and the constants they read beside their operands."""

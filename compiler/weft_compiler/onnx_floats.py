@@ -202,10 +202,10 @@ def _recurrent(graph: Graph, node: Node) -> Sequence[SSAValue]:
     state = (directions, batch, hidden)
     operands: list[Any] = [x, w, r, _zeros(graph, node, 3, (directions, 2 * _GATES[cell] * hidden))]
     operands += [_zeros(graph, node, 5, state), _zeros(graph, node, 6, state) if cell == "LSTM" else None]
-    y = qgraph.tensor_type((steps, directions, batch, hidden * (2 if cell == "LSTM" else 1)), np.float32)
+    y = qgraph.tensor_type((steps, directions, batch, hidden * (1 if cell == "RNN" else 2)), np.float32)
     linear = bool(node.attributes.get("linear_before_reset", 0))
     made = graph.emit(floats.RecurrentOp(cell, operands, direction, y, linear), node)
-    hidden_states = made if cell != "LSTM" else _part(graph, node, made, 3, 0, hidden)
+    hidden_states = made if cell == "RNN" else _part(graph, node, made, 3, 0, hidden)
     results = [hidden_states, _last(graph, node, hidden_states, direction)]
     if cell == "LSTM":
         results.append(_last(graph, node, _part(graph, node, made, 3, hidden, hidden), direction))
@@ -290,5 +290,8 @@ IMPORTERS: dict[str, Callable[[Graph, Node], SSAValue | Sequence[SSAValue]]] = {
     "AveragePool": _average_pool,
     "GlobalAveragePool": _global_average_pool,
     "ConvTranspose": _conv_transpose,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "RNN": _recurrent,
 }
 """Importers by operator."""

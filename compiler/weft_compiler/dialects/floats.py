@@ -162,11 +162,12 @@ class ConvTransposeOp(TensorOp):
 
 @irdl_op_definition
 class RecurrentOp(TensorOp):
-    """An LSTM or GRU over x (steps, N, inputs), giving y (steps, directions, N, hidden).
+    """An LSTM, GRU or RNN over x (steps, N, inputs), giving y (steps, directions, N, hidden).
 
     ``w`` (directions, gates · hidden, inputs), ``r`` (directions, gates · hidden, hidden) and ``bias`` (directions,
-    2 · gates · hidden) are laid out as in ONNX, ``h`` and ``c`` (directions, N, hidden) are the initial
-    states, ``c`` an LSTM's alone, whose y holds both states one after another. ``direction`` is as in ONNX.
+    2 · gates · hidden) are laid out as in ONNX, and ``direction`` is as there. ``h`` and ``c`` (directions, N, hidden)
+    are the initial states, ``c`` an LSTM's alone. The last axis of y holds an LSTM's cell state, too, behind the hidden
+    one; a GRU's has as much room for its own use.
     """
 
     name = "qgraph.recurrent"

@@ -228,6 +228,10 @@ class HostFunction:
         """Sum of floats."""
         return self.emit(arith.AddfOp(a, b))
 
+    def minus(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        """Difference of floats."""
+        return self.emit(arith.SubfOp(a, b))
+
     def quantised(self, value: SSAValue, zero: SSAValue, limits: tuple[float | SSAValue, float | SSAValue]) -> SSAValue:
         """``clamp(rne(value) + zero)`` as int32; ``limits`` are the clamp's bounds less the zero point.
 
