@@ -24,14 +24,19 @@ from xdsl.dialects.builtin import (
     VectorType,
 )
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
+from xdsl.dialects.utils import FastMathFlag
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from .targets import GENERIC, Level, Target
 from .templates.named import named
 from .templates.template import Template
+from .vector_loops import VectorLoop, vector_loop
 
 LOOP_KIND = "weft.loop"
 """Attribute of an `scf.for`: ``"vectorize"`` (no iteration touches what another one writes) or ``"unroll"``."""
+
+CONTRACT = arith.FastMathFlagsAttr([FastMathFlag.ALLOW_CONTRACT])
+"""Flag of an operation of a reassociable sum: a product may be fused with the sum that it goes into."""
 
 _BINARY: dict[type[Operation], str] = {
     arith.AddiOp: "add",
@@ -157,6 +162,10 @@ class _Lowering:
         self._names: dict[SSAValue, str] = {}
         self._count = 0
         self._block = "entry"
+        self._lanes = 1
+        self._steps: Mapping[SSAValue, int] = {}
+        self._splats: dict[SSAValue, str] = {}
+        self._wide: set[SSAValue] = set()
         self._rules: dict[type[Operation], Callable[..., None]] = {
             arith.ConstantOp: self._constant,
             arith.CmpiOp: self._compare_integers,
@@ -184,10 +193,32 @@ class _Lowering:
         self._names[value] = name
 
     def name(self, value: SSAValue) -> str:
-        return self._names[value]
+        """A value as the operation at hand wants it: scalars are spread over a vector operation's lanes."""
+        if self._lanes == 1 or value in self._wide:
+            return self._names[value]
+        if value not in self._splats:
+            self._splats[value] = self._splat(value)
+        return self._splats[value]
+
+    def type_of(self, value: SSAValue) -> str:
+        """The type of an operand or result of the operation at hand."""
+        kind = scalar_type(value.type)
+        return kind if self._lanes == 1 else f"<{self._lanes} x {kind}>"
 
     def typed(self, value: SSAValue) -> str:
-        return f"{scalar_type(value.type)} {self.name(value)}"
+        return f"{self.type_of(value)} {self.name(value)}"
+
+    def _splat(self, value: SSAValue) -> str:
+        kind, lanes = scalar_type(value.type), self._lanes
+        wide, mask = f"<{lanes} x {kind}>", f"<{lanes} x i32> zeroinitializer"
+        single, name = self.fresh("%s"), self.fresh("%s")
+        self.lines.append(f"  {single} = insertelement {wide} poison, {kind} {self._names[value]}, i32 0")
+        self.lines.append(f"  {name} = shufflevector {wide} {single}, {wide} poison, {mask}")
+        if step := self._steps.get(value, 0):
+            counts = ", ".join(f"{kind} {lane * step}" for lane in range(lanes))
+            first, name = name, self.fresh("%s")
+            self.lines.append(f"  {name} = add {wide} {first}, <{counts}>")
+        return name
 
     def assign(self, result: SSAValue, text: str) -> None:
         name = self.fresh("%v")
@@ -206,15 +237,15 @@ class _Lowering:
             self._rules[kind](op)
         elif kind in _BINARY:
             a, b = op.operands
-            self.assign(op.results[0], f"{_BINARY[kind]} {self.typed(a)}, {self.name(b)}")
+            self.assign(op.results[0], f"{_BINARY[kind]}{_flags(op)} {self.typed(a)}, {self.name(b)}")
         elif kind in _INTRINSICS or kind in _LIBRARY:
-            type_ = op.results[0].type
-            scalar = scalar_type(type_)
-            name = _LIBRARY[kind] if kind in _LIBRARY else f"llvm.{_INTRINSICS[kind]}.{_suffix(type_)}"
+            scalar, lanes = self.type_of(op.results[0]), f"v{self._lanes}" if self._lanes > 1 else ""
+            suffix = f"{lanes}{_suffix(op.results[0].type)}"
+            name = _LIBRARY[kind] if kind in _LIBRARY else f"llvm.{_INTRINSICS[kind]}.{suffix}"
             self._module.declare(f"{scalar} @{name}({', '.join(scalar for _ in op.operands)})")
             self.assign(op.results[0], f"call {scalar} @{name}({', '.join(map(self.typed, op.operands))})")
         else:
-            target = scalar_type(op.results[0].type)
+            target = self.type_of(op.results[0])
             self.assign(op.results[0], f"{_CASTS[kind]} {self.typed(op.operands[0])} to {target}")
 
     def _constant(self, op: arith.ConstantOp) -> None:
@@ -235,19 +266,23 @@ class _Lowering:
     def _address(self, buffer: SSAValue, indices: Sequence[SSAValue]) -> str:
         assert isinstance(buffer.type, MemRefType)
         name = self.fresh("%p")
-        subscripts = "".join(f", {self.typed(i)}" for i in indices)
-        self.lines.append(
-            f"  {name} = getelementptr inbounds {_array_type(buffer.type)}, ptr {self.name(buffer)}, i64 0{subscripts}"
-        )
+        # One address for all lanes.
+        subscripts = "".join(f", {scalar_type(i.type)} {self._names[i]}" for i in indices)
+        kind, base = _array_type(buffer.type), self._names[buffer]
+        self.lines.append(f"  {name} = getelementptr inbounds {kind}, ptr {base}, i64 0{subscripts}")
         return name
 
     def _load(self, op: memref.LoadOp) -> None:
         address = self._address(op.memref, op.indices)
-        self.assign(op.res, f"load {scalar_type(op.res.type)}, ptr {address}{self._access}")
+        self.assign(op.res, f"load {self.type_of(op.res)}, ptr {address}{self._aligned(op.res)}{self._access}")
 
     def _store(self, op: memref.StoreOp) -> None:
-        address = self._address(op.memref, op.indices)
-        self.lines.append(f"  store {self.typed(op.value)}, ptr {address}{self._access}")
+        address, value = self._address(op.memref, op.indices), self.typed(op.value)
+        self.lines.append(f"  store {value}, ptr {address}{self._aligned(op.value)}{self._access}")
+
+    def _aligned(self, value: SSAValue) -> str:
+        """Vectors begin at any element."""
+        return "" if self._lanes == 1 else f", align {_element_bytes(value.type)}"
 
     def _load_vector(self, op: vector.LoadOp) -> None:
         address = self._address(op.base, op.indices)
@@ -276,8 +311,8 @@ class _Lowering:
         if source == target:
             self.bind(op.result, self.name(op.input))
         else:
-            wider = int(target[1:]) > int(source[1:])
-            self.assign(op.result, f"{'sext' if wider else 'trunc'} {self.typed(op.input)} to {target}")
+            cast = "sext" if int(target[1:]) > int(source[1:]) else "trunc"
+            self.assign(op.result, f"{cast} {self.typed(op.input)} to {self.type_of(op.result)}")
 
     def _cast(self, op: memref.CastOp) -> None:
         self.bind(op.dest, self.name(op.source))
@@ -323,7 +358,43 @@ class _Lowering:
         self.lines.append(f"{name}:")
         self._block = name
 
+    def _vectors(self, op: scf.ForOp, plan: VectorLoop) -> None:
+        """A loop on vectors: one over the whole ones, then what is left."""
+        counter = op.body.block.args[0]
+        for begin, end, lanes in plan.pieces():
+            if begin + lanes == end:
+                self.bind(counter, str(begin))
+                self._lanewise(op.body.block, plan, lanes)
+                continue
+            body, after, following, before = self.fresh("body"), self.fresh("after"), self.fresh("%v"), self._block
+            self.lines.append(f"  br label %{body}")
+            self._label(body)
+            self.bind(counter, self.fresh("%v"))
+            at = self.name(counter)
+            self.lines.append(f"  {at} = phi i64 [ {begin}, %{before} ], [ {following}, %{body} ]")
+            self._lanewise(op.body.block, plan, lanes)
+            self.lines.append(f"  {following} = add nuw nsw i64 {at}, {lanes}")
+            more = self.fresh("%c")
+            self.lines.append(f"  {more} = icmp slt i64 {following}, {end}")
+            self.lines.append(f"  br i1 {more}, label %{body}, label %{after}")
+            self._label(after)
+
+    def _lanewise(self, block: Block, plan: VectorLoop, lanes: int) -> None:
+        """The body once, for as many iterations as there are lanes."""
+        self._steps, self._splats, self._wide = plan.steps, {}, set()
+        for op in block.ops:
+            if isinstance(op, scf.YieldOp):
+                continue
+            if not op.results or op.results[0] not in plan.steps:
+                self._wide.update(op.results)
+                self._lanes = lanes
+            self._operation(op)
+            self._lanes = 1
+
     def _for(self, op: scf.ForOp) -> None:
+        if op.attributes.get(LOOP_KIND) == StringAttr("vectorize") and (plan := vector_loop(op)) is not None:
+            self._vectors(op, plan)
+            return
         head, body, after = (self.fresh(stem) for stem in ("head", "body", "after"))
         before = self._block
         self.lines.append(f"  br label %{head}")
@@ -359,10 +430,18 @@ class _Lowering:
             self.bind(result, self.name(argument))
 
 
+def _element_bytes(type_: Attribute) -> int:
+    width = type_.width.data if isinstance(type_, IntegerType) else 64 if isinstance(type_, IndexType) else 32
+    return -(-width // 8)
+
+
 def _bytes(type_: MemRefType) -> int:
-    element = type_.element_type
-    width = element.width.data if isinstance(element, IntegerType) else 64 if isinstance(element, IndexType) else 32
-    return prod(type_.get_shape()) * -(-width // 8)
+    return prod(type_.get_shape()) * _element_bytes(type_.element_type)
+
+
+def _flags(op: Operation) -> str:
+    """What a float operation permits: nothing, unless it says that its product may be fused with a sum."""
+    return " contract" if op.properties.get("fastmath") == CONTRACT else ""
 
 
 def _function(function: FuncOp, module: _Module) -> str:

@@ -53,7 +53,8 @@ def _invocation(statement: Invoke) -> Statement:
     if statement.predicate is not None:
         assert statement.otherwise is not None
         value = Select(statement.predicate, value, statement.otherwise)
-    return _loops(list(axes.values()), Assign(statement.output.buffer, target, simplify(value)))
+    free = isinstance(body, Reduce) and body.combiner.reassociable
+    return _loops(list(axes.values()), Assign(statement.output.buffer, target, simplify(value), free))
 
 
 def _on_buffers(value: Expr, points: dict[Expr, Expr], operands: dict[Tensor, Region]) -> Expr:

@@ -138,7 +138,8 @@ def _assignments(what: Point) -> tuple[Statement | None, Statement]:
     if combiner is None:
         return None, Assign(what.buffer, what.indices, what.value)
     total = combiner.merge(Read(what.buffer, what.indices), what.body)
-    return Assign(what.buffer, what.indices, combiner.identity), Assign(what.buffer, what.indices, total)
+    step = Assign(what.buffer, what.indices, total, combiner.reassociable)
+    return Assign(what.buffer, what.indices, combiner.identity), step
 
 
 def tensorized(stage: StageState, here: Placed, what: Point) -> tuple[Statement | None, Statement]:

@@ -77,11 +77,18 @@ class Guard:
 
 @dataclass(frozen=True)
 class Assign:
-    """``buffer[indices] = value``; reads in the value name buffers."""
+    """``buffer[indices] = value``; reads in the value name buffers.
+
+    Parameters
+    ----------
+    reassociable : bool
+        It is one step of a reduction whose order may change: a float product may be fused with the sum, too.
+    """
 
     buffer: Buffer
     indices: tuple[Expr, ...]
     value: Expr
+    reassociable: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from xdsl.dialects import arith, math, memref
 from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr, IntegerType, MemRefType, StringAttr, f32, i1, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from ..host.llvm_ir import CONTRACT
 from .expr import (
     INDEX,
     Axis,
@@ -102,6 +103,7 @@ class Scalars:
     ):
         self._emit, self._constant = emit, constant
         self._axes, self._buffers = axes, buffers
+        self._flags: arith.FastMathFlagsAttr | None = None
 
     def value(self, expr: Expr, guarded: bool = False) -> SSAValue:
         """The value of an expression.
@@ -133,8 +135,11 @@ class Scalars:
             case _:
                 raise AssertionError(type(expr))
 
-    def store(self, value: Expr, buffer: Buffer, indices: Sequence[Expr]) -> None:
+    def store(self, value: Expr, buffer: Buffer, indices: Sequence[Expr], reassociable: bool = False) -> None:
+        """Write a value; float products of a ``reassociable`` one may be fused with the sums that they go into."""
+        self._flags = CONTRACT if reassociable else None
         result = self.value(value)
+        self._flags = None
         if buffer.dtype == "bool":
             result = self._emit(arith.ExtUIOp(result, IntegerType(8)))
         elif buffer.dtype == INDEX:
@@ -175,7 +180,10 @@ class Scalars:
         if expr.op in ("shl", "shr"):
             return self._shift(expr, a, guarded)
         table = _FLOAT if expr.dtype == "float32" else _UNSIGNED if is_unsigned(expr.dtype) else _INTEGER
-        return self._emit(table[expr.op](a, self.value(expr.b, guarded)))
+        b = self.value(expr.b, guarded)
+        if self._flags is not None and expr.dtype == "float32" and expr.op in ("add", "sub", "mul"):
+            return self._emit(table[expr.op](a, b, self._flags))
+        return self._emit(table[expr.op](a, b))
 
     def _divide(self, expr: Binary, a: SSAValue, guarded: bool) -> SSAValue:
         """Rounded down: of what may be negative, the remainder says whether to go one further."""

@@ -177,8 +177,8 @@ class _Function:
                 inside = self._inside(Block(), body)
                 chosen = self._scalars.value(condition)
                 self._emit(scf.IfOp(chosen, [], Region(inside)))
-            case n.Assign(buffer, indices, value):
-                self._scalars.store(value, buffer, indices)
+            case n.Assign(buffer, indices, value, reassociable):
+                self._scalars.store(value, buffer, indices, reassociable)
             case n.Invoke(intrinsic, output, inputs):
                 assert intrinsic.template is not None
                 operands = [operand for region in (output, *inputs) for operand in self._tile(region)]

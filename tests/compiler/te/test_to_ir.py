@@ -1,9 +1,14 @@
 """Loop nests in IR: structure, memory spaces, and how loops and guards come out; every operation against numpy."""
 
+import re
+import threading
+
 import numpy as np
 import pytest
 from weft_compiler import te
+from weft_compiler.host.codegen import machine_of, optimised
 from weft_compiler.host.llvm_ir import lower as to_llvm
+from weft_compiler.host.targets import X86_64
 from weft_compiler.te.expr import COMPARISONS, DTYPES, compare
 from weft_compiler.te.kernel import build
 from weft_compiler.te.reference import evaluate
@@ -42,16 +47,72 @@ def test_what_a_condition_guards_is_read_inside_its_buffer():
     assert "arith.m" not in ir(te.Schedule(plain))[1].replace("arith.muli", "")
 
 
-def test_kinds_become_metadata_of_the_loops():
+def lowered(schedule):
+    return to_llvm([piece.function for piece in to_ir(schedule.lower(), "f").pieces])
+
+
+def test_vector_loops_are_vectors_and_unrolled_ones_vanish():
     s = te.Schedule(B)
     s[B].vectorize("j")
     s[B].unroll("i")
-    made, _ = ir(s)
-    text = to_llvm([piece.function for piece in made.pieces])
-    assert '!{!"llvm.loop.vectorize.enable", i1 true}' in text
+    text = lowered(s)
     assert '!{!"llvm.loop.unroll.full"}' in text
+    assert re.findall(r"(load|store|add) <8 x i8>", text) == ["load", "add", "store"]
+    machine = machine_of(X86_64)
+    optimised_text = str(optimised(text, machine))
+    assert " phi " not in optimised_text, "a loop is left"
+    values = np.arange(80, dtype=np.int8).reshape(10, 8)
+    np.testing.assert_array_equal(build(s)(values), values + 1)
+
+
+@pytest.mark.parametrize(("size", "widths"), [(64, [16]), (39, [16, 4, 2, 1]), (3, [2, 1]), (1, [])])
+def test_what_is_left_of_a_vector_loop_is_done_in_powers_of_two(size, widths):
+    x = te.placeholder((size,), "float32", "x")
+    y = te.compute((size,), lambda i: te.sqrt(x[i]) * 2.0 - x[1 % size], "y")
+    s = te.Schedule(y)
+    s[y].vectorize("i")
+    found = re.findall(r"store (?:<(\d+) x float>|float)", lowered(s))
+    assert [int(w or 1) for w in found] == (widths or [1])
+    values = np.linspace(0, 9, size, dtype=np.float32)
+    np.testing.assert_array_equal(build(s)(values), np.sqrt(values) * 2 - values[1 % size])
+
+
+def test_a_condition_is_chosen_lane_by_lane():
+    x = te.placeholder((4, 40), "int8", "x")
+    y = te.compute((4, 40), lambda i, j: te.select((j * 3 - i) % 7 < 4, x[i, j], x[i, 5]).cast("int32"), "y")
+    s = te.Schedule(y)
+    s[y].vectorize("j")
+    assert "select <8 x i1>" in lowered(s), "indexes have 64 bits"
+    values = np.random.default_rng(5).integers(-128, 128, (4, 40)).astype(np.int8)
+    i, j = np.indices((4, 40))
+    np.testing.assert_array_equal(build(s)(values), np.where((j * 3 - i) % 7 < 4, values, values[:, 5:6]))
+
+
+def test_elements_that_do_not_lie_side_by_side_are_left_to_llvm():
+    s = te.Schedule(te.compute((10, 8), lambda i, j: A[i, 7 - j] + 1, "B"))
+    s["B"].vectorize("j")
+    text = lowered(s)
+    assert '!{!"llvm.loop.vectorize.enable", i1 true}' in text
     assert text.count("!llvm.access.group") == 2
-    assert text.count("!llvm.loop !") == 2
+
+
+def test_sums_that_keep_their_order_are_never_fused():
+    k = te.reduce_axis(9, "k")
+    x, z = te.placeholder((9, 16), "float32", "x"), te.placeholder((9,), "float32", "z")
+    for free in (False, True):
+        y = te.compute((16,), lambda i, free=free: te.sum(x[k, i] * z[k], k, reassociable=free), "y")
+        s = te.Schedule(y)
+        s[y].reorder("k", "i")
+        s[y].vectorize("i")
+        text = lowered(s)
+        assert ("contract" in text) == free
+        assert not re.search(r" (fast|reassoc|nnan|ninf|nsz) |fmuladd", text)
+        values, factors = (np.random.default_rng(6).normal(size=n).astype(np.float32) for n in ((9, 16), 9))
+        got = build(s)(values, factors)
+        if free:
+            np.testing.assert_allclose(got, factors @ values, rtol=1e-5, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(got, evaluate([y], {x: values, z: factors})[0])
 
 
 def test_a_parallel_loop_is_a_function_of_its_bounds():
@@ -65,6 +126,26 @@ def test_a_parallel_loop_is_a_function_of_its_bounds():
     values = np.arange(80, dtype=np.int8).reshape(10, 8)
     for threads in (1, 2, 7, 16):
         np.testing.assert_array_equal(build(s, threads=threads)(values), (values + 1) * 2)
+
+
+def test_parts_of_a_parallel_loop_run_at_the_same_time(monkeypatch):
+    """Each waits for all others before it begins."""
+    s = te.Schedule(B)
+    s[B].parallel("i")
+    kernel = build(s, threads=3)
+    (function,) = kernel._pieces
+    together, parts = threading.Barrier(3, timeout=30), []
+
+    def part(pointer, begin, end):
+        together.wait()
+        parts.append((begin, end, threading.get_ident()))
+        function(pointer, begin, end)
+
+    monkeypatch.setattr(kernel, "_pieces", [part])
+    values = np.arange(80, dtype=np.int8).reshape(10, 8)
+    np.testing.assert_array_equal(kernel(values), values + 1)
+    assert sorted((begin, end) for begin, end, _ in parts) == [(0, 3), (3, 6), (6, 10)]
+    assert len({thread for _, _, thread in parts}) == 3
 
 
 @pytest.mark.parametrize(("size", "made"), [(STACK_BYTES, "memref.alloca"), (STACK_BYTES + 1, "memref.alloc")])
