@@ -48,6 +48,7 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
     block = Block(arg_types=types)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
     state = Graph(block, constants, opset, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
+    _refuse_unknown(graph)
     for proto in graph.node:
         _import_node(state, proto)
     outputs = [_output(state, info.name) for info in graph.output]
@@ -155,6 +156,19 @@ def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
     return qgraph.tensor_type(shape, dtype)
 
 
+def _refuse_unknown(graph: onnx.GraphProto) -> None:
+    """Name every node whose operator there is no importer for."""
+    known = {*IMPORTERS, "Constant", "Identity"}
+    unknown = [Node.of(n) for n in graph.node if n.domain not in DOMAINS or n.op_type not in known]
+    if unknown:
+        first, *others = unknown
+        also = f", nor are {', '.join(str(node) for node in others)}" if others else ""
+        first.refuse(
+            f"is not supported{also}; cut the model there or express it with the supported operators "
+            + ", ".join(sorted(IMPORTERS))
+        )
+
+
 def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
     node = Node.of(proto)
     if node.op == "Constant":
@@ -167,11 +181,6 @@ def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
         else:
             graph.values[node.outputs[0]] = graph.value(node, 0)
         return
-    if proto.domain not in DOMAINS or node.op not in IMPORTERS:
-        node.refuse(
-            "is not supported; cut the model before it or express it with the supported operators "
-            + ", ".join(sorted(IMPORTERS))
-        )
     try:
         made = IMPORTERS[node.op](graph, node)
         results = [made] if isinstance(made, SSAValue) else made

@@ -98,7 +98,7 @@ def test_an_unsupported_node_is_named() -> None:
     b = ModelBuilder()
     model = b.build([("x", [1, 2], np.float32)], [(b.node("Det", ["x"], name="last"), [1, 2], np.float32)])
     assert refusal(model) == (
-        "node 'last' (Det) is not supported; cut the model before it or express it with the supported operators "
+        "node 'last' (Det) is not supported; cut the model there or express it with the supported operators "
         + ", ".join(sorted(IMPORTERS))
     )
 
@@ -252,3 +252,10 @@ def test_a_constant_is_an_output() -> None:
     last = main_function(module).body.block.last_op
     assert last is not None
     assert [type(value.owner) for value in last.operands] == [qgraph.ReluOp, qgraph.ConstantOp]
+
+
+def test_every_unsupported_node_is_named() -> None:
+    b = ModelBuilder()
+    y = b.node("Hardmax", [b.node("Det", ["x"], name="first")], name="second")
+    text = refusal(b.build([("x", [1, 2, 2], np.float32)], [(y, [1], np.float32)]))
+    assert text.startswith("node 'first' (Det) is not supported, nor are node 'second' (Hardmax); cut the model there")

@@ -23,6 +23,7 @@ from .extras import needs_extra
 
 if TYPE_CHECKING:
     from weft_compiler.graph import External, Graph
+    from weft_compiler.placement import Placement
     from weft_compiler.te import Schedule
     from weft_runtime.external_functions import External as Function
 
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "load_config",
     "open_device",
+    "placement",
 ]
 
 
@@ -77,6 +79,28 @@ def compile(
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
             return compile_file(model, chosen, functions=functions, progress=progress)
         return compile_model(model, chosen, batch=batch, progress=progress)
+
+
+def placement(
+    model: str | Path | bytes, config: AcceleratorConfig | str | Path = "vta", *, batch: int = 1
+) -> list[Placement]:
+    """Say of every node of a network where it will run and why, without compiling it.
+
+    Parameters
+    ----------
+    model, config, batch
+        As for `compile`.
+
+    Raises
+    ------
+    WeftError
+        If the model cannot be read or holds what cannot be compiled, or the ``compiler`` extra is missing.
+    """
+    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    with needs_extra("compiler", "compiling a network"):
+        from weft_compiler.placement import placement
+
+        return placement(model, chosen, batch=batch)
 
 
 def build(schedule: Schedule, config: AcceleratorConfig | str | Path = "vta", *, name: str = "kernel") -> Module:

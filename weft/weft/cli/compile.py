@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
 
+if TYPE_CHECKING:
+    from weft_compiler.placement import Placement
+
 
 def compile_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A quantised network.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.weft", help="The module to write.", show_default=False)
-    ],
+        Path | None, typer.Option("-o", "--output", metavar="OUT.weft", help="The module to write.")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="First say of every node where it will run and why.")
+    ] = False,
     config: options.Config = "vta",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Where the model leaves it open.")] = 1,
     json: options.Json = False,
@@ -23,12 +31,22 @@ def compile_command(
     import time
 
     import weft
+    from weft.errors import UsageError
 
     from .files import read_bytes
-    from .output import print_values
+    from .output import print_json, print_values
 
+    if output is None and not report:
+        raise UsageError("weft compile has no output; name a file: -o OUT.weft, or see the placement alone: --report")
     accelerator = weft.load_config(config)
     data = read_bytes(model)
+    placed = weft.placement(data, accelerator, batch=batch) if report else None
+    if placed is not None and not json:
+        _print_placement(placed)
+    if output is None:
+        if json and placed is not None:
+            print_json({"placement": [asdict(row) for row in placed]})
+        return
     begin = time.perf_counter()
     module = weft.compile(data, accelerator, batch=batch)
     seconds = time.perf_counter() - begin
@@ -42,4 +60,29 @@ def compile_command(
         "macs": module.macs,
         "seconds": round(seconds, 3),
     }
-    print_values(values, json)
+    if placed is not None and json:
+        print_json({"placement": [asdict(row) for row in placed], **values})
+    else:
+        print_values(values, json)
+
+
+def _print_placement(rows: Sequence[Placement]) -> None:
+    """A table of all nodes, and how much of the work is where."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("node", "operator", "where", box=None)
+    table.add_column("MACs", justify="right")
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        table.add_row(row.node, row.op, row.where, f"{row.macs:,}" if row.macs else "", row.reason)
+    console = Console()
+    console.print(table)
+    macs = sum(row.macs for row in rows)
+    there = sum(row.macs for row in rows if row.where == "accelerator")
+    share = 100 * there / macs if macs else 0.0
+    counts = {where: sum(row.where == where for row in rows) for where in ("accelerator", "host", "folded")}
+    console.print(
+        f"{counts['accelerator']} nodes on the accelerator with {share:.1f} % of {macs:,} MACs, "
+        f"{counts['host']} on the host, {counts['folded']} folded"
+    )

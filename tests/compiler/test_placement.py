@@ -1,0 +1,55 @@
+"""What runs where and why, told before compilation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.command import weft
+from support.onnx_models import ModelBuilder
+from weft_compiler.errors import CompileError
+from weft_compiler.placement import FOLDED, Placement, placement
+from weft_hardware.presets import PRESETS
+
+
+def small() -> bytes:
+    """A quantised convolution with ReLU, and a float softmax."""
+    b = ModelBuilder()
+    w = b.dequantize(b.constant(np.ones((4, 2, 1, 1), np.int8)), 0.1, np.int8(0))
+    y = b.node("Conv", [b.pair("x", 0.1, np.uint8(0)), w], name="conv")
+    y = b.node("Relu", [y], name="relu")
+    y = b.node("Softmax", [b.pair(y, 0.1, np.uint8(0))], name="softmax")
+    return b.build([("x", (1, 2, 3, 3), np.float32)], [(y, (1, 4, 3, 3), np.float32)])
+
+
+def test_every_node_has_its_place() -> None:
+    rows = {row.node: row for row in placement(small(), PRESETS["vta"])}
+    assert rows["conv"] == Placement("conv", "Conv", "accelerator", "", 72)
+    assert rows["relu"] == Placement("relu", "Relu", "folded", FOLDED, 0)
+    assert rows["softmax"] == Placement("softmax", "Softmax", "host", "floating point is the host's work", 0)
+    assert len(rows) == 8
+
+
+def test_a_model_that_cannot_be_compiled() -> None:
+    b = ModelBuilder()
+    model = b.build([("x", [1, 2, 2], np.float32)], [(b.node("Det", ["x"], name="last"), [1], np.float32)])
+    with pytest.raises(CompileError, match=r"^node 'last' \(Det\) is not supported; cut the model there or express"):
+        placement(model, PRESETS["vta"])
+
+
+def test_the_command(tmp_path) -> None:
+    path, target = tmp_path / "small.onnx", tmp_path / "small.weft"
+    path.write_bytes(small())
+    done = weft("compile", path, "--report")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert "node" in lines[0]
+    assert any(line.split()[:4] == ["conv", "Conv", "accelerator", "72"] for line in lines)
+    assert lines[-1].startswith("1 nodes on the accelerator with 100.0 % of 72 MACs, ")
+    done = weft("compile", path, "--report", "--json", "-o", target)
+    assert json.loads(done.out)["placement"][1]["where"] == "host"
+    assert target.exists()
+    assert weft("compile", path).err == (
+        "weft: weft compile has no output; name a file: -o OUT.weft, or see the placement alone: --report\n"
+    )
