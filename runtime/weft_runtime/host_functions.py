@@ -46,6 +46,17 @@ def _import_llvm() -> Any:
     return llvm
 
 
+def native_machine(llvm: Any, optimise: int = 3) -> Any:
+    """LLVM's code generator for this CPU, AVX-512 left out: there LLVM 22.1 writes behind buffers (decision 14)."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().items()
+    chosen = ",".join(f"{'+' if on and not name.startswith('avx512') else '-'}{name}" for name, on in features)
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=chosen, opt=optimise, jit=True
+    )
+
+
 class HostFunctions:
     """The functions of one module, compiled in this process and alive as long as this object.
 
@@ -70,11 +81,7 @@ class HostFunctions:
         if not codes:
             raise ModuleError("module has host steps but no host code; compile the model again")
         llvm = _import_llvm()
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
-        )
+        machine = native_machine(llvm)
         native = next((code for code in codes if _runs_here(code, llvm)), None)
         try:
             if native is not None:

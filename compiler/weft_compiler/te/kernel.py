@@ -11,7 +11,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
-from weft_runtime.host_functions import ALIGNMENT, aligned_bytes
+from weft_runtime.host_functions import ALIGNMENT, aligned_bytes, native_machine
 from xdsl.dialects.builtin import ModuleOp
 
 from ..errors import CompileError
@@ -62,23 +62,8 @@ def build_all(nests: Mapping[str, n.Nest], threads: int | None = None, optimise:
     return {name: Kernel(nest, functions[name], engine, count) for name, nest in nests.items()}
 
 
-def _machine(optimise: int) -> llvm.TargetMachine:
-    """This machine without AVX-512.
-
-    There LLVM 22.1 lowers a masked store of one narrowed element (the ninth of nine int8 made from int32) as a store of
-    all four bytes, behind the end of the buffer; with AVX2 it stores the byte. Found by random schedules.
-    """
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().items()
-    chosen = ",".join(f"{'+' if on and not name.startswith('avx512') else '-'}{name}" for name, on in features)
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=chosen, opt=optimise, jit=True
-    )
-
-
 def _compile(text: str, optimise: int) -> llvm.ExecutionEngine:
-    machine = _machine(optimise)
+    machine = native_machine(llvm, optimise)
     module = llvm.parse_assembly(text)
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
