@@ -14,11 +14,13 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from weft.models import digits_onnx
 from weft.profile import profile_module
+from weft.zoo import network
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import load_config
 from weft_runtime.device import Device, RunReport
@@ -104,9 +106,10 @@ def _assembled() -> Iterator[Run]:
 
 def _networks() -> Iterator[Run]:
     """Compiled networks, each layer that the accelerator runs."""
-    for preset in ("vta", "base"):
+    chosen = {"digits": digits_onnx(), **{name: network(name) for name in ("resnet18", "mobilenet_v1")}}
+    for (name, model), preset in product(chosen.items(), ("vta", "base")):
         config = load_config(preset)
-        module = weft.compile(digits_onnx(), config)
+        module = weft.compile(model, config)
         for latency in LATENCIES:
             memory = MemoryTiming(read_latency=latency)
             with TsimDevice(config, memory=memory) as tsim, TimingDevice(config, memory=memory) as model:
@@ -114,8 +117,8 @@ def _networks() -> Iterator[Run]:
             for rtl, predicted in pairs:
                 if rtl.cycles is not None:
                     assert predicted.cycles is not None
-                    name, explained = f"digits: {rtl.name}", rtl.activity == predicted.activity
-                    yield Run(preset, latency, name, rtl.cycles, predicted.cycles, explained)
+                    explained = rtl.activity == predicted.activity
+                    yield Run(preset, latency, f"{name}: {rtl.name}", rtl.cycles, predicted.cycles, explained)
 
 
 def _speed() -> tuple[int, float]:
