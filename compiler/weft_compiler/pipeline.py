@@ -8,6 +8,7 @@ from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
+from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
 from .passes.cancel_layout import CancelLayout
 from .passes.fold_constants import FoldConstants
@@ -40,6 +41,7 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         Place(config),
         PackLayout(config),
         CancelLayout(),
+        DeadCodeElimination(),
         PlanMemory(config),
     )
 
