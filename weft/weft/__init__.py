@@ -51,6 +51,7 @@ def compile(
     batch: int = 1,
     functions: Mapping[str, Function] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    cache: bool = False,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -66,6 +67,8 @@ def compile(
         The external functions that the IR calls, by name.
     progress : callable, optional
         Told each finished stage's name, the stages done, and all of them.
+    cache : bool
+        Take a network's module from the user's cache, or leave it there.
 
     Raises
     ------
@@ -78,7 +81,19 @@ def compile(
 
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
             return compile_file(model, chosen, functions=functions, progress=progress)
-        return compile_model(model, chosen, batch=batch, progress=progress)
+
+        def make() -> Module:
+            return compile_model(model, chosen, batch=batch, progress=progress)
+
+        if not cache:
+            return make()
+        try:
+            data = model if isinstance(model, bytes) else Path(model).read_bytes()
+        except OSError:
+            return make()  # which says what is wrong
+        from .compile_cache import cached
+
+        return cached(data, chosen, batch, make)
 
 
 def placement(

@@ -25,6 +25,7 @@ def compile_command(
     ] = False,
     config: options.Config = "vta",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Where the model leaves it open.")] = 1,
+    cache: options.Cache = True,
     json: options.Json = False,
 ) -> None:
     """Compile a quantised ONNX network for an accelerator."""
@@ -48,7 +49,7 @@ def compile_command(
             print_json({"placement": [asdict(row) for row in placed]})
         return
     begin = time.perf_counter()
-    module = weft.compile(data, accelerator, batch=batch)
+    module = weft.compile(data, accelerator, batch=batch, cache=cache)
     seconds = time.perf_counter() - begin
     module.save(output)
     layers = module.content.layers

@@ -49,6 +49,9 @@ ReadLatency = Annotated[
     int, typer.Option("--read-latency", metavar="N", min=0, help="tsim: cycles until the memory answers.")
 ]
 MaxCycles = Annotated[int | None, typer.Option("--max-cycles", metavar="N", help="tsim: give up after so many cycles.")]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take what was compiled before from the cache, and keep it there.")
+]
 Wave = Annotated[
     Path | None, typer.Option("--wave", metavar="FILE.vcd", help="tsim: write a waveform.", show_default=False)
 ]

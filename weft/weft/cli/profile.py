@@ -119,7 +119,7 @@ def _profile_network(
 
     if file.suffix == ".onnx":
         with build_progress() as progress:
-            module = weft.compile(file, config, progress=lambda _, *counts: progress("compile", *counts))
+            module = weft.compile(file, config, cache=True, progress=lambda _, *counts: progress("compile", *counts))
     else:
         module = weft.load(file)
     inputs = None if input_file is None else read_arrays(input_file)

@@ -1,0 +1,70 @@
+"""Compiled modules in the user's cache, named by all that shapes them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+
+from weft_hardware.config import AcceleratorConfig
+from weft_runtime.errors import DeviceError, ModuleError
+from weft_runtime.module import Module
+from weft_simulator.tsim.cache import cache_directory, content_key
+
+SOURCES = ("weft_compiler", "weft_hardware", "weft_runtime")
+TOOLS = ("llvmlite", "numpy", "onnx", "xdsl")
+
+MAX_BYTES = 1 << 30
+"""What all modules together may take; those that were not asked for the longest make room."""
+
+
+def cached(model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module]) -> Module:
+    """The module of a model, from the cache or made.
+
+    A damaged file is made anew. Where nothing can be written, it is made every time.
+
+    Parameters
+    ----------
+    model : bytes
+        The ONNX file's content.
+    make : Callable
+        Compiles it.
+    """
+    parts = (*(part for name in SOURCES for part in _source(name)), *map(metadata.version, TOOLS))
+    try:
+        directory = cache_directory() / "modules"
+    except DeviceError:
+        return make()
+    path = directory / f"{content_key(*parts, config.digest, str(batch), model)}.weft"
+    try:
+        module = Module.load(path)
+    except ModuleError:
+        module = make()
+        _keep(module, path)
+    else:
+        os.utime(path)
+    return module
+
+
+def _source(package: str) -> Iterable[str | bytes]:
+    """Names and contents of a package's files."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    for root in spec.submodule_search_locations or ():
+        for path in sorted(Path(root).rglob("*.py")):
+            yield from (str(path.relative_to(root)), path.read_bytes())
+
+
+def _keep(module: Module, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    try:
+        module.save(path)
+    except ModuleError:
+        return
+    left = MAX_BYTES
+    for file in sorted(path.parent.glob("*.weft"), key=lambda file: file.stat().st_mtime, reverse=True):
+        left -= file.stat().st_size
+        if left < 0:
+            file.unlink(missing_ok=True)
