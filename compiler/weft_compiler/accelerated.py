@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd, lcm
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,14 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Operation
 
 from .conv_task import ConvTask, Fold, Requantisation
-from .dialects import qgraph
+from .dialects import qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .lowering import LoweredConv, lower_conv
+from .transposed import dilated, phase_weights, split_phases
+
+Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
+"""Operations that a task of the accelerator computes."""
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +51,8 @@ class AcceleratedConv:
     fold : Fold, optional
         The image's windows become channels, since it has few of them.
     bias : int32 array
-        One for each output channel, with the correction for the shifted zero point.
+        One for each output channel, with the correction for the shifted zero point; for each of its phases, where that
+        differs.
     """
 
     task: ConvTask
@@ -60,7 +65,7 @@ class AcceleratedConv:
     fold: Fold | None = None
 
 
-def _weights(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
+def _weights(op: Mapped) -> NDArray[np.int64] | None:
     """Weights less their zero points, shape (O, C, kh, kw), or None if they are not constant."""
     if not isinstance(op.w.owner, qgraph.ConstantOp):
         return None
@@ -70,7 +75,7 @@ def _weights(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
     return values if values.ndim == 4 else values[:, :, None, None]
 
 
-def _bias(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
+def _bias(op: Mapped) -> NDArray[np.int64] | None:
     if op.bias is None:
         return np.zeros(op.channels, np.int64)
     if not isinstance(op.bias.owner, qgraph.ConstantOp):
@@ -78,7 +83,7 @@ def _bias(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64] | None:
     return op.bias.owner.values.astype(np.int64)
 
 
-def _obstacle(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> str | None:
+def _obstacle(op: Mapped, config: AcceleratorConfig) -> str | None:
     """What rules the accelerator out before any mapping is tried."""
     if not config.raw_store and not config.epilogue_lanes:
         return "the accelerator can neither requantise nor store raw sums (epilogue_lanes = 0, raw_store = false)"
@@ -88,17 +93,18 @@ def _obstacle(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -
 
 
 def _pack_weights(weights: NDArray[np.int64], config: AcceleratorConfig) -> NDArray[np.int8]:
-    outputs, inputs, kh, kw = weights.shape
+    """Weights (O, C, …) in tiles: (oc, ic, …, block_out, block_in)."""
+    outputs, inputs, *taps = weights.shape
     oc, ic = -(-outputs // config.block_out), -(-inputs // config.block_in)
-    padded = np.zeros((oc * config.block_out, ic * config.block_in, kh, kw), np.int8)
+    padded = np.zeros((oc * config.block_out, ic * config.block_in, *taps), np.int8)
     padded[:outputs, :inputs] = weights
-    blocks = padded.reshape(oc, config.block_out, ic, config.block_in, kh, kw)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 4, 5, 1, 3))
+    blocks = padded.reshape(oc, config.block_out, ic, config.block_in, *taps)
+    return np.ascontiguousarray(np.moveaxis(blocks, (1, 3), (-2, -1)))
 
 
-def groups_of(op: qgraph.QConvOp | qgraph.QDenseOp) -> int:
+def groups_of(op: Mapped) -> int:
     """Groups of a convolution; a matrix product has one."""
-    return op.groups.value.data if isinstance(op, qgraph.QConvOp) else 1
+    return 1 if isinstance(op, qgraph.QDenseOp) else op.groups.value.data
 
 
 def _joined(weights: NDArray[np.int64], groups: int, config: AcceleratorConfig) -> tuple[int, NDArray[np.int64]]:
@@ -120,7 +126,7 @@ def _joined(weights: NDArray[np.int64], groups: int, config: AcceleratorConfig) 
     return joined, result.reshape(-1, members * inputs, kh, kw)
 
 
-def _requantisation(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> Requantisation | None:
+def _requantisation(op: Mapped, config: AcceleratorConfig) -> Requantisation | None:
     """The epilogue's part, its result shifted into int8; None where the host has to do it."""
     if not config.epilogue_lanes:
         return None
@@ -135,9 +141,7 @@ def shift_of(dtype: np.dtype[Any]) -> int:
     return 128 if dtype == np.uint8 else 0
 
 
-def _task(
-    op: qgraph.QConvOp | qgraph.QDenseOp, groups: int, weights: NDArray[np.int64], config: AcceleratorConfig
-) -> ConvTask:
+def _task(op: Mapped, groups: int, weights: NDArray[np.int64], config: AcceleratorConfig) -> ConvTask:
     """The task of an operation whose joined groups have these weights."""
     outputs, channels, kh, kw = weights.shape
     oc = -(-outputs // groups // config.block_out)
@@ -149,7 +153,20 @@ def _task(
             ic=-(-depth // config.block_in), oc=oc, ih=1, iw=rows, kh=1, kw=1, requantisation=requantisation
         )
     images, _, height, width = qgraph.shape_of(op.x)
-    strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
+    pad_value = op.x_zero.value.data - shift_of(qgraph.dtype_of(op.x))
+    if isinstance(op, quantised.QConvTransposeOp) and max(qgraph.ints(op.expansion)) > 1:
+        geometry = qgraph.ints(op.expansion), qgraph.ints(op.pads), (kh, kw), (height, width)
+        phases, (kh, kw), pads = split_phases(
+            *geometry, qgraph.shape_of(op.y)[2:], own_parameters=requantisation is not None and pad_value != 0
+        )
+        return ConvTask(
+            n=-(-images // config.batch), groups=groups, ic=-(-channels // config.block_in), oc=oc, ih=height, iw=width,
+            kh=kh, kw=kw, pads=pads, pad_value=pad_value, requantisation=requantisation, phases=phases,
+        )  # fmt: skip
+    strides = (1, 1) if isinstance(op, quantised.QConvTransposeOp) else qgraph.ints(op.strides)
+    # The weights of a transposed convolution are dilated already.
+    dilations = (1, 1) if isinstance(op, quantised.QConvTransposeOp) else qgraph.ints(op.dilations)
+    pads = qgraph.ints(op.pads)
     return ConvTask(
         n=-(-images // config.batch),
         groups=groups,
@@ -162,7 +179,7 @@ def _task(
         stride=(strides[0], strides[1]),
         dilation=(dilations[0], dilations[1]),
         pads=(pads[0], pads[1], pads[2], pads[3]),
-        pad_value=op.x_zero.value.data - shift_of(qgraph.dtype_of(op.x)),
+        pad_value=pad_value,
         requantisation=requantisation,
     )
 
@@ -195,13 +212,11 @@ def _mappable(task: ConvTask, config: AcceleratorConfig) -> ConvTask:
     return written
 
 
-def _folded(
-    op: qgraph.QConvOp | qgraph.QDenseOp, task: ConvTask, config: AcceleratorConfig
-) -> tuple[Fold, ConvTask] | None:
+def _folded(op: Mapped, task: ConvTask, config: AcceleratorConfig) -> tuple[Fold, ConvTask] | None:
     """How the host folds the image while it packs it; None where tiles come from the accelerator, or it costs more."""
     source = op.x.owner
     from_accelerator = isinstance(source, Operation) and source.attributes.get("placement") == StringAttr("accelerator")
-    if isinstance(op, qgraph.QDenseOp) or from_accelerator or task.groups > 1:
+    if not isinstance(op, qgraph.QConvOp) or from_accelerator or task.groups > 1:
         return None
     found = choose_fold(task, qgraph.shape_of(op.x)[1], config)
     if found is not None:
@@ -209,7 +224,7 @@ def _folded(
     return found
 
 
-def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) -> AcceleratedConv | str:
+def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
     """Map an operation to the accelerator; a string says why it stays on the host.
 
     Activations are shifted into int8 by 0 or 128. What remains of the zero point, ``z``, adds ``z · Σw`` to every sum,
@@ -227,39 +242,55 @@ def accelerate(op: qgraph.QConvOp | qgraph.QDenseOp, config: AcceleratorConfig) 
     zero = op.x_zero.value.data - shift
     try:
         groups, joined = _joined(weights, groups_of(op), config)
+        if isinstance(op, quantised.QConvTransposeOp):
+            joined = dilated(joined, qgraph.ints(op.dilations))
         direct = _task(op, groups, joined, config)
         fold, task = _folded(op, direct, config) or (None, _mappable(direct, config))
     except CompileError as error:
         return str(error)
-    corrected = bias - zero * weights.sum(axis=(1, 2, 3))
+    sums = weights.sum(axis=(1, 2, 3))
+    if fold is not None:
+        joined = fold_weights(joined, fold)
+    if task.phases is not None:
+        joined = phase_weights(joined, task.phases)
+        if task.parameters > 1:
+            sums, bias = joined.sum(axis=(1, 4, 5))[: len(bias)], bias[:, None, None]
+        elif zero:
+            return (
+                f"phases of a transposed convolution differ in what the zero point {zero} adds, and so need an epilogue"
+            )
     return AcceleratedConv(
         task=task,
         rows=isinstance(op, qgraph.QDenseOp),
         shift=shift,
         pads=(0, 0, 0, 0) if task.pads == direct.pads else direct.pads,
         pad_value=zero,
-        weights=_pack_weights(joined if fold is None else fold_weights(joined, fold), config),
-        bias=corrected.astype(np.int32),
+        weights=_pack_weights(joined, config),
+        bias=(bias - zero * sums).astype(np.int32),
         fold=fold,
     )
 
 
 def useful_macs(op: Any) -> int:
-    """Multiply-accumulates of the network's own operation: none with padding, blocks not rounded up."""
-    if isinstance(op, qgraph.QConvOp):
-        images, outputs, oh, ow = qgraph.shape_of(op.y)
-        _, inputs, kh, kw = qgraph.shape_of(op.w)
-        _, _, height, width = qgraph.shape_of(op.x)
-        strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
-        rows = _taps_inside(oh, kh, height, strides[0], dilations[0], pads[0])
-        columns = _taps_inside(ow, kw, width, strides[1], dilations[1], pads[1])
-        return images * outputs * inputs * rows * columns
+    """Multiply-accumulates of the network's own operation: none with padding or zeros, blocks not rounded up."""
+    if isinstance(op, qgraph.QConvOp | quantised.QConvTransposeOp):
+        images, outputs, *sizes = qgraph.shape_of(op.y)
+        _, inputs, *kernel = qgraph.shape_of(op.w)
+        transposes = isinstance(op, quantised.QConvTransposeOp)
+        strides, expansion = ((1, 1), qgraph.ints(op.expansion)) if transposes else (qgraph.ints(op.strides), (1, 1))
+        dilations, pads, inside = qgraph.ints(op.dilations), qgraph.ints(op.pads), qgraph.shape_of(op.x)[2:]
+        taps = [
+            _taps_inside(sizes[k], kernel[k], inside[k], strides[k], dilations[k], pads[k], expansion[k])
+            for k in range(2)
+        ]
+        return images * outputs * inputs * taps[0] * taps[1]
     if isinstance(op, qgraph.QDenseOp):
         return int(np.prod(qgraph.shape_of(op.y))) * qgraph.shape_of(op.w)[1]
     return 0
 
 
-def _taps_inside(outputs: int, kernel: int, size: int, stride: int, dilation: int, pad: int) -> int:
+def _taps_inside(outputs: int, kernel: int, size: int, stride: int, dilation: int, pad: int, expansion: int) -> int:
     """Pairs of a result and a tap of the kernel, along one dimension, that read the image itself."""
     positions = np.arange(outputs)[:, None] * stride + np.arange(kernel)[None] * dilation - pad
-    return int(((positions >= 0) & (positions < size)).sum())
+    inside = (positions >= 0) & (positions % expansion == 0) & (positions // expansion < size)
+    return int(inside.sum())

@@ -29,7 +29,7 @@ from xdsl.ir import Operation, SSAValue
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .accelerated import lowered
-from .conv_task import ConvTask, Requantisation
+from .conv_task import ConvTask, Phases, Requantisation
 from .dialects import floats as float_ops
 from .dialects import qgraph, te
 from .dialects.calls import CallOp, ExternalOp, callee_of
@@ -81,8 +81,14 @@ def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
         pad_value = op.pad_value.value.data
         requantisation = Requantisation(zero_point=op.y_zero.value.data, low=op.low.value.data, high=op.high.value.data)
     n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
-    oc, seen, kh, kw, _, _ = qgraph.shape_of(op.w)
+    oc, seen, *_, kh, kw, _, _ = qgraph.shape_of(op.w)
     groups = ic // seen
+    phases = None
+    if op.phases is not None:
+        numbers = qgraph.ints(op.phases)
+        own = isinstance(op, qgraph.ConvolveOp) and len(qgraph.shape_of(op.params)) > 3
+        count, offset, kernel, size = ((numbers[k], numbers[k + 1]) for k in range(0, 8, 2))
+        phases = Phases(count, offset, kernel, size, own)
     strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
     return ConvTask(
         n=n,
@@ -98,6 +104,7 @@ def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
         pads=(pads[0], pads[1], pads[2], pads[3]),
         pad_value=pad_value,
         requantisation=requantisation,
+        phases=phases,
     )
 
 

@@ -92,6 +92,41 @@ def _require(ok: bool, subject: str, rule: str) -> None:
         raise CompileError(f"{subject} {rule}")
 
 
+@dataclass(frozen=True)
+class Phases:
+    """A transposed convolution without the zeros between its inputs: results that lie between one another.
+
+    Row ``count · y + r`` of the result, ``r`` its *phase*, is row ``y`` of a convolution with every ``count``-th row of
+    the kernel, from row ``count - 1 - (r + offset) % count`` on. Its window begins a row further down where
+    ``r + offset`` reaches ``count``. The same holds for columns.
+
+    Parameters
+    ----------
+    count : tuple of int
+        Phases, by rows and by columns: the transposed convolution's stride.
+    offset : tuple of int
+        See above; less than ``count``.
+    kernel : tuple of int
+        Rows and columns of all phases' kernels together.
+    size : tuple of int
+        Rows and columns of each phase's result.
+    own_parameters : bool
+        Each phase has a bias of its own: ``param`` is (oc, phases, phases, block_out, 2).
+    """
+
+    count: tuple[int, int]
+    offset: tuple[int, int]
+    kernel: tuple[int, int]
+    size: tuple[int, int]
+    own_parameters: bool = False
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """By how much the windows of different phases are apart."""
+        rows, columns = ((n - 1 + a) // n for n, a in zip(self.count, self.offset, strict=True))
+        return rows, columns
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConvTask:
     """One convolution, ``acc[n, o, y, x] = Σ inp[n, i, y·s + p·d − pad, …] · wgt[o, i, p, q]ᵀ`` over tiles.
@@ -118,6 +153,9 @@ class ConvTask:
         What the padding holds.
     requantisation : Requantisation, optional
         What is done to the sums on their way out; raw accumulators if left out.
+    phases : Phases, optional
+        The result's rows and columns are those of several convolutions in turn: its layout is (n, oc, oh, phases, ow,
+        phases, …), that of the weights (oc, ic, phases, phases, kh, kw, …).
 
     Raises
     ------
@@ -138,6 +176,7 @@ class ConvTask:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
     requantisation: Requantisation | None = None
+    phases: Phases | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "groups", "ic", "oc", "ih", "iw", "kh", "kw"):
@@ -165,17 +204,32 @@ class ConvTask:
 
     @property
     def oh(self) -> int:
-        """Rows of the result."""
+        """Rows of the result, or of one phase."""
+        if self.phases is not None:
+            return self.phases.size[0]
         top, _, bottom, _ = self.pads
         return (self.ih + top + bottom - self.dilation[0] * (self.kh - 1) - 1) // self.stride[0] + 1
 
     @property
     def ow(self) -> int:
-        """Columns of the result."""
+        """Columns of the result, or of one phase."""
+        if self.phases is not None:
+            return self.phases.size[1]
         _, left, _, right = self.pads
         return (self.iw + left + right - self.dilation[1] * (self.kw - 1) - 1) // self.stride[1] + 1
 
     @property
+    def phase_count(self) -> int:
+        """Results for each row and column of `oh` and `ow`."""
+        return self.phases.count[0] * self.phases.count[1] if self.phases is not None else 1
+
+    @property
+    def parameters(self) -> int:
+        """Pairs of bias and scale for each block of output channels."""
+        return self.phase_count if self.phases is not None and self.phases.own_parameters else 1
+
+    @property
     def macs(self) -> int:
         """Tile products, padding taps included: times ``config.macs`` for multiply-accumulates."""
-        return self.n * self.groups * self.oc * self.ic * self.kh * self.kw * self.oh * self.ow
+        kh, kw = self.phases.kernel if self.phases is not None else (self.kh, self.kw)
+        return self.n * self.groups * self.oc * self.ic * kh * kw * self.oh * self.ow

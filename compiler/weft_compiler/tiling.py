@@ -81,17 +81,19 @@ def extents(task: ConvTask) -> dict[str, int]:
 
 def row_step(task: ConvTask) -> int:
     """Image rows from one that is loaded to the next: a kernel of one row leaves out those between its own."""
-    return task.stride[0] if task.kh == 1 else 1
+    return task.stride[0] if task.kh == 1 and task.phases is None else 1
 
 
 def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     """Scratchpad tiles that one step needs of each operand, the input's halo included; works on columns alike."""
-    rows = (tiles["y"] - 1) * (task.stride[0] // row_step(task)) + (tiles["ky"] - 1) * task.dilation[0] + 1
-    columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1
+    down, right = task.phases.reach if task.phases is not None else (0, 0)
+    rows = (tiles["y"] - 1) * (task.stride[0] // row_step(task)) + (tiles["ky"] - 1) * task.dilation[0] + 1 + down
+    columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1 + right
+    weights = tiles["g"] * tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"]
     return {
         Memory.INP: tiles["n"] * tiles["g"] * tiles["ic"] * rows * columns,
-        Memory.WGT: tiles["g"] * tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"],
-        Memory.ACC: tiles["n"] * tiles["g"] * tiles["oc"] * tiles["y"] * tiles["x"],
+        Memory.WGT: weights * task.phase_count,
+        Memory.ACC: tiles["n"] * tiles["g"] * tiles["oc"] * tiles["y"] * tiles["x"] * task.phase_count,
     }
 
 
@@ -142,7 +144,7 @@ class _Search:
         need = footprint(task, tiles)
         fits = np.logical_and.reduce([need[m] <= scratchpad_depth(m, config) for m in need])
         if task.requantisation is not None:
-            fits &= tiles["g"] * tiles["oc"] <= config.param_depth
+            fits &= tiles["g"] * tiles["oc"] * task.parameters <= config.param_depth
         self.tiles = {loop: values[fits] for loop, values in tiles.items()}
         self.need = footprint(task, self.tiles)
         self.trips = {loop: -(-self.extents[loop] // values) for loop, values in self.tiles.items()}

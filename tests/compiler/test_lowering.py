@@ -1,7 +1,8 @@
 import random
+from dataclasses import replace
 
 import pytest
-from support.convolution import CONFIGS, place, random_task
+from support.convolution import CONFIGS, place, random_phases, random_task
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import lower_conv
@@ -163,3 +164,12 @@ def test_random_groups_are_exact_in_any_legal_order(name, seed):
     rng = random.Random(f"groups {name} {seed}")
     task = random_task(rng, requantises=name == "requantising", groups=rng.randint(2, 7))
     check(task, CONFIGS[name], seed=seed)
+
+
+@pytest.mark.parametrize("name", ["vta", "odd", "batch2", "shallow-queues", "requantising"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_phases_are_exact_in_any_legal_order(name, seed):
+    print(f"seed {seed}, config {name}")
+    task = random_phases(random.Random(f"phases {name} {seed}"), requantises=name == "requantising")
+    config = replace(CONFIGS[name], param_depth=12)  # one block's phases have nine biases
+    check(task, config, seed=seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from support.soundness import assert_sound, report_of
-from weft_compiler.conv_task import ConvTask, Requantisation
+from weft_compiler.conv_task import ConvTask, Phases, Requantisation
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import LoweredConv
 from weft_hardware.config import AcceleratorConfig
@@ -81,11 +81,75 @@ def convolve(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
     return total.astype(np.int32).reshape(task.n, task.outputs, *shape[3:])
 
 
+def interleaved(task: ConvTask, inp: NDArray, wgt: NDArray) -> NDArray[np.int32]:
+    """`convolve` for a task with phases, result by result as `Phases` says, in their order in DRAM."""
+    phases = task.phases
+    assert phases is not None
+    top, left, bottom, right = task.pads
+    image = np.pad(
+        inp.astype(np.int64),
+        ((0, 0), (0, 0), (top, bottom + task.kh), (left, right + task.kw), (0, 0), (0, 0)),
+        constant_values=task.pad_value,
+    )
+    wgt = wgt.reshape(task.groups, task.oc, task.ic, *phases.count, task.kh, task.kw, *wgt.shape[-2:]).astype(np.int64)
+    image = image.reshape(task.n, task.groups, task.ic, *image.shape[2:])
+    height, width = task.oh * phases.count[0], task.ow * phases.count[1]
+    total = np.zeros((task.n, task.groups, task.oc, height, width, inp.shape[-2], wgt.shape[-2]), np.int64)
+    for row, column in np.ndindex(height, width):
+        (y, ry), (x, rx) = divmod(row, phases.count[0]), divmod(column, phases.count[1])
+        for p, q in np.ndindex(task.kh, task.kw):
+            taps = [
+                tap * n + n - 1 - (r + a) % n
+                for tap, r, a, n in zip((p, q), (ry, rx), phases.offset, phases.count, strict=True)
+            ]
+            if taps[0] < phases.kernel[0] and taps[1] < phases.kernel[1]:
+                down, right = y + p + (ry + phases.offset[0]) // phases.count[0], x + q
+                right += (rx + phases.offset[1]) // phases.count[1]
+                pixels = image[:, :, :, down, right]
+                total[:, :, :, row, column] += np.einsum("ngibc,goidc->ngobd", pixels, wgt[:, :, :, ry, rx, p, q])
+    return total.astype(np.int32).reshape(task.n, task.outputs, *total.shape[3:])
+
+
+def random_phases(rng: random.Random, *, requantises: bool = False) -> ConvTask:
+    """A small task with phases, of every offset and of kernels that do not divide."""
+    how, pad_value = None, 0
+    if requantises:
+        how = Requantisation(zero_point=rng.randint(-9, 9), low=-100, high=90)
+        pad_value = rng.randint(-128, 127)
+    while True:
+        count = (rng.randint(1, 3), rng.randint(2, 3))
+        kernel = rng.randint(count[0], 5), rng.randint(count[1], 5)
+        kh, kw = (-(-k // c) for k, c in zip(kernel, count, strict=True))
+        phases = Phases(
+            count=count,
+            offset=(rng.randrange(count[0]), rng.randrange(count[1])),
+            kernel=kernel,
+            size=(rng.randint(1, 5), rng.randint(1, 5)),
+            own_parameters=requantises and rng.random() < 0.5,
+        )
+        top, left = rng.randrange(kh), rng.randrange(kw)
+        ih, iw = rng.randint(1, 6), rng.randint(1, 6)
+        rows, columns = (n + k - 1 + r for n, k, r in zip(phases.size, (kh, kw), phases.reach, strict=True))
+        task = ConvTask(
+            groups=rng.choice([1, 1, 2]), ic=rng.randint(1, 3), oc=rng.randint(1, 3), ih=ih, iw=iw, kh=kh, kw=kw,
+            pads=(top, left, max(0, rows - top - ih), max(0, columns - left - iw)), pad_value=pad_value,
+            requantisation=how, phases=phases,
+        )  # fmt: skip
+        if task.macs <= 3000:
+            return task
+
+
 def requantised(task: ConvTask, sums: NDArray[np.int32], params: NDArray[np.int32]) -> NDArray[np.int8]:
     """What the epilogue makes of accumulators: onnxruntime's arithmetic, float32 step by step."""
     how = task.requantisation
     assert how is not None
-    bias, scale = params[None, :, None, None, None, :, 0], params.view(np.float32)[None, :, None, None, None, :, 1]
+    if task.parameters > 1:
+        assert task.phases is not None
+        # One pair for each phase of rows and of columns.
+        params = np.tile(params.reshape(task.outputs, *task.phases.count, -1, 2), (1, task.oh, task.ow, 1, 1))
+    else:
+        params = params[:, None, None]
+    bias, scale = params[None, :, :, :, None, :, 0], params.view(np.float32)[None, :, :, :, None, :, 1]
     rounded = np.rint((sums + bias).astype(np.float32) * scale).astype(np.int64)
     return np.clip(rounded + how.zero_point, how.low, how.high).astype(np.int8)
 
@@ -151,9 +215,11 @@ def place(lowered: LoweredConv, seed: int = 0, *, is_sound: bool = True) -> Plac
     task, config = lowered.task, lowered.config
     rng = np.random.default_rng(seed)
     inp = rng.integers(-128, 128, (task.n, task.inputs, task.ih, task.iw, config.batch, config.block_in), np.int8)
-    wgt = rng.integers(-128, 128, (task.outputs, task.ic, task.kh, task.kw, config.block_out, config.block_in), np.int8)
-    expected = convolve(task, inp, wgt)
-    params = np.zeros((task.outputs, config.block_out, 2), np.int32)
+    phases = task.phases.count if task.phases is not None else ()
+    blocks = (task.outputs, task.ic, *phases, task.kh, task.kw)
+    wgt = rng.integers(-128, 128, (*blocks, config.block_out, config.block_in), np.int8)
+    expected = interleaved(task, inp, wgt) if phases else convolve(task, inp, wgt)
+    params = np.zeros((task.outputs * task.parameters, config.block_out, 2), np.int32)
     if task.requantisation is not None:
         params[..., 0] = rng.integers(-5000, 5000, params.shape[:2])
         params.view(np.float32)[..., 1] = 10 ** rng.uniform(-4, -1, params.shape[:2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from weft_hardware.config import AcceleratorConfig
@@ -53,20 +53,27 @@ class ConvExpression:
 
 
 def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression:
-    """What a task asks for; with groups, tensors have a dimension ``g`` before their channels."""
+    """What a task asks for.
+
+    With groups, tensors have a dimension ``g`` before their channels; with phases, the result has ``ry`` and ``rx``
+    behind its rows and columns, and so have the weights before theirs.
+    """
     t, batch, block_in, block_out = task, config.batch, config.block_in, config.block_out
     groups, g_name = ((t.groups,), ("g",)) if t.groups > 1 else ((), ())
     inp = te.placeholder((t.n, *groups, t.ic, t.ih, t.iw, batch, block_in), dtype(config, "inp"), INP)
-    wgt = te.placeholder((*groups, t.oc, t.ic, t.kh, t.kw, block_out, block_in), dtype(config, "wgt"), WGT)
+    phases = t.phases.count if t.phases else ()
+    wgt = te.placeholder((*groups, t.oc, t.ic, *phases, t.kh, t.kw, block_out, block_in), dtype(config, "wgt"), WGT)
     top, left, _, _ = t.pads
     step = row_step(t)
     height, width = (t.oh - 1) * (t.stride[0] // step) + (t.kh - 1) * t.dilation[0] + 1, t.iw + t.pads[1] + t.pads[3]
+    if t.phases:
+        height, width = height + t.phases.reach[0], (t.ow - 1) + t.kw + t.phases.reach[1]
 
     def pixel(*at: Axis) -> te.Expr:
         *channel, y, x, b, i = at
         row, column = y * step - top, x - left
         value = inp[(*channel, row, column, b, i)]
-        if not any(t.pads):
+        if not any(t.pads) and not t.phases:
             return value
         return te.select((row >= 0) & (row < t.ih) & (column >= 0) & (column < t.iw), value, t.pad_value)
 
@@ -77,16 +84,26 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
     i = te.reduce_axis(block_in, "i")
 
     def product(*at: Axis) -> te.Reduce:
-        n, *g, oc, y, x, b, o = at
-        row, column = y * (t.stride[0] // step) + ky * t.dilation[0], x * t.stride[1] + kx * t.dilation[1]
-        value = image[(n, *g, ic, row, column, b, i)].cast(wide) * wgt[(*g, oc, ic, ky, kx, o, i)].cast(wide)
-        return te.sum(value, (ic, ky, kx, i))
+        n, *g, oc = at[: 2 + len(groups)]
+        b, o = at[-2:]
+        row, column, phase, is_tap = _window(t, ky, kx, step, {axis.name: axis for axis in at})
+        pixel = image[(n, *g, ic, row, column, b, i)].cast(wide)
+        value = pixel * wgt[(*g, oc, ic, *phase, ky, kx, o, i)].cast(wide)
+        return te.sum(value if is_tap is None else te.select(is_tap, value, te.const(0, wide)), (ic, ky, kx, i))
 
     how = t.requantisation
     shape = (t.n, *groups, t.oc, t.oh, t.ow, batch, block_out)
-    axes = ("n", *g_name, "oc", "y", "x", "b", "o")
-    total = te.compute(shape, product, OUT if how is None else "total", axes)
-    param = te.placeholder((*groups, t.oc, block_out, 2), "int32", PARAM)
+    axes = inner = ("n", *g_name, "oc", "y", "x", "b", "o")
+    if t.phases:
+        shape = (t.n, *groups, t.oc, t.oh, t.phases.count[0], t.ow, t.phases.count[1], batch, block_out)
+        axes = inner = ("n", *g_name, "oc", "y", "ry", "x", "rx", "b", "o")
+        if t.phases.own_parameters:
+            # A STORE takes accumulators that lie side by side, and has one bias for its pixels.
+            inner = ("n", *g_name, "oc", "ry", "rx", "y", "x", "b", "o")
+    sizes = dict(zip(axes, shape, strict=True))
+    total = te.compute([sizes[axis] for axis in inner], product, OUT if how is None else "total", inner)
+    each = t.phases.count if t.phases and t.phases.own_parameters else ()
+    param = te.placeholder((*groups, t.oc, *each, block_out, 2), "int32", PARAM)
     if how is None:
         return ConvExpression(wgt, param, image, total, total)
 
@@ -94,11 +111,32 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
     table = te.placeholder((TABLE_ENTRIES,), how.dtype, TABLE) if how.table else None
 
     def narrow(*at: Axis) -> te.Expr:
-        _, *channel, _, _, _, o = at
+        named = {axis.name: axis for axis in at}
         added = residual[at] if residual is not None else None
-        return requantised(how, total[at], param[(*channel, o, BIAS)], param[(*channel, o, SCALE)], added, table)
+        channel = [named[axis] for axis in (*g_name, "oc", *(("ry", "rx") if each else ()))]
+        sums = total[tuple(named[axis] for axis in inner)]
+        bias, scale = (param[(*channel, named["o"], what)] for what in (BIAS, SCALE))
+        return requantised(how, sums, bias, scale, added, table)
 
     return ConvExpression(wgt, param, image, total, te.compute(shape, narrow, OUT, axes), table)
+
+
+def _window(
+    task: ConvTask, ky: Axis, kx: Axis, step: int, at: Mapping[str, Axis]
+) -> tuple[te.Expr, te.Expr, tuple[Axis, ...], te.Expr | None]:
+    """Where a tap reads the image, of which phase it is, and whether the phase has it, given a result's position."""
+    down, right = ky * task.dilation[0], kx * task.dilation[1]
+    y, x = at["y"], at["x"]
+    if task.phases is None:
+        return y * (task.stride[0] // step) + down, x * task.stride[1] + right, (), None
+    ry, rx = at["ry"], at["rx"]
+    places, taps = [], []
+    for phase, tap, count, offset, kernel in zip(
+        (ry, rx), (ky, kx), task.phases.count, task.phases.offset, task.phases.kernel, strict=True
+    ):
+        places.append((phase + offset) // count)
+        taps.append(tap * count + (count - 1) - (phase + offset) % count < kernel)
+    return y + places[0] + down, x + places[1] + right, (ry, rx), te.every(taps)
 
 
 def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
@@ -121,7 +159,11 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
     for loop in parallel:
         outer, within[loop] = s[out].split(loop, tiling.tiles[loop])
         loops[loop] = out, outer
-    s[out].reorder(*(loops[loop][1] for loop in parallel), *(within[loop] for loop in PARALLEL if loop in within))
+    phase = {"y": ("ry",), "x": ("rx",)} if task.phases else {}
+    inside = [axis for loop in PARALLEL if loop in within for axis in (within[loop], *phase.get(loop, ()))]
+    if task.parameters > 1:
+        inside = [*(within[loop] for loop in PARALLEL[:3] if loop in within), "ry", "rx", within["y"], within["x"]]
+    s[out].reorder(*(loops[loop][1] for loop in parallel), *inside)
     _attach(s, acc, tiling, Memory.ACC, parallel, loops)
     inner = []
     for loop in sums:
@@ -129,7 +171,11 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
         loops[loop] = acc, outer
         inner.append(rest)
     tile = [loop for loop in PARALLEL if loop in within and loop != "n"]
-    s[acc].reorder(*(loops[loop][1] for loop in sums), *tile, *inner, "b", "o", "i")
+    # Each phase has taps of its own, so instructions of its own.
+    each = [axis for axes in phase.values() for axis in axes]
+    s[acc].reorder(*(loops[loop][1] for loop in sums), *each, *tile, *inner, "b", "o", "i")
+    for axis in each:
+        s[acc].unroll(axis)
     for stage, memory in ((image, Memory.INP), (weights, Memory.WGT)):
         _attach(s, stage, tiling, memory, tiling.order, loops)
     for stage, memory in ((acc, Memory.ACC), (image, Memory.INP), (weights, Memory.WGT)):
@@ -142,7 +188,7 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
         s[out].tensorize("b", store(config))
     else:
         params = s.cache_read(expression.param, "param")
-        if task.outputs > config.param_depth:
+        if task.outputs * task.parameters > config.param_depth:
             moving = [loop for loop in parallel if loop in ("g", "oc") and tiling.trips(loop) > 1]
             s[params].compute_at(*loops[moving[-1]])
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))

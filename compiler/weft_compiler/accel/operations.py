@@ -7,7 +7,7 @@ instruction can run; an iteration of all others is a *step*. Nothing is expanded
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -23,7 +23,7 @@ from ..te.rewrite import substitute
 from ..te.simplify import simplify
 from .boxes import Linear
 from .columns import Column
-from .evaluate import Values, linear_over, not_negative
+from .evaluate import Values, conjuncts, linear_over, not_negative
 from .intrinsic import AcceleratorIntrinsic
 from .scratchpads import SCOPES, Wanted, place
 
@@ -63,7 +63,7 @@ class Operation:
     inside : tuple of Linear
         The output is padded where one of them is negative.
     zeros : tuple of Linear
-        Where one of them is negative an input is padded with zeros.
+        Where one of them is negative an input is padded with zeros, or nothing is added.
     begins : bool array
         The steps in which a reduction starts: its output has no value yet.
     """
@@ -136,12 +136,17 @@ class _Place:
         return (*threads, *(p if isinstance(p, int) else p.axis for p in self.around[last:]))
 
     def into(self, loop: For) -> _Place:
-        # A virtual thread's iterations have scratchpads of their own: no instruction runs two of them.
-        return replace(self, chain=(*self.chain, loop), own=0 if loop.kind == "vthread" else self.own + 1)
+        # A virtual thread's iterations have scratchpads of their own, those of an unrolled loop have instructions.
+        alone = loop.kind in ("vthread", "unroll")
+        return replace(self, chain=(*self.chain, loop), own=0 if alone else self.own + 1)
 
     def sibling(self, position: int) -> _Place:
         """The place of one of several statements."""
         return replace(self, chain=(*self.chain, position), own=0)
+
+
+def _parts(conditions: Iterable[Expr]) -> set[Expr]:
+    return {part for condition in conditions for part in conjuncts(condition)}
 
 
 def _only_fills(statement: Statement) -> bool:
@@ -154,6 +159,8 @@ def _only_fills(statement: Statement) -> bool:
 @dataclass
 class _Walk:
     found: list[tuple[_Place, Invoke]] = field(default_factory=list)
+    filled: dict[Buffer, set[Expr]] = field(default_factory=dict)
+    """Under which conditions accumulators get a first value."""
     allocated: dict[Buffer, _Place] = field(default_factory=dict)
 
     def statement(self, statement: Statement, place: _Place) -> None:
@@ -161,6 +168,8 @@ class _Walk:
             case Block(statements):
                 # A reduction's first step gives its output a value: what would fill it before is no instruction.
                 left = [inner for inner in statements if not _only_fills(inner)]
+                for fill in (inner for inner in statements if _only_fills(inner)):
+                    self.fills(fill, _parts(place.guards))
                 for position, inner in enumerate(left):
                     self.statement(inner, place.sibling(position) if len(left) > 1 else place)
             case Allocate(buffer, body):
@@ -177,6 +186,14 @@ class _Walk:
                 raise CompileError(
                     f"{buffer.name} is computed element by element, which the accelerator cannot; tensorize its stage"
                 )
+
+    def fills(self, statement: Statement, guards: set[Expr]) -> None:
+        if isinstance(statement, Invoke):
+            self.filled[statement.output.buffer] = guards
+        if isinstance(statement, Guard):
+            guards = guards | _parts([statement.condition])
+        for inner in bodies(statement):
+            self.fills(inner, guards)
 
 
 class Space:
@@ -314,7 +331,11 @@ class _Builder:
 
     def operation(self, place: _Place, invoke: Invoke) -> Operation:
         space = Space(place, self.unit)
-        conditions = [form for guard in place.guards for form in not_negative(guard)]
+        # Where nothing is added to an accumulator it still gets its first value: products there are zero.
+        parts = _parts(place.guards)
+        begun = parts & self.walk.filled.get(invoke.output.buffer, parts)
+        conditions = [form for part in begun for form in not_negative(part)]
+        nothing = [form for part in parts - begun for form in not_negative(part)]
         self._drop_idle(conditions, space)
         guards = tuple(form for form in map(space.linear, conditions) if any(form.factors))
         inside: tuple[Linear, ...] = ()
@@ -328,7 +349,10 @@ class _Builder:
             inputs=tuple(self.operand(region, space) for region in invoke.inputs),
             guards=guards,
             inside=inside,
-            zeros=tuple(form for region in invoke.inputs for form in self._zeros_here(region, space)),
+            zeros=(
+                *map(space.linear, nothing),
+                *(form for region in invoke.inputs for form in self._zeros_here(region, space)),
+            ),
             begins=self._begins(place, space),
         )
 

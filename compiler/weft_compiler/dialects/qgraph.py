@@ -508,7 +508,10 @@ class PackOp(OneTensorOp):
 
 @irdl_op_definition
 class AccumulateOp(TensorOp):
-    """One convolution task of the accelerator: packed x and w to raw accumulators (n, oc, oh, ow, batch, block_out)."""
+    """One convolution task of the accelerator: packed x and w to raw accumulators (n, oc, oh, ow, batch, block_out).
+
+    ``phases`` are the numbers of a `conv_task.Phases`, pair by pair; w has dimensions for them before its taps then.
+    """
 
     name = "qgraph.accumulate"
     x = operand_def(TensorType)
@@ -516,6 +519,7 @@ class AccumulateOp(TensorOp):
     strides = prop_def(DenseArrayBase)
     pads = prop_def(DenseArrayBase)
     dilations = prop_def(DenseArrayBase)
+    phases = opt_prop_def(DenseArrayBase)
 
     def __init__(self, x: SSAValue, w: SSAValue, window: dict[str, DenseArrayBase], y: TensorType):
         super().__init__(operands=[x, w], properties=window, result_types=[y])
@@ -525,8 +529,9 @@ class AccumulateOp(TensorOp):
 class ConvolveOp(TensorOp):
     """One convolution task of the accelerator, requantised on the way out: packed x and w to packed int8.
 
-    ``params`` int32 (oc, block_out, 2) holds the bias and the bits of the float32 scale of each output channel. See
-    `QConvOp` for the arithmetic.
+    ``params`` int32 (oc, block_out, 2) holds the bias and the bits of the float32 scale of each output channel, or of
+    each of its ``phases``: (oc, phases, phases, block_out, 2). See `QConvOp` for the arithmetic, `AccumulateOp` for
+    phases.
     """
 
     name = "qgraph.convolve"
@@ -536,6 +541,7 @@ class ConvolveOp(TensorOp):
     strides = prop_def(DenseArrayBase)
     pads = prop_def(DenseArrayBase)
     dilations = prop_def(DenseArrayBase)
+    phases = opt_prop_def(DenseArrayBase)
     pad_value = prop_def(IntegerAttr)
     y_zero = prop_def(IntegerAttr)
     low = prop_def(IntegerAttr)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
 
 from ..accel.intrinsics.requantise import parameters
-from ..accelerated import AcceleratedConv, accelerate, shift_of
+from ..accelerated import AcceleratedConv, Mapped, accelerate, shift_of
 from ..conv_task import ConvTask
 from ..dialects import qgraph
-
-QOp: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class _Pack(RewritePattern):
     config: AcceleratorConfig
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
-        if not isinstance(op, qgraph.QConvOp | qgraph.QDenseOp):
+        if not isinstance(op, Mapped):
             return
         if op.attributes.get("placement") != StringAttr("accelerator"):
             return
@@ -53,14 +51,14 @@ class _Pack(RewritePattern):
         rewriter.replace(op, made)
 
     def _raw(
-        self, op: QOp, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
+        self, op: Mapped, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
     ) -> list[Operation]:
         """Accumulators leave whole, the host requantises."""
         task = plan.task
         sums = qgraph.AccumulateOp(
             packed.y,
             weights.y,
-            qgraph.window_properties(task.stride, task.pads, task.dilation),
+            _window(task),
             self._tiles(task, np.int32),
         )
         bias = qgraph.ConstantOp(plan.bias)
@@ -78,7 +76,7 @@ class _Pack(RewritePattern):
         return [packed, weights, sums, bias, scale, result]
 
     def _requantised(
-        self, op: QOp, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
+        self, op: Mapped, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
     ) -> list[Operation]:
         """The accelerator requantises, the host brings the result into the network's layout."""
         task, how = plan.task, plan.task.requantisation
@@ -86,13 +84,18 @@ class _Pack(RewritePattern):
         scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
         # Groups put together may have channels beyond the last one.
         missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
-        bias, scale = np.pad(plan.bias, missing), np.pad(scale, missing)
-        params = qgraph.ConstantOp(parameters(bias, scale, self.config.block_out))
+        biases = plan.bias.reshape(len(scale), -1).T
+        each = [parameters(np.pad(bias, missing), np.pad(scale, missing), self.config.block_out) for bias in biases]
+        if task.phases is not None and task.parameters > 1:
+            stacked = np.stack(each, 1)
+            params = qgraph.ConstantOp(stacked.reshape(task.outputs, *task.phases.count, *stacked.shape[2:]))
+        else:
+            params = qgraph.ConstantOp(each[0])
         sums = qgraph.ConvolveOp(
             packed.y,
             weights.y,
             params.y,
-            qgraph.window_properties(task.stride, task.pads, task.dilation),
+            _window(task),
             pad_value=task.pad_value,
             y_zero=how.zero_point,
             low=how.low,
@@ -104,9 +107,18 @@ class _Pack(RewritePattern):
         return [packed, weights, params, sums, qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)]
 
     def _tiles(self, task: ConvTask, dtype: type) -> TensorType:
-        return qgraph.tensor_type(
-            (task.n, task.outputs, task.oh, task.ow, self.config.batch, self.config.block_out), dtype
-        )
+        down, right = task.phases.count if task.phases is not None else (1, 1)
+        size = (task.oh * down, task.ow * right)
+        return qgraph.tensor_type((task.n, task.outputs, *size, self.config.batch, self.config.block_out), dtype)
+
+
+def _window(task: ConvTask) -> dict[str, DenseArrayBase]:
+    """The geometry of a task as properties."""
+    window = qgraph.window_properties(task.stride, task.pads, task.dilation)
+    if task.phases is None:
+        return window
+    p = task.phases
+    return {**window, "phases": qgraph.integers((*p.count, *p.offset, *p.kernel, *p.size))}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
-from ..accelerated import accelerate, useful_macs
+from ..accelerated import Mapped, accelerate, useful_macs
 from ..dialects import floats, movement, qgraph, quantised, te
 from ..dialects.calls import CallOp, ExternalOp, callee_of
 
@@ -38,7 +38,6 @@ _REASONS: dict[type[Operation], str] = {
     quantised.QAveragePoolOp: "averages of 8-bit tensors are the host's work, which sums them as floats",
     quantised.QSoftmaxOp: "exponentials are the host's work",
     quantised.QMatMulOp: "both its factors are computed at run time",
-    quantised.QConvTransposeOp: "transposed convolutions are the host's work",
     **dict.fromkeys(
         (movement.ConcatOp, movement.SliceOp, movement.GatherOp, movement.PadOp, movement.BroadcastOp),
         "it moves data only",
@@ -67,7 +66,7 @@ class Place(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for inner in op.walk():
-            if isinstance(inner, qgraph.QConvOp | qgraph.QDenseOp):
+            if isinstance(inner, Mapped):
                 mapped = accelerate(inner, self.config)
                 reason = mapped if isinstance(mapped, str) else ""
             elif isinstance(inner, CallOp):

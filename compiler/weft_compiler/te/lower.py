@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..errors import ScheduleError
 from .bounds import Placed, infer
-from .expr import Axis, Expr, Read, every
+from .expr import Axis, Expr, Read, Reduce, Select, every
+from .intrinsic import Intrinsic
 from .linear import variables
 from .match import Point, match
 from .nest import Allocate, Assign, Block, Buffer, For, Guard, Invoke, Nest, Statement
@@ -143,11 +145,34 @@ def _assignments(what: Point) -> tuple[Statement | None, Statement]:
 
 
 def tensorized(stage: StageState, here: Placed, what: Point) -> tuple[Statement | None, Statement]:
-    """The intrinsic's invocations: the fill, if it accumulates, and the one at every point outside the tile."""
+    """The intrinsic's invocations: the fill, if it accumulates, and the one at every point outside the tile.
+
+    A condition around what is reduced, otherwise the reduction's identity, guards the second one alone.
+    """
     assert stage.tensorized is not None
     axis, intrinsic = stage.tensorized
     inner = tuple(here.loops[leaf] for leaf in stage.leaves[stage.position(axis) :])
+    condition, what = _reduced_where(what, intrinsic, inner)
     invoke = match(intrinsic, what, inner, here.guards)
+    update = invoke if condition is None else Guard(condition, invoke)
     if intrinsic.init is None:
-        return None, invoke
-    return Invoke(intrinsic, invoke.output, (), fill=True), invoke
+        return None, update
+    return Invoke(intrinsic, invoke.output, (), fill=True), update
+
+
+def _reduced_where(what: Point, intrinsic: Intrinsic, inner: Sequence[Axis]) -> tuple[Expr | None, Point]:
+    """The condition under which a point adds to its reduction, and what it adds then."""
+    value, op = what.value, intrinsic.output.op
+    if not isinstance(value, Reduce) or not isinstance(value.body, Select) or op is None:
+        return None, what
+    own = op.body.body if isinstance(op.body, Reduce) else op.body
+    condition, chosen, otherwise = value.body.condition, value.body.a, value.body.b
+    if isinstance(own, Select) or intrinsic.init is None or otherwise != value.combiner.identity:
+        return None, what
+    for loop in inner:
+        if loop in variables(condition):
+            raise ScheduleError(
+                f"{what.buffer.name} is not {intrinsic.name}: the condition {condition} differs inside the tile, "
+                f"along {loop.name}; reduce whole tiles or nothing"
+            )
+    return condition, replace(what, value=replace(value, body=chosen))
