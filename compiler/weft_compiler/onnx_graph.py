@@ -160,6 +160,8 @@ class Graph:
     def scale(self, node: Node, index: int, what: str) -> NDArray[np.float32]:
         """A positive float32 scale, of one value or one for each channel."""
         values = self.constant(node, index, what).reshape(-1)
+        if values.dtype == np.float16:
+            values = values.astype(np.float32)
         if values.dtype != np.float32:
             node.refuse(f"has {what} of type {values.dtype}; store it as float32")
         bad = values[~(np.isfinite(values) & (values > 0))]

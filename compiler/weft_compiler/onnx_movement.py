@@ -242,7 +242,8 @@ def _space_to_depth(graph: Graph, node: Node) -> SSAValue:
     if block < 1 or height % block or width % block:
         node.refuse(f"has blocksize = {block} for a {height}×{width} image; it must divide both")
     x = graph.emit(qgraph.ReshapeOp(x, (n, channels, height // block, block, width // block, block)), node)
-    x = graph.emit(qgraph.TransposeOp(x, (0, 3, 5, 1, 2, 4)), node)
+    blocks_first = node.text("mode", "DCR") == "DCR"
+    x = graph.emit(qgraph.TransposeOp(x, (0, 3, 5, 1, 2, 4) if blocks_first else (0, 1, 3, 5, 2, 4)), node)
     return graph.emit(qgraph.ReshapeOp(x, (n, channels * block * block, height // block, width // block)), node)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from .dialects import movement, qgraph, quantised
-from .onnx_graph import Graph, Node, axis_of, result_type
-from .onnx_windows import pool_geometry
+from .onnx_graph import Graph, Node, axis_of, result_type, single
+from .onnx_windows import conv_geometry, pool_geometry
 from .tables import function_table, requantisation_table
 from .te.functions import FUNCTIONS
 
@@ -57,6 +57,28 @@ def matmul(graph: Graph, node: Node) -> SSAValue:
     y = result_type(shape, np.atleast_1d(y_zero), node)
     scale = qgraph.combined_scale(scales[0], scales[1], y_scale)
     return graph.emit(quantised.QMatMulOp(a, b, np.atleast_1d(scale), zeros, int(y_zero), y), node)
+
+
+def _integer_zeros(graph: Graph, node: Node, a: SSAValue, b: SSAValue) -> tuple[int, Any]:
+    """Zero points of an integer operator's inputs: one of the first, one or several of the second."""
+    first = graph.zero_point(node, 2, "input zero point", qgraph.dtype_of(a))
+    second = graph.zero_point(node, 3, "weight zero point", qgraph.dtype_of(b))
+    return int(single(node, first, "input zero point")), second
+
+
+def _conv_integer(graph: Graph, node: Node) -> SSAValue:
+    x, w = graph.quantised_input(node, 0), graph.quantised_input(node, 1)
+    window, groups, shape = conv_geometry(node, x, qgraph.shape_of(w))
+    zeros = _integer_zeros(graph, node, x, w)
+    return graph.emit(quantised.ConvIntegerOp(x, w, window, groups, zeros, shape), node)
+
+
+def _matmul_integer(graph: Graph, node: Node) -> SSAValue:
+    a, b = graph.quantised_input(node, 0), graph.quantised_input(node, 1)
+    left, right = qgraph.shape_of(a), qgraph.shape_of(b)
+    if len(left) < 2 or len(right) < 2:
+        node.refuse(f"multiplies shapes {left} and {right}; only matrices are supported, reshape them")
+    return graph.emit(quantised.MatMulIntegerOp(a, b, _integer_zeros(graph, node, a, b)), node)
 
 
 def _function(name: str, *attributes: tuple[str, float]) -> Callable[[Graph, Node], SSAValue]:
@@ -156,5 +178,7 @@ IMPORTERS: dict[str, Callable[[Graph, Node], SSAValue]] = {
     "QLinearGlobalAveragePool": _global_average_pool,
     "QLinearAveragePool": _average_pool,
     "QLinearSoftmax": _softmax,
+    "ConvInteger": _conv_integer,
+    "MatMulInteger": _matmul_integer,
 }
 """Importers by operator."""

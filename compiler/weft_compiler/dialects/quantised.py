@@ -314,3 +314,59 @@ class QConvTransposeOp(TensorOp):
     @property
     def channels(self) -> int:
         return shape_of(self.w)[0]
+
+
+@irdl_op_definition
+class ConvIntegerOp(TensorOp):
+    """``Σ (x − x_zero) · (w − w_zero)``, int32, as `qgraph.QConvOp` sums it: ConvInteger."""
+
+    name = "qgraph.conv_integer"
+    x = operand_def(TensorType)
+    w = operand_def(TensorType)
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    dilations = prop_def(DenseArrayBase)
+    groups = prop_def(IntegerAttr)
+    x_zero = prop_def(IntegerAttr)
+    w_zero = prop_def(DenseArrayBase)
+
+    def __init__(
+        self,
+        x: SSAValue,
+        w: SSAValue,
+        window: dict[str, DenseArrayBase],
+        groups: int,
+        zeros: tuple[int, NDArray[Any]],
+        shape: Sequence[int],
+    ):
+        properties = {
+            **window,
+            **{"groups": integer(groups), "x_zero": integer(zeros[0]), "w_zero": integers(zeros[1])},
+        }
+        super().__init__(operands=[x, w], properties=properties, result_types=[tensor_type(shape, np.int32)])
+
+
+@irdl_op_definition
+class MatMulIntegerOp(TensorOp):
+    """``Σ (a − a_zero) · (b − b_zero)``, int32, of a (…, M, K) and b (…, K, N): MatMulInteger.
+
+    ``b_zero`` is one or one for each column.
+    """
+
+    name = "qgraph.matmul_integer"
+    a = operand_def(TensorType)
+    b = operand_def(TensorType)
+    a_zero = prop_def(IntegerAttr)
+    b_zero = prop_def(DenseArrayBase)
+
+    def __init__(self, a: SSAValue, b: SSAValue, zeros: tuple[int, NDArray[Any]]):
+        left, right = shape_of(a), shape_of(b)
+        shape = (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
+        properties = {"a_zero": integer(zeros[0]), "b_zero": integers(zeros[1])}
+        super().__init__(operands=[a, b], properties=properties, result_types=[tensor_type(shape, np.int32)])
+
+    def verify_(self) -> None:
+        if shape_of(self.a)[-1] != shape_of(self.b)[-2]:
+            raise VerifyException(f"inner sizes of {shape_of(self.a)} and {shape_of(self.b)} differ")
+        if array(self.b_zero).size not in (1, shape_of(self.y)[-1]):
+            raise VerifyException(f"{array(self.b_zero).size} zero points for {shape_of(self.y)[-1]} columns")

@@ -39,6 +39,9 @@ _REASONS: dict[type[Operation], str] = {
     quantised.QSoftmaxOp: "exponentials are the host's work",
     quantised.QMatMulOp: "both its factors are computed at run time",
     **dict.fromkeys(
+        (quantised.ConvIntegerOp, quantised.MatMulIntegerOp), "its sums leave whole; requantise them to 8 bits"
+    ),
+    **dict.fromkeys(
         (movement.ConcatOp, movement.SliceOp, movement.GatherOp, movement.PadOp, movement.BroadcastOp),
         "it moves data only",
     ),

@@ -15,7 +15,12 @@ from xdsl.ir import SSAValue
 from ... import te
 from ...dialects import qgraph
 from ...te import nest as n
+from ...te.expr import Call
+from ...te.rewrite import walk
 from ...te.to_ir import to_ir
+
+LIBRARY = ("exp", "log", "tanh", "erf", "pow")
+"""Functions that are calls of the C library."""
 
 VECTOR = 8
 """Iterations from which a loop is worth vector instructions."""
@@ -70,9 +75,15 @@ def scheduled(output: te.Tensor) -> te.Schedule:
         if op is not None and not op.reduction and stage.tensor is not output:
             stage.compute_inline()
     stage = schedule[output]
-    if stage.leaves and stage.leaves[-1].extent >= VECTOR and not stage.reduce_axes:
+    if stage.leaves and stage.leaves[-1].extent >= VECTOR and not stage.reduce_axes and not calls_library(output):
         stage.vectorize(stage.leaves[-1])
     return schedule
+
+
+def calls_library(tensor: te.Tensor) -> bool:
+    """Whether an element needs a function of the C library, which vectors cannot call."""
+    parts = walk(tensor.op.body) if tensor.op is not None else ()
+    return any(isinstance(part, Call) and part.name in LIBRARY for part in parts)
 
 
 def elementwise(values: Sequence[SSAValue], shape: Sequence[int], body: Any) -> tuple[tuple[te.Tensor, ...], te.Tensor]:

@@ -192,6 +192,43 @@ def qconv_transpose(op: quantised.QConvTransposeOp) -> Expression:
     return Expression((*inputs, zero, scale), rows_of_sums(y, sums), (zeros, scales))
 
 
+def conv_integer(op: quantised.ConvIntegerOp) -> Expression:
+    """Buffers: x, w, weight zero points, y."""
+    (_, _, height, width), shape = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
+    channels, depth, kh, kw = qgraph.shape_of(op.w)
+    x, w = placeholders((op.x, op.w))
+    zeros = np.broadcast_to(qgraph.array(op.w_zero), channels).astype(np.int32)
+    (zero,) = parameters(zeros)
+    per_group = channels // op.groups.value.data
+    taps = te.reduce_axis(depth, "c"), te.reduce_axis(kh, "p"), te.reduce_axis(kw, "q")
+
+    def total(n: te.Expr, o: te.Expr, i: te.Expr, j: te.Expr) -> te.Expr:
+        row, column, inside = window_tap(op, (height, width), shape[2:], (i, j), taps[1:])
+        value = _centred(x[n, o // per_group * depth + taps[0], row, column], _number(op.x_zero))
+        value = value if inside is None else te.select(inside, value, 0)
+        return te.sum(value * (w[(o, *taps)].cast("int32") - zero[o]), taps)
+
+    return Expression((x, w, zero), te.Schedule(te.compute(shape, total, "y")), (zeros,))
+
+
+def matmul_integer(op: quantised.MatMulIntegerOp) -> Expression:
+    """Buffers: a, b, zero points of b, y."""
+    a_shape, b_shape, shape = (qgraph.shape_of(v) for v in (op.a, op.b, op.y))
+    a, b = placeholders((op.a, op.b))
+    zeros = np.broadcast_to(qgraph.array(op.b_zero), shape[-1]).astype(np.int32)
+    (zero,) = parameters(zeros)
+    k, names = te.reduce_axis(a_shape[-1]), [f"i{axis}" for axis in range(len(shape))]
+
+    def total(*at: te.Expr) -> te.Expr:
+        left = _centred(a[(*broadcast_index(a_shape[:-2], at[:-2]), at[-2], k)], _number(op.a_zero))
+        right = b[(*broadcast_index(b_shape[:-2], at[:-2]), k, at[-1])].cast("int32") - zero[at[-1]]
+        return te.sum(left * right, k)
+
+    sums = te.compute(shape, total, "total", axes=names)
+    y = te.compute(shape, lambda *at: sums[at], "y", axes=names)
+    return Expression((a, b, zero), rows_of_sums(y, sums), (zeros,))
+
+
 EXPRESSIONS: dict[type[Operation], Callable[[Any], Expression]] = {
     quantised.QAddOp: qadd,
     quantised.QMulOp: qmul,
@@ -201,5 +238,7 @@ EXPRESSIONS: dict[type[Operation], Callable[[Any], Expression]] = {
     quantised.QSoftmaxOp: qsoftmax,
     quantised.QMatMulOp: qmatmul,
     quantised.QConvTransposeOp: qconv_transpose,
+    quantised.ConvIntegerOp: conv_integer,
+    quantised.MatMulIntegerOp: matmul_integer,
 }
 """The expression of every quantised operation."""
