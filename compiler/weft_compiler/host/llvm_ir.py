@@ -299,8 +299,10 @@ class _Lowering:
     def _alloc(self, op: memref.AllocOp) -> None:
         assert isinstance(op.memref.type, MemRefType)
         size = -(-_bytes(op.memref.type) // _ALIGNMENT) * _ALIGNMENT
-        self._module.declare("noalias ptr @aligned_alloc(i64 allocalign, i64)")
-        self.assign(op.memref, f"call noalias ptr @aligned_alloc(i64 {_ALIGNMENT}, i64 {size})")
+        # size_t is as wide as a pointer on every CPU, and passed alike; the text is for CPUs of 32 bits, too.
+        self._module.declare("noalias ptr @aligned_alloc(ptr, ptr)")
+        alignment, amount = (f"ptr inttoptr (i64 {number} to ptr)" for number in (_ALIGNMENT, size))
+        self.assign(op.memref, f"call noalias align {_ALIGNMENT} ptr @aligned_alloc({alignment}, {amount})")
 
     def _dealloc(self, op: memref.DeallocOp) -> None:
         self._module.declare("void @free(ptr)")
