@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import gcd, lcm
 from typing import Any, TypeAlias
 
@@ -17,17 +16,11 @@ from .conv_task import ConvTask, Fold, Requantisation
 from .dialects import qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
-from .lowering import LoweredConv, lower_conv
+from .tasks import lowered
 from .transposed import dilated, phase_weights, split_phases
 
 Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
 """Operations that a task of the accelerator computes."""
-
-
-@lru_cache(maxsize=256)
-def lowered(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
-    """The streams of a task; equal tasks are lowered once."""
-    return lower_conv(task, config)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,6 @@ from xdsl.ir import Operation, SSAValue
 
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
-from .accelerated import lowered
-from .conv_task import ConvTask, Phases, Requantisation
 from .dialects import floats as float_ops
 from .dialects import qgraph, te
 from .dialects.calls import CallOp, ExternalOp, callee_of
@@ -39,6 +37,7 @@ from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of
+from .tasks import AcceleratedOp, stream_of, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
 
@@ -72,40 +71,6 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
 
 EXPRESSIONS = {**floats.EXPRESSIONS, **movement.EXPRESSIONS, **quantised.EXPRESSIONS}
 """Host kernels written as tensor expressions."""
-
-
-def task_of(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
-    """The accelerator task that an operation stands for."""
-    pad_value, requantisation = 0, None
-    if isinstance(op, qgraph.ConvolveOp):
-        pad_value = op.pad_value.value.data
-        requantisation = Requantisation(zero_point=op.y_zero.value.data, low=op.low.value.data, high=op.high.value.data)
-    n, ic, ih, iw, _, _ = qgraph.shape_of(op.x)
-    oc, seen, *_, kh, kw, _, _ = qgraph.shape_of(op.w)
-    groups = ic // seen
-    phases = None
-    if op.phases is not None:
-        numbers = qgraph.ints(op.phases)
-        own = isinstance(op, qgraph.ConvolveOp) and len(qgraph.shape_of(op.params)) > 3
-        count, offset, kernel, size = ((numbers[k], numbers[k + 1]) for k in range(0, 8, 2))
-        phases = Phases(count, offset, kernel, size, own)
-    strides, dilations, pads = (qgraph.ints(x) for x in (op.strides, op.dilations, op.pads))
-    return ConvTask(
-        n=n,
-        groups=groups,
-        ic=seen,
-        oc=oc // groups,
-        ih=ih,
-        iw=iw,
-        kh=kh,
-        kw=kw,
-        stride=(strides[0], strides[1]),
-        dilation=(dilations[0], dilations[1]),
-        pads=(pads[0], pads[1], pads[2], pads[3]),
-        pad_value=pad_value,
-        requantisation=requantisation,
-        phases=phases,
-    )
 
 
 def _text(op: Operation, name: str) -> str:
@@ -176,13 +141,13 @@ class _Assembler:
         operands = [place_of(operand) for operand in op.operands]
         self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
 
-    def _accelerator_step(self, op: qgraph.AccumulateOp | qgraph.ConvolveOp, layer: int) -> None:
-        inp, wgt, out = place_of(op.x), place_of(op.w), place_of(op.y)
-        conv = lowered(task_of(op), self.config)
+    def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
+        stream = stream_of(op, self.config)
+        tensors = tensors_of(op)
         uop_offset = self.region_bytes["device"]
-        params = place_of(op.params).offset if isinstance(op, qgraph.ConvolveOp) else 0
-        program = conv.emit(inp.offset, wgt.offset, out.offset, uop_offset, params)
-        self._launch(op, layer, program, uop_offset, (inp,), (out,))
+        program = stream.emit({name: place_of(value).offset for name, value in tensors.items()} | {UOPS: uop_offset})
+        reads = tuple(place_of(v) for v in op.operands if not isinstance(v.owner, qgraph.ConstantOp))
+        self._launch(op, layer, program, uop_offset, reads, (place_of(op.y),))
 
     def _launch(
         self,

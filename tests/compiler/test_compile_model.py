@@ -38,7 +38,7 @@ def test_the_layer_table_of_the_digit_reader() -> None:
         ("image_QuantizeLinear", "QuantizeLinear", "host", 0),
         ("conv1", "Conv", "accelerator", 22 * 22 * 16),
         ("conv2", "Conv", "accelerator", 22 * 22 * 24 * 16),
-        ("pool", "MaxPool", "host", 0),
+        ("pool", "MaxPool", "accelerator", 0),
         ("conv3", "Conv", "accelerator", 10 * 10 * 32 * 24),
         ("flatten", "Flatten", "host", 0),
         ("dense", "Gemm", "accelerator", 512 * 10),

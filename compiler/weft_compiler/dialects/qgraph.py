@@ -12,7 +12,7 @@ A layer's name and its ONNX operator type travel as the attributes ``layer`` and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
     IRDLOperation,
     irdl_op_definition,
     operand_def,
@@ -46,7 +47,8 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from ..conv_task import Fold
+from ..conv_task import Addition, Fold, Requantisation
+from ..pool_task import PoolTask
 
 si8 = IntegerType(8, Signedness.SIGNED)
 ui8 = IntegerType(8, Signedness.UNSIGNED)
@@ -531,13 +533,17 @@ class ConvolveOp(TensorOp):
 
     ``params`` int32 (oc, block_out, 2) holds the bias and the bits of the float32 scale of each output channel, or of
     each of its ``phases``: (oc, phases, phases, block_out, 2). See `QConvOp` for the arithmetic, `AccumulateOp` for
-    phases.
+    phases. Then ``residual``, packed as the result is, is added, and the result looked up in ``table`` int8 (256); how,
+    says `requantisation`.
     """
 
     name = "qgraph.convolve"
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
     x = operand_def(TensorType)
     w = operand_def(TensorType)
     params = operand_def(TensorType)
+    residual = opt_operand_def(TensorType)
+    table = opt_operand_def(TensorType)
     strides = prop_def(DenseArrayBase)
     pads = prop_def(DenseArrayBase)
     dilations = prop_def(DenseArrayBase)
@@ -546,23 +552,93 @@ class ConvolveOp(TensorOp):
     y_zero = prop_def(IntegerAttr)
     low = prop_def(IntegerAttr)
     high = prop_def(IntegerAttr)
+    addition = opt_prop_def(DenseArrayBase)
+    addition_bounds = opt_prop_def(DenseArrayBase)
 
     def __init__(
         self,
         x: SSAValue,
         w: SSAValue,
         params: SSAValue,
-        window: dict[str, DenseArrayBase],
+        window: Mapping[str, Attribute],
         *,
         pad_value: int,
-        y_zero: int,
-        low: int,
-        high: int,
+        how: Requantisation,
         y: TensorType,
+        residual: SSAValue | None = None,
+        table: SSAValue | None = None,
     ):
-        numbers = {"pad_value": pad_value, "y_zero": y_zero, "low": low, "high": high}
-        properties: dict[str, Attribute] = {**window, **{name: integer(value) for name, value in numbers.items()}}
-        super().__init__(operands=[x, w, params], properties=properties, result_types=[y])
+        assert (residual is None) == (how.addition is None)
+        assert (table is None) == (not how.table)
+        properties = {**window, "pad_value": integer(pad_value), **_requantisation_properties(how)}
+        super().__init__(operands=[x, w, params, residual, table], properties=properties, result_types=[y])
+
+    @property
+    def requantisation(self) -> Requantisation:
+        """What happens to the sums on their way out."""
+        return Requantisation(
+            zero_point=self.y_zero.value.data,
+            low=self.low.value.data,
+            high=self.high.value.data,
+            addition=_addition(self.addition, self.addition_bounds),
+            table=self.table is not None,
+        )
+
+
+def _requantisation_properties(how: Requantisation) -> dict[str, Attribute | None]:
+    numbers = {"y_zero": how.zero_point, "low": how.low, "high": how.high}
+    properties: dict[str, Attribute | None] = {name: integer(value) for name, value in numbers.items()}
+    if how.addition is not None:
+        added = how.addition
+        properties["addition"] = floats([added.scale, added.residual_scale, added.offset])
+        properties["addition_bounds"] = integers([added.low, added.high, added.swap])
+    return properties
+
+
+def _addition(numbers: DenseArrayBase | None, bounds: DenseArrayBase | None) -> Addition | None:
+    if numbers is None or bounds is None:
+        return None
+    scale, residual_scale, offset = (float(v) for v in array(numbers))
+    low, high, swap = ints(bounds)
+    return Addition(scale=scale, residual_scale=residual_scale, offset=offset, swap=bool(swap), low=low, high=high)
+
+
+@irdl_op_definition
+class PoolOp(TensorOp):
+    """One pooling task of the accelerator: packed int8 to packed int8, see `pool_task.PoolTask`.
+
+    ``eye`` is the identity matrix. A sum has ``params`` int32 (channels, block_out, 2) as `ConvolveOp` has.
+    """
+
+    name = "qgraph.pool"
+    x = operand_def(TensorType)
+    eye = operand_def(TensorType)
+    params = opt_operand_def(TensorType)
+    kernel = prop_def(DenseArrayBase)
+    strides = prop_def(DenseArrayBase)
+    pads = prop_def(DenseArrayBase)
+    pad_value = prop_def(IntegerAttr)
+    y_zero = opt_prop_def(IntegerAttr)
+    low = opt_prop_def(IntegerAttr)
+    high = opt_prop_def(IntegerAttr)
+
+    def __init__(self, x: SSAValue, eye: SSAValue, params: SSAValue | None, task: PoolTask, y: TensorType):
+        properties: dict[str, Attribute | None] = {
+            "kernel": integers((task.kh, task.kw)),
+            "strides": integers(task.stride),
+            "pads": integers(task.pads),
+            "pad_value": integer(task.pad_value),
+        }
+        if task.requantisation is not None:
+            properties |= _requantisation_properties(task.requantisation)
+        super().__init__(operands=[x, eye, params], properties=properties, result_types=[y])
+
+    @property
+    def requantisation(self) -> Requantisation | None:
+        """What happens to sums on their way out; maxima have none."""
+        if self.y_zero is None or self.low is None or self.high is None:
+            return None
+        return Requantisation(zero_point=self.y_zero.value.data, low=self.low.value.data, high=self.high.value.data)
 
 
 @irdl_op_definition
@@ -617,5 +693,5 @@ class RequantizeOp(TensorOp):
         )
 
 
-ACCELERATED = (AccumulateOp, ConvolveOp)
+ACCELERATED = (AccumulateOp, ConvolveOp, PoolOp)
 """What runs on the accelerator once it is laid out in tiles."""

@@ -17,6 +17,9 @@ class _Cancel(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: qgraph.PackOp, rewriter: PatternRewriter) -> None:
         unpack = op.x.owner
+        if isinstance(unpack, qgraph.ReshapeOp):
+            _cancel_through_view(op, unpack, rewriter)
+            return
         if not isinstance(unpack, qgraph.UnpackOp) or any(qgraph.ints(op.pads)) or op.fold is not None:
             return
         alike = op.shift == unpack.shift and op.rows == unpack.rows
@@ -24,6 +27,20 @@ class _Cancel(RewritePattern):
             rewriter.replace(op, [], [unpack.x])
             if not unpack.y.uses:
                 rewriter.erase(unpack)
+
+
+def _cancel_through_view(op: qgraph.PackOp, view: qgraph.ReshapeOp, rewriter: PatternRewriter) -> None:
+    """One pixel of one image, (1, C, 1, 1), has as tiles what one row of a matrix, (1, C), has."""
+    unpack = view.x.owner
+    if not isinstance(unpack, qgraph.UnpackOp) or not op.rows.value.data or unpack.rows.value.data:
+        return
+    shape, tiles = qgraph.shape_of(unpack.y), qgraph.shape_of(unpack.x)
+    single = shape[0] == 1 and shape[2:] == (1, 1) and qgraph.shape_of(view.y) == shape[:2]
+    if single and op.shift == unpack.shift and not any(qgraph.ints(op.pads)) and tiles == qgraph.shape_of(op.y):
+        rewriter.replace(op, [], [unpack.x])
+        for unread in (view, unpack):
+            if not unread.results[0].uses:
+                rewriter.erase(unread)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
-from ..dialects import qgraph
+from ..dialects import qgraph, quantised
+
+CLAMPING = (
+    *(qgraph.QConvOp, qgraph.QDenseOp, qgraph.ClampOp),
+    *(quantised.QAddOp, quantised.QMulOp, quantised.QGlobalAveragePoolOp, quantised.QMatMulOp),
+)
+"""Operations that clamp their results anyway."""
 
 
 class _FuseClamp(RewritePattern):
@@ -23,7 +29,7 @@ class _FuseClamp(RewritePattern):
             rewriter.replace(op, [], [op.x])
             return
         producer = op.x.owner
-        if not isinstance(producer, qgraph.QConvOp | qgraph.QDenseOp | qgraph.ClampOp) or not op.x.has_one_use():
+        if not isinstance(producer, CLAMPING) or not op.x.has_one_use():
             return
         # Clamping twice is clamping once to the second's image of the first's bounds.
         first_low, first_high = producer.low.value.data, producer.high.value.data

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, TensorType
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
 from ..accel.intrinsics.requantise import parameters
 from ..accelerated import AcceleratedConv, Mapped, accelerate, shift_of
-from ..conv_task import ConvTask
-from ..dialects import qgraph
+from ..accelerated_sums import AcceleratedSum, accelerate_sum
+from ..conv_task import ConvTask, Requantisation
+from ..dialects import qgraph, quantised
+from .pack_neighbours import PackLookup, PackPool
+from .place import is_placed
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,11 @@ class _Pack(RewritePattern):
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, Mapped):
             return
-        if op.attributes.get("placement") != StringAttr("accelerator"):
-            return
+        if is_placed(op):
+            rewriter.replace(op, self.laid_out(op))
+
+    def laid_out(self, op: Mapped, total: quantised.QAddOp | None = None) -> list[Operation]:
+        """The operations that stand for one; with ``total`` for the sum to which it belongs."""
         plan = accelerate(op, self.config)
         assert not isinstance(plan, str), plan
         task, batch = plan.task, self.config.batch
@@ -42,13 +48,13 @@ class _Pack(RewritePattern):
         )
         weights = qgraph.ConstantOp(plan.weights)
         made = (
-            self._requantised(op, plan, packed, weights)
+            self._requantised(op, plan, packed, weights, total)
             if task.requantisation
             else self._raw(op, plan, packed, weights)
         )
         for new in made:
             new.attributes.update(op.attributes)
-        rewriter.replace(op, made)
+        return made
 
     def _raw(
         self, op: Mapped, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
@@ -76,11 +82,24 @@ class _Pack(RewritePattern):
         return [packed, weights, sums, bias, scale, result]
 
     def _requantised(
-        self, op: Mapped, plan: AcceleratedConv, packed: qgraph.PackOp, weights: qgraph.ConstantOp
+        self,
+        op: Mapped,
+        plan: AcceleratedConv,
+        packed: qgraph.PackOp,
+        weights: qgraph.ConstantOp,
+        total: quantised.QAddOp | None,
     ) -> list[Operation]:
         """The accelerator requantises, the host brings the result into the network's layout."""
         task, how = plan.task, plan.task.requantisation
         assert how is not None
+        residual: qgraph.PackOp | None = None
+        if total is not None:
+            added = accelerate_sum(total, self.config)
+            assert not isinstance(added, str), added
+            how = _with_sum(how, added)
+            other = total.operands[1 - added.operand]
+            shift, y = shift_of(qgraph.dtype_of(other)), self._tiles(task, np.int8)
+            residual = qgraph.PackOp(other, shift=shift, pad_value=0, pads=(0, 0, 0, 0), rows=plan.rows, y=y)
         scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
         # Groups put together may have channels beyond the last one.
         missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
@@ -97,14 +116,14 @@ class _Pack(RewritePattern):
             params.y,
             _window(task),
             pad_value=task.pad_value,
-            y_zero=how.zero_point,
-            low=how.low,
-            high=how.high,
+            how=how,
             y=self._tiles(task, np.int8),
+            residual=None if residual is None else residual.y,
         )
         dtype = qgraph.dtype_of(op.y)
         y = qgraph.tensor_type(qgraph.shape_of(op.y), dtype)
-        return [packed, weights, params, sums, qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)]
+        result = qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)
+        return [packed, *([] if residual is None else [residual]), weights, params, sums, result]
 
     def _tiles(self, task: ConvTask, dtype: type) -> TensorType:
         down, right = task.phases.count if task.phases is not None else (1, 1)
@@ -121,11 +140,43 @@ def _window(task: ConvTask) -> dict[str, DenseArrayBase]:
     return {**window, "phases": qgraph.integers((*p.count, *p.offset, *p.kernel, *p.size))}
 
 
+def _with_sum(how: Requantisation, added: AcceleratedSum) -> Requantisation:
+    """The requantisation of a convolution whose result is added on."""
+    return replace(
+        how,
+        zero_point=how.zero_point + added.shift,
+        low=how.low + added.shift,
+        high=how.high + added.shift,
+        addition=added.addition,
+    )
+
+
+@dataclass(frozen=True)
+class _PackSum(RewritePattern):
+    """The sum takes its convolution's place: it comes behind its other operand."""
+
+    config: AcceleratorConfig
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: quantised.QAddOp, rewriter: PatternRewriter) -> None:
+        if not is_placed(op):
+            return
+        added = accelerate_sum(op, self.config)
+        assert not isinstance(added, str), added
+        producer = op.operands[added.operand].owner
+        assert isinstance(producer, qgraph.QConvOp | qgraph.QDenseOp)
+        rewriter.replace(op, _Pack(self.config).laid_out(producer, op))
+        rewriter.erase(producer)
+
+
 @dataclass(frozen=True)
 class PackLayout(ModulePass):
     """``qconv`` placed on the accelerator to ``unpack(convolve(pack(x), packed weights, params))``.
 
     Without an epilogue it becomes ``requantize(accumulate(pack(x), packed weights))``, whose first part is the host's.
+
+    A sum placed on the accelerator becomes its convolution's residual operand, a table its last step; a pool becomes
+    ``unpack(pool(pack(x), identity matrix))``.
 
     Channels are padded up to whole blocks, images to whole batches; weights are packed here, at compile time.
     Operations on the host are left alone.
@@ -135,4 +186,5 @@ class PackLayout(ModulePass):
     config: AcceleratorConfig
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        PatternRewriteWalker(_Pack(self.config), apply_recursively=False).rewrite_module(op)
+        for pattern in (_PackSum(self.config), _Pack(self.config), PackLookup(), PackPool(self.config)):
+            PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)

@@ -12,6 +12,8 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from ..accelerated import Mapped, accelerate, useful_macs
+from ..accelerated_pools import accelerate_pool
+from ..accelerated_sums import accelerate_sum
 from ..dialects import floats, movement, qgraph, quantised, te
 from ..dialects.calls import CallOp, ExternalOp, callee_of
 
@@ -31,10 +33,7 @@ _REASONS: dict[type[Operation], str] = {
         (qgraph.ConvOp, qgraph.DenseOp, floats.ConvTransposeOp),
         "it computes on floats: it needs a dequantised input, constant dequantised weights and a quantised output",
     ),
-    quantised.QAddOp: "sums of 8-bit tensors are the host's work",
     quantised.QMulOp: "products of 8-bit tensors are the host's work",
-    quantised.LookupOp: "it stands alone, with no operation of the accelerator before it to take it",
-    quantised.QGlobalAveragePoolOp: "averages of 8-bit tensors are the host's work",
     quantised.QAveragePoolOp: "averages of 8-bit tensors are the host's work, which sums them as floats",
     quantised.QSoftmaxOp: "exponentials are the host's work",
     quantised.QMatMulOp: "both its factors are computed at run time",
@@ -46,7 +45,6 @@ _REASONS: dict[type[Operation], str] = {
         "it moves data only",
     ),
     qgraph.ClampOp: "it stands alone, with no convolution before it to take it",
-    qgraph.MaxPoolOp: "pooling of 8-bit tensors is the host's work",
     qgraph.TransposeOp: "it moves data only",
     qgraph.ReshapeOp: "it is a view and costs nothing",
 }
@@ -60,6 +58,11 @@ def _reason_of_call(function: Operation) -> str:
     return ""
 
 
+def is_placed(op: Operation) -> bool:
+    """Whether the accelerator computes an operation."""
+    return op.attributes.get("placement") == StringAttr("accelerator")
+
+
 @dataclass(frozen=True)
 class Place(ModulePass):
     """Set ``placement`` (``accelerator`` or ``host``), ``reason`` and ``macs`` on every operation but constants."""
@@ -69,15 +72,37 @@ class Place(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for inner in op.walk():
-            if isinstance(inner, Mapped):
-                mapped = accelerate(inner, self.config)
-                reason = mapped if isinstance(mapped, str) else ""
-            elif isinstance(inner, CallOp):
-                reason = _reason_of_call(callee_of(inner))
-            elif type(inner) in _REASONS:
-                reason = _REASONS[type(inner)]
-            else:
+            reason = self._reason(inner)
+            if reason is None:
                 continue
             inner.attributes["placement"] = StringAttr("host" if reason else "accelerator")
             inner.attributes["reason"] = StringAttr(reason)
             inner.attributes["macs"] = qgraph.integer(useful_macs(inner))
+
+    def _reason(self, op: Operation) -> str | None:
+        """Why the host computes an operation; empty where the accelerator does, None where there is nothing to do."""
+        mapped: object
+        if isinstance(op, Mapped):
+            mapped = accelerate(op, self.config)
+        elif isinstance(op, quantised.QAddOp):
+            mapped = accelerate_sum(op, self.config)
+        elif isinstance(op, quantised.LookupOp):
+            mapped = _obstacle_to_table(op, self.config)
+        elif isinstance(op, qgraph.MaxPoolOp | quantised.QGlobalAveragePoolOp):
+            mapped = accelerate_pool(op, self.config)
+        elif isinstance(op, CallOp):
+            mapped = _reason_of_call(callee_of(op))
+        else:
+            return _REASONS.get(type(op))
+        return mapped if isinstance(mapped, str) else ""
+
+
+def _obstacle_to_table(op: quantised.LookupOp, config: AcceleratorConfig) -> str | None:
+    """Why no convolution can look its results up on their way out."""
+    if not (config.epilogue_lanes and config.table):
+        return "the accelerator has no table (table = false)"
+    source = op.x.owner
+    able = isinstance(source, qgraph.QConvOp | qgraph.QDenseOp | quantised.QAddOp) and is_placed(source)
+    if not able or not op.x.has_one_use():
+        return "it stands alone: no convolution on the accelerator gives what it alone reads"
+    return None

@@ -47,3 +47,19 @@ def test_other_readers_keep_the_images() -> None:
 def test_another_layout_is_left_alone(change: dict) -> None:
     expected = ["v0 = unpack(a0)", "v1 = pack(v0)", "return v1"]
     assert outline(apply(CancelLayout(), between(**change))) == expected
+
+
+@pytest.mark.parametrize(("images", "expected"), [(1, ["return a0"]), (2, None)])
+def test_one_row_of_a_matrix_is_one_pixel_of_one_image(images, expected) -> None:
+    """(N, C, 1, 1) viewed as (N, C): of several images the tiles come in another order."""
+
+    def body(emit, x):
+        y = qgraph.tensor_type((images, 20, 1, 1), np.int8)
+        unpacked = emit(qgraph.UnpackOp(x, shift=0, rows=False, y=y))
+        rows = emit(qgraph.ReshapeOp(unpacked, (images, 20)))
+        tiles = qgraph.tensor_type((1, 2, 1, images, 1, 16), np.int8)
+        return emit(qgraph.PackOp(rows, shift=0, pad_value=0, pads=(0,) * 4, rows=True, y=tiles))
+
+    module = function([qgraph.tensor_type((images, 2, 1, 1, 1, 16), np.int8)], body)
+    lines = outline(apply(CancelLayout(), module))
+    assert lines == (expected or ["v0 = unpack(a0)", "v1 = reshape(v0)", "v2 = pack(v1)", "return v2"])

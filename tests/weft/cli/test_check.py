@@ -115,7 +115,7 @@ def test_every_launch_of_a_module(tmp_path):
     result = weft("check", path)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["conv1", "conv2", "conv3", "dense"]
+    assert [line.split(":")[0] for line in lines] == ["conv1", "conv2", "pool", "conv3", "dense"]
     assert all(line.endswith(" instructions, sound") for line in lines)
     refused = weft("check", path, "--insn-count", "5")
     assert (refused.code, refused.out, refused.err) == (

@@ -23,6 +23,7 @@ def test_functional_alone():
     assert {row["name"] for row in told["layers"] if row["placement"] == "accelerator"} == {
         "conv1",
         "conv2",
+        "pool",
         "conv3",
         "dense",
     }
@@ -47,4 +48,5 @@ def test_both_simulators():
     told = json.loads(result.out)
     assert told["tsim"]["mismatches"] == 0
     assert told["tsim"]["cycles_per_image"] == sum(row["cycles"] or 0 for row in told["layers"])
-    assert all(0 < row["percent_of_peak"] <= 100 for row in told["layers"] if row["placement"] == "accelerator")
+    assert all(0 < row["percent_of_peak"] <= 100 for row in told["layers"] if row["cycles"] and row["macs"])
+    assert {row["name"]: row["percent_of_peak"] for row in told["layers"]}["pool"] == 0
