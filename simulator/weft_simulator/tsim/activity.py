@@ -21,8 +21,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from heapq import heappop, heappush
+from operator import or_
 from pathlib import Path
+
+from .vectors import BYTE, in_order, vectorisable
 
 _MODEL = "Vtop___024root"
 _TYPE = r"(?:CData|SData|IData|QData|VlWide<\d+>)/\*[\d:]+\*/"
@@ -41,6 +45,9 @@ _UNDERSTOOD = re.compile(rf"VL_\w+_[IQ][IQWO]*\(|VL_RED\w+\(|VL_ASSIGN(?:SEL|BIT
 _INOUT_CALL = re.compile(r"\bVL_ASSIGN(?:SEL|BIT)_\w+\(")
 _BARE = re.compile(r"\s*((?:vlSelfRef\.)?[A-Za-z_]\w*(?:\[[^\]]*\])*)\s*")
 _BRANCH = re.compile(r"((?:^    if \((?:.|\n     )*?|^    \} else(?: if \((?:.|\n     )*?)?) ?\{\n)", re.M)
+_ASSIGNMENT = r"^( +){}\s+= ([^;]+);$"
+_INCREMENT = re.compile(r"1ULL \+ vlSelfRef\.(\w+)\)|\(IData\)\(1U\) \+ vlSelfRef\.(\w+)\)")
+_CYCLES_BITS = 40
 _LARGE_BLOCK = 8
 """Variables written under one condition from which on they are not compared."""
 
@@ -60,13 +67,24 @@ class _Statement:
     text: str
     reads: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
+    targets: Counter[str] = field(default_factory=Counter)
+    """How many times each variable is written."""
     assigns: str = ""
     """The variable that it sets whatever was there before, if it is an assignment."""
     unit: str = ""
+    openings: tuple[str, ...] = ()
+    """The lines that open its branches, if it is a conditional one."""
+    tests: tuple[str, ...] = ()
+    """The variables in them."""
 
     @property
     def touches(self) -> set[str]:
         return self.reads | self.writes
+
+    def touches_hot(self, hot: set[str]) -> bool:
+        """Whether it writes one of these, or depends on one whatever its conditions are."""
+        guarded = self.openings and "if (" in self.openings[-1] and hot.isdisjoint(self.tests)
+        return not hot.isdisjoint(self.writes if guarded else self.touches)
 
 
 @dataclass
@@ -175,7 +193,7 @@ def _parse(number: int, body: str, code: _Code, top: str) -> None:
         touched = Counter(k for m in _NAME.finditer(text) if (k := key(m[0])))
         targets = Counter(k for name in _assigned(text) if (k := key(name)))
         targets.update(k for m in _OUT_ARGUMENT.finditer(text) if (k := key(m[1])))
-        statement.writes = set(targets)
+        statement.writes, statement.targets = set(targets), targets
         statement.reads = {name for name, times in touched.items() if times > targets[name]}
         for call in _INOUT_CALL.finditer(text):
             for argument in _arguments(text, call.end()):
@@ -183,11 +201,14 @@ def _parse(number: int, body: str, code: _Code, top: str) -> None:
                 if bare and (k := key(bare[1].partition("[")[0])):
                     statement.writes.add(k)
                     statement.reads.add(k)
+                    statement.targets[k] += 1
         first = re.match(r"\s*(?:VL_\w+\((?:\d+,\s*)*)?((?:vlSelfRef\.)?\w+)(?=\s*[=,)])", text)
         if first and stripped[:2] != "if" and len(statement.writes) == 1:
             (written,) = statement.writes
             if key(first[1]) == written and written not in statement.reads:
                 statement.assigns = written
+        statement.openings = tuple(_BRANCH.split(text)[1::2])
+        statement.tests = tuple(k for o in statement.openings for m in _NAME.finditer(o) if (k := key(m[0])))
         names = Counter(m for name in statement.writes for m in units.findall(name))
         names = names or Counter(m for name in touched for m in units.findall(name))
         statement.unit = names.most_common(1)[0][0] if names else ""
@@ -209,6 +230,28 @@ def _drop_needless_zeros(code: _Code) -> None:
             waiting[statement.assigns] = at
     needless.update(waiting.values())
     code.statements = [s for at, s in enumerate(code.statements) if at not in needless]
+
+
+def _hot(code: _Code, members: dict[str, str]) -> set[str]:
+    """Counters of clock cycles, which are the wide ones, and what is worked out of them: these change all the time."""
+    kinds = {**members, **code.locals}
+    delayed = {name.partition(".")[2]: name for name in code.locals}
+    hot: set[str] = set()
+    for statement in code.statements:
+        for increment in _INCREMENT.finditer(statement.text):
+            name = increment[1] or increment[2]
+            new = name if name in statement.writes else delayed.get(f"__Vdly__{name}", f"__Vdly__{name}")
+            if new in statement.writes and _width(kinds.get(name, "")) >= _CYCLES_BITS:
+                hot |= {name, new}
+    for statement in code.statements:
+        if hot & statement.reads and statement.assigns and _width(kinds.get(statement.assigns, "")) > 1:
+            hot.add(statement.assigns)
+    return hot
+
+
+def _width(kind: str) -> int:
+    bits = re.search(r"/\*(\d+):0\*/", kind)
+    return int(bits[1]) + 1 if bits else 0
 
 
 def _schedule(statements: list[_Statement]) -> list[list[_Statement]]:
@@ -254,11 +297,73 @@ def _schedule(statements: list[_Statement]) -> list[list[_Statement]]:
     return segments
 
 
+def _joined(first: str, second: str) -> str:
+    """Two conditional statements that open the same branches as one."""
+    before, *one = _BRANCH.split(first.removesuffix("\n    }"))
+    _, *other = _BRANCH.split(second.removesuffix("\n    }"))
+    text = [before]
+    for opening, block, more in zip(one[::2], one[1::2], other[1::2], strict=True):
+        text += [opening, block.removesuffix("\n"), "\n", more]
+    return "".join([*text, "\n    }"])
+
+
+def _merge(segment: list[_Statement]) -> list[_Statement]:
+    """Put statements under equal conditions together, each as early as what it shares variables with allows.
+
+    So a condition is tested once, and what is written under it can count as changed as a whole, see `_LARGE_BLOCK`.
+    """
+    merged: list[_Statement] = []
+    for statement in segment:
+        for earlier in reversed(merged if statement.openings else []):
+            alike = earlier.openings == statement.openings and earlier.tests == statement.tests
+            if alike and not earlier.writes & set(statement.tests):
+                earlier.text = _joined(earlier.text, statement.text)
+                earlier.reads |= statement.reads
+                earlier.writes |= statement.writes
+                earlier.targets += statement.targets
+                break
+            if earlier.writes & statement.touches or statement.writes & earlier.reads:
+                merged.append(statement)
+                break
+        else:
+            merged.append(statement)
+    return merged
+
+
+def _by_inputs(
+    code: _Code, members: dict[str, str], clocked: dict[str, set[int]]
+) -> tuple[list[str], list[tuple[int, list[_Statement]]]]:
+    """The inputs that something depends on, and the statements by the set of those that they depend on, as a mask."""
+    touched = {name for statement in code.statements for name in statement.touches}
+    ports = [name for name, kind in members.items() if kind.startswith("VL_IN") and (name in touched or clocked[name])]
+    if len(ports) > 64:
+        raise UnsupportedModelError(f"{len(ports)} inputs")
+    depends = defaultdict(int, {name: 1 << k for k, name in enumerate(ports)})
+    masks: list[int] = []
+    while True:  # until all writers of a variable run together
+        before = masks
+        masks = [reduce(or_, (depends[name] for name in s.touches), 0) for s in code.statements]
+        for statement, mask in zip(code.statements, masks, strict=True):
+            statement.unit = f"{mask:x}"
+            depends |= {name: depends[name] | mask for name in statement.writes}
+        if masks == before:
+            break
+    return ports, [(int(group[0].unit, 16), group) for group in _schedule(code.statements)]
+
+
 class _Writer:
     """Writes segments as C++ functions."""
 
-    def __init__(self, code: _Code, segments: list[list[_Statement]], members: dict[str, str]) -> None:
-        self.code, self.segments, self.members = code, segments, members
+    def __init__(
+        self,
+        code: _Code,
+        segments: list[list[_Statement]],
+        members: dict[str, str],
+        hot: set[str] | None = None,
+        prefix: str = "weft_",
+    ) -> None:
+        self.code, self.segments, self.members, self.prefix = code, segments, members, prefix
+        self.hot = hot = hot or set()
         self.consumers: dict[str, set[int]] = defaultdict(set)
         """Whom a change of a variable concerns."""
         self.only_written: set[tuple[int, str]] = set()
@@ -270,7 +375,8 @@ class _Writer:
                 reads |= statement.reads - assigned
                 assigned.add(statement.assigns)
                 for name in statement.touches:
-                    self.consumers[name].add(number)
+                    if name not in hot or statement.touches_hot({name}):
+                        self.consumers[name].add(number)
             writes = {name for statement in segment for name in statement.writes}
             self.only_written |= {(number, name) for name in writes - reads}
         self.words = (len(segments) + 63) // 64
@@ -281,10 +387,14 @@ class _Writer:
                     places[name].add(number)
         self.shared = {name for name, numbers in places.items() if len(numbers) > 1}
 
+    def member(self, name: str) -> str:
+        """What a local that several functions use is called as a member of the model."""
+        return self.prefix + name.replace(".", "_")
+
     def cpp(self, name: str) -> str:
         """A variable as the functions written here call it."""
         if name in self.shared:
-            return "vlSelfRef.weft_" + name.replace(".", "_")
+            return f"vlSelfRef.{self.member(name)}"
         if name in self.code.locals:  # functions may call different things the same
             number, _, plain = name.partition(".")
             return f"{plain}_of_{number}"
@@ -300,65 +410,97 @@ class _Writer:
         return frozenset(numbers - {writer} if (writer, name) in self.only_written else numbers)
 
     def mark(self, numbers: frozenset[int] | set[int]) -> str:
+        """Statements that mark segments, in the function's own copy of the marks, see `segment`."""
         words: dict[int, int] = defaultdict(int)
         for number in numbers:
             words[number // 64] |= 1 << number % 64
-        return " ".join(f"vlSelfRef.weft_changed[{w}] |= {bits:#x}ull;" for w, bits in sorted(words.items()))
+        return " ".join(f"weft_mark_{w} |= {bits:#x}ull;" for w, bits in sorted(words.items()))
+
+    def mark_now(self, numbers: set[int]) -> str:
+        """The same for what is no function of `segment`."""
+        return re.sub(r"weft_mark_(\d+)", r"vlSelfRef.weft_changed[\1]", self.mark(numbers))
 
     def segment(self, number: int | None, statements: list[_Statement]) -> str:
-        """The body of a function; ``number`` is None for what changes of inputs run."""
-        compared: dict[str, frozenset[int]] = {}
+        """The body of a function; ``number`` is None for what changes of inputs run.
+
+        Marks are gathered in local variables: the array of them would be a chain of loads that wait for stores.
+        """
+        differences: dict[frozenset[int], str] = {}
+        compared: dict[str, str] = {}
         lines: list[str] = []
+
+        def difference(name: str) -> str:
+            return differences.setdefault(self.concerned(name, number), f"weft_difference_{len(differences)}")
+
         for statement in statements:
             text = statement.text
-            concerns = {name: self.concerned(name, number) for name in statement.writes}
-            memories = {name for name in statement.writes if self.kind(name).startswith("VlUnpacked")}
-            wide = any(self.kind(name).startswith("VlWide") for name in statement.writes)
-            if text.startswith("    if (") and (memories or wide or len(statement.writes) > _LARGE_BLOCK):
-                text, unmarked = self._marked(text, concerns)
-                compared |= {name: concerns[name] for name in sorted(unmarked) if concerns[name]}
+            concerns = {name: who for name in statement.writes if (who := self.concerned(name, number))}
+            memories = {name for name in concerns if self.kind(name).startswith("VlUnpacked")}
+            wide = {name for name in statement.writes if self.kind(name).startswith(("VlWide", "VL_OUTW"))}
+            polled: frozenset[int] = frozenset()
+            if number is not None and statement.reads & self.hot and not statement.touches_hot(self.hot):
+                polled = frozenset({number})
+            if text.startswith("    if (") and (memories or wide or polled or len(statement.writes) > _LARGE_BLOCK):
+                text, concerns = self._marked(statement, concerns, polled)
             else:
                 for name in sorted(memories):
                     lines.append("    " + self.mark(concerns.pop(name)))
-                compared |= {name: who for name, who in sorted(concerns.items()) if who}
-            lines.append(text)
+            before: list[str] = []
+            after: list[str] = []
+            for name in sorted(concerns):
+                if name in wide:
+                    compared[name] = difference(name)
+                    continue
+                plain, count = re.compile(_ASSIGNMENT.format(re.escape(self.cpp(name))), re.M), statement.targets[name]
+                if len(plain.findall(text)) == count:
+                    variable = self.cpp(name)
+                    new = f"{{ const decltype({variable}) weft_new = \\g<2>; "
+                    new += f"{difference(name)} |= weft_new ^ {variable}; {variable} = weft_new; }}"
+                    text = plain.sub(rf"\g<1>{new}", text)
+                else:
+                    old = f"weft_old_{len(lines)}_{len(before)}"
+                    before.append(f"    const auto {old} = {self.cpp(name)};")
+                    after.append(f"    {difference(name)} |= {old} ^ {self.cpp(name)};")
+            lines += [*before, text, *after]
         touched = {name for statement in statements for name in statement.touches}
         own = sorted(name for name in touched if name in self.code.locals and name not in self.shared)
-        declarations = [f"    {self.code.locals[name]} {self.cpp(name)}{{}};" for name in own]
-        olds = {name: f"weft_old_{k}" for k, name in enumerate(compared)}
-        before = [f"    const auto {old} = {self.cpp(name)};" for name, old in olds.items()]
-        by_concern: dict[frozenset[int], list[str]] = defaultdict(list)
-        for name, who in compared.items():
-            by_concern[who].append(name)
-        after = [
-            f"    if ({' | '.join(self._differs(name, olds[name]) for name in names)}) {{ {self.mark(who)} }}"
-            for who, names in by_concern.items()
-        ]
-        return "\n".join([*declarations, *before, *lines, *after, ""])
+        head = [f"    {self.code.locals[name]} {self.cpp(name)}{{}};" for name in own]
+        head += [f"    uint64_t {name} = 0;" for name in differences.values()]
+        head += [f"    const auto weft_old_{k} = {self.cpp(name)};" for k, name in enumerate(compared)]
+        for k, (name, differs) in enumerate(compared.items()):
+            lines.append(
+                f"    {differs} |= 0 != std::memcmp(&weft_old_{k}, &{self.cpp(name)}, sizeof {self.cpp(name)});"
+            )
+        lines += [f"    if ({name}) {{ {self.mark(who)} }}" for who, name in differences.items()]
+        words = sorted({int(word) for line in lines for word in re.findall(r"\bweft_mark_(\d+) ", line)})
+        head += [f"    uint64_t weft_mark_{word} = 0;" for word in words]
+        lines += [f"    vlSelfRef.weft_changed[{word}] |= weft_mark_{word};" for word in words]
+        return "\n".join([*head, *lines, ""])
 
-    def _marked(self, text: str, concerns: dict[str, frozenset[int]]) -> tuple[str, set[str]]:
+    def _marked(
+        self, statement: _Statement, concerns: dict[str, frozenset[int]], polled: frozenset[int]
+    ) -> tuple[str, dict[str, frozenset[int]]]:
         """Each branch that has a condition, told to mark whom anything that it may write concerns.
 
-        Returns also what the branch without a condition may write.
+        One that reads what changes in every cycle marks ``polled``. Returns also what the branch without a condition
+        may write, and whom that concerns.
         """
-        plain = {name: self.cpp(name).removeprefix("vlSelfRef.") for name in concerns}
-        branches = _BRANCH.split(text)
+        plain = {name: self.cpp(name).removeprefix("vlSelfRef.") for name in {*concerns, *self.hot}}
+        branches = _BRANCH.split(statement.text)
         marked = [branches[0]]
-        unmarked: set[str] = set()
+        rest: set[str] = set()
         for opening, block in zip(branches[1::2], branches[2::2], strict=True):
             names = {m[2] for m in _NAME.finditer(block)}
             written = {name for name in concerns if plain[name] in names}
             if "if (" not in opening:
-                unmarked = {name for name in written if not self.kind(name).startswith("VlUnpacked")}
-                written -= unmarked
-            marks = self.mark(set().union(*(concerns[name] for name in written)))
+                rest = {name for name in written if not self.kind(name).startswith("VlUnpacked")}
+                written -= rest
+            who: set[int] = set().union(*(concerns[name] for name in written))
+            if any(plain[name] in names for name in self.hot):
+                who |= polled
+            marks = self.mark(who)
             marked += [opening, f"        {marks}\n" if marks else "", block]
-        return "".join(marked), unmarked
-
-    def _differs(self, name: str, old: str) -> str:
-        if self.kind(name).startswith("VlWide"):
-            return f"uint64_t(0 != std::memcmp(&{old}, &{self.cpp(name)}, sizeof {old}))"
-        return f"uint64_t({old} ^ {self.cpp(name)})"
+        return "".join(marked), {name: concerns[name] for name in rest}
 
 
 def skip_what_rests(directory: Path, top: str) -> None:
@@ -388,13 +530,17 @@ def skip_what_rests(directory: Path, top: str) -> None:
         for number, body in enumerate(_bodies(sources, name)):
             _parse(number, body, code, top)
         _drop_needless_zeros(code)
-    segments = _schedule(clocked.statements)
-    writer = _Writer(clocked, segments, members)
+    hot = _hot(clocked, members)
+    for statement in clocked.statements:
+        if statement.touches_hot(hot):
+            statement.unit += "cycles"
+    segments = [_merge(segment) for segment in _schedule(clocked.statements)]
+    writer = _Writer(clocked, segments, members, hot)
     for segment in segments:
         for statement in segment:
-            statement.text = _rename_locals(statement, writer)
+            statement.text = vectorisable(_rename_locals(statement, writer))
     constants = sorted({line for text in sources.values() for line in re.findall(r"^extern const .*;$", text, re.M)})
-    preamble = "\n".join(['#include "Vtop__pch.h"', "#include <cstring>", *constants, ""])
+    preamble = "\n".join(['#include "Vtop__pch.h"', "#include <cstring>", BYTE, *constants, ""])
 
     bodies = [writer.segment(number, segment) for number, segment in enumerate(segments)]
     groups: list[list[int]] = [[] for _ in range(FILES)]
@@ -418,19 +564,20 @@ def skip_what_rests(directory: Path, top: str) -> None:
         "            vlSelfRef.weft_changed[word] &= ~(marked & -marked);\n"
         "            segments[64 * word + __builtin_ctzll(marked)](vlSelf);\n        }\n    }\n"
     )
-    ports = [name for name, kind in members.items() if kind.startswith("VL_IN") and writer.consumers.get(name)]
-    watch = "".join(
+    ports, groups_of_inputs = _by_inputs(inputs, members, writer.consumers)
+    input_writer = _Writer(inputs, [group for _, group in groups_of_inputs], members, prefix="weft_input_")
+    input_writer.consumers = defaultdict(set, {n: c for n, c in writer.consumers.items() if n not in clocked.locals})
+    on_input = "".join(
         f"    if (0 != std::memcmp(&vlSelfRef.weft_port_{p}, &vlSelfRef.{p}, sizeof vlSelfRef.{p})) {{ "
         f"std::memcpy(&vlSelfRef.weft_port_{p}, &vlSelfRef.{p}, sizeof vlSelfRef.{p}); "
-        f"{writer.mark(writer.consumers[p])} }}\n"
-        for p in ports
+        f"vlSelfRef.weft_ports |= {1 << k:#x}ull; {writer.mark_now(writer.consumers[p])} }}\n"
+        for k, p in enumerate(ports)
     )
-    input_writer = _Writer(inputs, [inputs.statements], members)
-    input_writer.consumers = defaultdict(set, {n: c for n, c in writer.consumers.items() if n not in clocked.locals})
-    input_writer.shared = set()
-    for statement in inputs.statements:
-        statement.text = _rename_locals(statement, input_writer)
-    on_input = watch + input_writer.segment(None, inputs.statements)
+    for mask, group in groups_of_inputs:
+        for statement in group:
+            statement.text = _rename_locals(statement, input_writer)
+        on_input += f"    if (vlSelfRef.weft_ports & {mask:#x}ull) {{\n{input_writer.segment(None, group)}    }}\n"
+    on_input += "    vlSelfRef.weft_ports = 0;\n"
     prototypes = "".join(f"void weft_segment_{k}({_MODEL}* vlSelf);\n" for k in range(len(segments)))
     start = f"({_MODEL}* vlSelf) {{\n    auto& vlSelfRef = *vlSelf;\n"
     # Triggers are the harness's business: it calls these for an edge and for changed inputs only.
@@ -441,9 +588,11 @@ def skip_what_rests(directory: Path, top: str) -> None:
     everything = [(1 << min(64, len(segments) - 64 * word)) - 1 for word in range(writer.words)]
     start_value = ", ".join(f"{bits:#x}ull" for bits in everything)
     fields = [f"    uint64_t weft_changed[{writer.words}] = {{{start_value}}};"]
-    fields += [f"    {clocked.locals[name]} weft_{name.replace('.', '_')}{{}};" for name in sorted(writer.shared)]
+    for each in (writer, input_writer):
+        fields += [f"    {each.kind(name)} {each.member(name)}{{}};" for name in sorted(each.shared)]
     fields += [f"    decltype({p}) weft_port_{p}{{}};" for p in ports]
-    header.write_text(declarations.replace(place, "\n".join([*fields, place])))
+    fields += ["    uint64_t weft_ports = ~0ull;"]
+    header.write_text(in_order(declarations).replace(place, "\n".join([*fields, place])))
     for name, replacement in (("eval_nba", "weft_edge"), ("eval_ico", "weft_inputs")):
         path, match = _function(sources, f"{_MODEL}___{name}")
         body = f"    {replacement}(vlSelf);\n"

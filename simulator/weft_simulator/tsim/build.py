@@ -18,7 +18,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.sources import rtl_sources
 from weft_runtime.errors import DeviceError
 
-from . import activity
+from . import activity, vectors
 from .activity import UnsupportedModelError, skip_what_rests
 from .cache import cache_directory, content_key, cpu_identity, exclusive, source_key, work_directory
 from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
@@ -134,7 +134,7 @@ class Builder:
             *FAST_FLAGS,
             *SLOW_FLAGS,
             *VERILATOR_FLAGS,
-            Path(activity.__file__).read_bytes(),
+            *(Path(str(module.__file__)).read_bytes() for module in (activity, vectors)),
             cpu_identity(),
         )
 

@@ -67,7 +67,8 @@ namespace {
 constexpr unsigned kBeatBytes = sizeof(Vtop::mem___05Fwdata);
 constexpr unsigned kPageBytes = 4096;
 constexpr unsigned kHostPatience = 10000;  // cycles until an unanswered host access is a violation
-constexpr unsigned kPollPeriod = 64;       // cycles between two looks at the polled register
+constexpr unsigned kPollPeriod = 64;       // cycles between two looks at the polled register, at least,
+constexpr unsigned kPollShare = 32;        // and this part of the run so far: a look costs as much as some cycles
 constexpr unsigned kIds = 16;              // of reads; traffic index of the writes too
 enum Response : uint8_t { kOkay = 0, kSlaveError = 2, kDecodeError = 3 };
 enum Channel : unsigned { kAr = 1, kR = 2, kAw = 4, kW = 8, kB = 16 };
@@ -257,12 +258,13 @@ class Harness {
 
     // Runs until a register shows one of the masked bits or so many cycles are over.
     int run(uint32_t offset, uint32_t mask, uint64_t cycles, uint32_t* value) {
-        const uint64_t end = now + cycles;
+        const uint64_t begin = now, end = now + cycles;
         while (violation.empty()) {
             if (!read(offset, value)) break;
             if (*value & mask) return kHit;
             if (now >= end) return kLimit;
-            for (uint64_t stop = std::min(end, now + kPollPeriod); now < stop && violation.empty();) {
+            const uint64_t pause = std::max<uint64_t>(kPollPeriod, (now - begin) / kPollShare);
+            for (uint64_t stop = std::min(end, now + pause); now < stop && violation.empty();) {
                 drive();
                 settle();
                 sample();
