@@ -7,7 +7,13 @@ model's values are the same in every cycle as without.
 
 Order is kept where it matters: of two statements that share a variable which one of them writes, the earlier stays the
 earlier. A segment compares what it writes with what was there before and marks whom it concerns, itself included. What
-a large block under a condition writes counts as changed whenever the condition holds, which costs no comparison.
+a large block under a condition writes counts as changed whenever the condition holds, which costs no comparison;
+statements of a segment under equal conditions are put together first.
+
+A counter of clock cycles would wake everybody who reads it. So what is done to it is in segments of its own, and who
+reads it only under a condition is not woken by it, but stays awake while the condition holds.
+
+What inputs change without a clock edge is grouped by the inputs that it depends on, and runs if one of them changed.
 
 Source
 ------
@@ -48,13 +54,14 @@ _BRANCH = re.compile(r"((?:^    if \((?:.|\n     )*?|^    \} else(?: if \((?:.|\
 _ASSIGNMENT = r"^( +){}\s+= ([^;]+);$"
 _INCREMENT = re.compile(r"1ULL \+ vlSelfRef\.(\w+)\)|\(IData\)\(1U\) \+ vlSelfRef\.(\w+)\)")
 _CYCLES_BITS = 40
+"""A counter of so many bits counts clock cycles; no other is so wide."""
 _LARGE_BLOCK = 8
-"""Variables written under one condition from which on they are not compared."""
+"""Variables written under one condition, beyond which they are not compared."""
 
 LEVELS = 6
 """Levels of the hierarchy below the top that make a unit."""
 
-FILES = 4
+FILES = 2
 """Source files that the segments are spread over, so that they compile in parallel."""
 
 

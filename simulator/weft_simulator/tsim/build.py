@@ -76,16 +76,18 @@ LITTLE = 1 << 17
 """Bytes of a source file below which what it includes, a second of compiling, is most of its work."""
 
 
-def put_together(directory: Path) -> list[Path]:
-    """The model's source files, but one in place of all little ones, and one of all that run once."""
+def put_together(directory: Path, harness: Path) -> list[Path]:
+    """The model's source files, but one in place of the harness and all little ones, and one of all that run once."""
     files = sorted(directory.glob("*.cpp"))
     slow = [file for file in files if "Slow" in file.name]
     little = [file for file in files if file not in slow and file.stat().st_size < LITTLE]
     kept = [file for file in files if file not in slow and file not in little]
-    for name, parts in (("Vtop_together_Slow.cpp", slow), ("Vtop_together.cpp", little)):
-        if parts:
-            kept.append(directory / name)
-            kept[-1].write_text("".join(f'#include "{part.name}"\n' for part in parts))
+    # The harness comes last: what it defines is none of the model's business.
+    together = {"Vtop_together_Slow.cpp": slow, "Vtop_together.cpp": [*little, harness]}
+    for name, parts in together.items():
+        kept.append(directory / name)
+        paths = (part.name if part.parent == directory else part for part in parts)
+        kept[-1].write_text("".join(f'#include "{path}"\n' for path in paths))
     return kept
 
 
@@ -171,7 +173,7 @@ class Builder:
         if self.rests and not self.wave:
             with suppress(UnsupportedModelError):  # it runs, only slower
                 skip_what_rests(directory, TOP)
-        sources = [harness, *put_together(directory)]
+        sources = put_together(directory, harness)
         # The biggest first, so that no core idles at the end.
         sources.sort(key=lambda path: ("Slow" not in path.name, path.stat().st_size), reverse=True)
         with ThreadPoolExecutor(1) as beside:

@@ -32,15 +32,41 @@ module lookup(input clk, input rst, input write, input [1:0] at, input [7:0] dat
   always @(posedge clk) seen <= cells[held[1:0]];
   always @(posedge clk) if (rst) total <= 0; else total <= total + (held[2:0] == 3 ? seen : 0);
 endmodule
+module timer(input clk, input rst, input take, input [7:0] at, output reg [7:0] taken, output reg [7:0] late);
+  reg [47:0] cycles; reg counts;
+  initial begin taken = 0; late = 0; cycles = 0; counts = 0; end
+  always @(posedge clk) counts <= ~rst;
+  always @(posedge clk) if (rst) cycles <= 0; else if (counts) cycles <= cycles + 1;
+  always @(posedge clk) if (take) taken <= cycles[7:0];
+  always @(posedge clk) if (at[0]) late <= cycles[7:0] ^ at; else if (at[1]) late <= late + cycles[9:2];
+endmodule
+module dot(input clk, input valid, input [63:0] a, output reg [19:0] sum);
+  reg loaded, multiplied; reg [127:0] x;
+  initial begin loaded = 0; multiplied = 0; sum = 0; x = 0; end
+  always @(posedge clk) begin loaded <= valid; multiplied <= loaded; end
+  always @(posedge clk) if (valid) x <= {~a, a};
+  LANES
+  always @(posedge clk) if (multiplied) sum <= TOTAL;
+endmodule
 module weft_accelerator(input clk, input rst, input [7:0] a, input go, output [7:0] seen, output [7:0] total,
-                        output [95:0] wide, output same);
+                        output [95:0] wide, output same, output [7:0] taken,
+                        output [7:0] late, output [19:0] sum, output [7:0] mixed);
   wire [7:0] count, value;
   free_running free_running(clk, rst, count);
   held held(clk, go, a, value, wide);
   lookup lookup(clk, rst, go & a[0], a[2:1], value ^ count, value, seen, total);
+  timer timer(clk, rst, go & a[3], value, taken, late);
+  dot dot(clk, go, wide[63:0] ^ wide[95:32], sum);
   assign same = a == value;
+  assign mixed = go ? a ^ count : {a[3:0], taken[7:4]};
 endmodule
 """
+LANES = "".join(
+    f"reg signed [15:0] p{k}; initial p{k} = 0;\n"
+    f"always @(posedge clk) if (loaded) p{k} <= $signed(x[{8 * k} +: 8]) * $signed(x[{120 - 8 * k} +: 8]);\n"
+    for k in range(16)
+)
+DESIGN = DESIGN.replace("LANES", LANES).replace("TOTAL", " + ".join(f"{{{{4{{p{k}[15]}}}}, p{k}}}" for k in range(16)))
 
 HARNESS = """
 #include <cstring>
@@ -68,10 +94,15 @@ extern "C" void trace(unsigned cycles, unsigned seed, unsigned busy, unsigned ch
         *out++ = top.same;
         std::memcpy(out, &top.wide, 12);
         out += 12;
+        *out++ = top.taken;
+        *out++ = top.late;
+        std::memcpy(out, &top.sum, 4);
+        out += 4;
+        *out++ = top.mixed;
     }
 }
 """
-BYTES = 15
+BYTES = 22
 
 
 @pytest.fixture
@@ -91,6 +122,22 @@ def test_a_model_of_units_is_cut_into_segments(verilated):
     written = "".join(path.read_text() for path in verilated.glob("Vtop_segments_*.cpp"))
     assert len(re.findall(r"^void weft_segment_\d+\(", written, re.M)) >= 2
     assert "weft_changed" in (verilated / "Vtop___024root.h").read_text()
+
+
+def test_conditions_are_tested_once_and_bytes_are_selected_whole(verilated):
+    skip_what_rests(verilated, TOP)
+    written = "".join(path.read_text() for path in verilated.glob("Vtop_segments_*.cpp"))
+    assert len(re.findall(r"if \(vlSelfRef\.weft_accelerator__DOT__dot__DOT__loaded\)", written)) == 1
+    assert len(re.findall(r"weft_byte\(vlSelfRef\.weft_accelerator__DOT__dot__DOT__x\.data\(\), \d+\)", written)) == 32
+
+
+def test_a_reader_under_a_condition_is_not_woken_by_a_counter_of_cycles(verilated):
+    skip_what_rests(verilated, TOP)
+    written = "".join(path.read_text() for path in verilated.glob("Vtop_segments_*.cpp"))
+    segments = dict(re.findall(r"^void weft_segment_(\d+)\(.*?\{(.*?)^\}", written, re.M | re.S))
+    (counting,) = (text for text in segments.values() if re.search(r"1ULL\s*\+", text))
+    (reader,) = (int(number) for number, text in segments.items() if "vlSelfRef.taken = (" in text)
+    assert not any(int(mark, 16) >> reader & 1 for mark in re.findall(r"weft_mark_0 \|= (0x\w+)ull", counting))
 
 
 def test_the_rewrite_is_deterministic(verilated, tmp_path):

@@ -78,14 +78,14 @@ def test_combinational_loops_are_refused(tmp_path):
         Builder(tmp_path).library("loop", lambda: looped)
 
 
-def test_little_files_and_those_that_run_once_are_compiled_together(tmp_path):
+def test_the_harness_and_little_files_and_those_that_run_once_are_compiled_together(tmp_path):
     big, parts = "x" * build.LITTLE, {"a.cpp": "1", "b.cpp": "2", "c__Slow.cpp": "3", "Slow.cpp": "4"}
     for name, text in {**parts, "big.cpp": big, "big__Slow.cpp": big}.items():
         (tmp_path / name).write_text(text)
-    compiled = {path.name: path.read_text() for path in build.put_together(tmp_path)}
+    compiled = {path.name: path.read_text() for path in build.put_together(tmp_path, Path("/harness.cpp"))}
     assert compiled == {
         "big.cpp": big,
-        "Vtop_together.cpp": '#include "a.cpp"\n#include "b.cpp"\n',
+        "Vtop_together.cpp": '#include "a.cpp"\n#include "b.cpp"\n#include "/harness.cpp"\n',
         "Vtop_together_Slow.cpp": '#include "Slow.cpp"\n#include "big__Slow.cpp"\n#include "c__Slow.cpp"\n',
     }
 
