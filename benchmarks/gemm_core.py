@@ -10,7 +10,6 @@ import ctypes
 from pathlib import Path
 
 import numpy as np
-from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -155,7 +154,7 @@ class VerilatedCore:
     """One `GemmCore`, built like the accelerator's simulator, but for rest: nothing in it rests, so it is faster so."""
 
     def __init__(self) -> None:
-        text = verilog.without_zeros(rtlil.convert(GemmCore(), name=verilog.TOP, emit_src=False))
+        text = verilog.to_rtlil(GemmCore())
         library = Builder(rests=False).library(text, lambda: verilog.to_verilog(text), _HARNESS)
         self._abi = ctypes.CDLL(str(library))
         self._abi.core_create.restype = ctypes.c_void_p

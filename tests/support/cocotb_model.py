@@ -19,7 +19,6 @@ from typing import Any
 from unittest import mock
 
 import cocotb_tools.config as cocotb_files
-from amaranth.back import rtlil
 from cocotb_tools.runner import Verilator as CocotbRunner
 from cocotb_tools.runner import get_results
 from weft_hardware.config import AcceleratorConfig
@@ -56,8 +55,8 @@ class CocotbBuilder:
         name = content_key(component.__qualname__, config.digest, sources, require_hdl(), self._tools)
 
         def build(directory: Path) -> None:
-            text = rtlil.convert(component(config), name=verilog.TOP, emit_src=False)
-            self._build(verilog.to_verilog(verilog.without_zeros(text)), runtime, directory)
+            text = verilog.to_rtlil(component(config))
+            self._build(verilog.to_verilog(text), runtime, directory)
 
         return self._once(name, build) / verilog.TOP
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from .accelerator import Accelerator
-from .verilog import without_zeros
+from .verilog import to_rtlil
 
 TOP = "weft_timing"
 
@@ -51,4 +50,4 @@ class RegisteredPorts(wiring.Component):
 
 def rtlil_text(config: AcceleratorConfig, packed_multipliers: bool = False) -> str:
     """RTLIL of the accelerator between registers, top module `TOP`; see `verilog.rtlil_text`."""
-    return without_zeros(rtlil.convert(RegisteredPorts(config, packed_multipliers), name=TOP, emit_src=False))
+    return to_rtlil(RegisteredPorts(config, packed_multipliers), TOP)

@@ -138,10 +138,9 @@ class OwnHardware:
 
 def _component_library(design: wiring.Component, builder: Builder) -> Path:
     versions = require_hdl()
-    from amaranth.back import rtlil
-    from weft_hardware.rtl.verilog import to_verilog, without_zeros
+    from weft_hardware.rtl.verilog import to_rtlil, to_verilog
 
-    text = without_zeros(rtlil.convert(design, name=TOP, emit_src=False))
+    text = to_rtlil(design)
     return builder.library(f"{text} {versions}", lambda: to_verilog(text), ANY_DESIGN)
 
 
