@@ -66,17 +66,17 @@ def _seconds(function: FuncOp, sizes: Sequence[int]) -> float:
     return _median(lambda: run(addresses))
 
 
-def _convolution(size: int, channels: int) -> float:
+def _convolution(size: int, channels: int, groups: int = 1) -> float:
     """Multiply-accumulates a second."""
-    weights = qgraph.ConstantOp(np.ones((channels, channels, 3, 3), np.int8)).y
+    weights = qgraph.ConstantOp(np.ones((channels, channels // groups, 3, 3), np.int8)).y
     y = qgraph.tensor_type((1, channels, size, size), np.uint8)
     properties = qgraph.requantising_properties(3, [0], [1e-3], 4, y)
-    properties |= qgraph.window_properties((1, 1), (1, 1, 1, 1), (1, 1)) | {"groups": qgraph.integer(1)}
+    properties |= qgraph.window_properties((1, 1), (1, 1, 1, 1), (1, 1)) | {"groups": qgraph.integer(groups)}
     op = qgraph.QConvOp(_argument((1, channels, size, size), np.uint8), weights, None, properties, y)
     bytes_of = [values.nbytes for values in windows.requantising_parameters(op)]
     pixels = channels * size * size
-    seconds = _seconds(windows.qconv(op, "f"), [pixels, 9 * channels**2, *bytes_of, pixels])
-    return 9 * channels * pixels / seconds
+    seconds = _seconds(windows.qconv(op, "f"), [pixels, 9 * channels**2 // groups, *bytes_of, pixels])
+    return 9 * channels // groups * pixels / seconds
 
 
 def _dense(rows: int, depth: int, channels: int) -> float:
@@ -169,6 +169,7 @@ def measure() -> dict[str, str]:
         f"convolution {size}², {channels}→{channels}: GMAC/s": f"{_convolution(size, channels) / 1e9:.1f}"
         for size, channels in ((56, 64), (28, 128), (14, 256), (7, 512))
     }
+    figures["depthwise 56², 128 channels: GMAC/s"] = f"{_convolution(56, 128, 128) / 1e9:.1f}"
     figures["dense 1×512→1000: GMAC/s"] = f"{_dense(1, 512, 1000) / 1e9:.1f}"
     figures["dense 64×768→768: GMAC/s"] = f"{_dense(64, 768, 768) / 1e9:.1f}"
     figures["pack 3×224×224: ms (goal ≤ 1)"] = f"{1e3 * _pack(3, 224):.3f}"

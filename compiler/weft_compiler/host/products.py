@@ -1,8 +1,7 @@
 """Quantised convolutions and matrix products by byte products, their weights packed at compile time.
 
-An input is laid out with its channels side by side and its padding in place, as uint8: int8 values have 128 added. So
-every row of a product is at a fixed offset, and so is every tap from it. What is constant, zero points and the 128
-included, is in the bias.
+An input is laid out as `gathering` says, so that every row of a product is at a fixed offset, and so is every tap from
+it. What is constant, zero points and the 128 of int8 included, is in the bias.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from xdsl.ir import SSAValue
 from ..dialects import qgraph
 from .builder import HostFunction, Index
 from .elementwise import Parameters
+from .gathering import Gatherer, Image, shift_of
 from .templates.int8_units import GROUP
 from .templates.requantised_product import requantised_product
 from .transposing import Matrix, turn
@@ -75,20 +75,30 @@ class _Product:
         return -(-self.weights.shape[3] // GROUP)
 
 
+def are_constant(op: qgraph.QConvOp | qgraph.QDenseOp) -> bool:
+    """Whether weights and bias are known now."""
+    values = (op.w,) if op.bias is None else (op.w, op.bias)
+    return all(isinstance(value.owner, qgraph.ConstantOp) for value in values)
+
+
 def fits(op: qgraph.QConvOp | qgraph.QDenseOp) -> bool:
-    """Whether an operation's constants are known and small enough for products of bytes."""
-    if not isinstance(op.w.owner, qgraph.ConstantOp):
-        return False
-    if op.bias is not None and not isinstance(op.bias.owner, qgraph.ConstantOp):
+    """Whether an operation's constants are known, and its groups large enough for products of bytes."""
+    if not are_constant(op):
         return False
     groups = op.groups.value.data if isinstance(op, qgraph.QConvOp) else 1
-    if groups > 1 and min(qgraph.shape_of(op.w)[1], op.channels // groups) < FEWEST_CHANNELS:
-        return False
-    weights = _weights(op)
-    return int(weights.min()) >= -128 and int(weights.max()) <= 127
+    return groups == 1 or min(qgraph.shape_of(op.w)[1], op.channels // groups) >= FEWEST_CHANNELS
 
 
-def _weights(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64]:
+def split(weights: NDArray[np.int64], taps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Weights (groups, channels, taps, depth) as sums of bytes: what does not fit one is a further tap at its place."""
+    parts, rest = [], weights
+    while not parts or rest.any():
+        parts.append(np.clip(rest, -128, 127))
+        rest = rest - parts[-1]
+    return np.concatenate(parts, 2), np.tile(taps, len(parts))
+
+
+def weights_of(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64]:
     """Weights less their zero points, (channels, …)."""
     assert isinstance(op.w.owner, qgraph.ConstantOp)
     values = op.w.owner.values.astype(np.int64)
@@ -100,57 +110,39 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _shift(op: qgraph.QConvOp | qgraph.QDenseOp) -> int:
-    """What is added to an input's bytes to make them unsigned."""
-    return 128 if qgraph.dtype_of(op.x) == np.int8 else 0
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A group's padded input: (height, width, depth) bytes."""
-
-    height: int
-    width: int
-    depth: int
-
-
-def _image(op: qgraph.QConvOp) -> _Image:
-    _, channels, height, width = qgraph.shape_of(op.x)
-    top, left, bottom, right = qgraph.ints(op.pads)
-    return _Image(height + top + bottom, width + left + right, _up(channels // op.groups.value.data, GROUP))
+def _image(op: qgraph.QConvOp) -> Image:
+    return Image(op, op.groups.value.data, GROUP)
 
 
 def _convolution(op: qgraph.QConvOp) -> _Product:
     groups, image = op.groups.value.data, _image(op)
     channels, depth, height, width = qgraph.shape_of(op.w)
-    _, _, rows, columns = qgraph.shape_of(op.y)
-    (down, right), (apart_y, apart_x) = qgraph.ints(op.strides), qgraph.ints(op.dilations)
-    line = image.width * image.depth
-    weights = _weights(op).reshape(groups, channels // groups, depth, height * width).transpose(0, 1, 3, 2)
-    pixels = np.arange(rows)[:, None] * down * line + np.arange(columns) * right * image.depth
-    taps = np.arange(height)[:, None] * apart_y * line + np.arange(width) * apart_x * image.depth
-    return _Product(weights, _bias(op, weights), pixels.reshape(-1), taps.reshape(-1), image.height * line)
+    weights = weights_of(op).reshape(groups, channels // groups, depth, height * width).transpose(0, 1, 3, 2)
+    pixels, taps = image.windows()
+    bias, (weights, taps) = bias_of(op, weights), split(weights, taps)
+    return _Product(weights, bias, pixels, taps, image.size)
 
 
 def _dense(op: qgraph.QDenseOp) -> _Product:
     channels, depth = qgraph.shape_of(op.w)
     rows = int(np.prod(qgraph.shape_of(op.x)[:-1]))
-    weights = _weights(op).reshape(1, channels, 1, depth)
+    weights = weights_of(op).reshape(1, channels, 1, depth)
     pitch = _up(depth, GROUP)
-    return _Product(weights, _bias(op, weights), np.arange(rows) * pitch, np.zeros(1, np.int64), rows * pitch)
+    bias, (weights, taps) = bias_of(op, weights), split(weights, np.zeros(1, np.int64))
+    return _Product(weights, bias, np.arange(rows) * pitch, taps, rows * pitch)
 
 
 def _product(op: qgraph.QConvOp | qgraph.QDenseOp) -> _Product:
     return _convolution(op) if isinstance(op, qgraph.QConvOp) else _dense(op)
 
 
-def _bias(op: qgraph.QConvOp | qgraph.QDenseOp, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+def bias_of(op: qgraph.QConvOp | qgraph.QDenseOp, weights: NDArray[np.int64]) -> NDArray[np.int64]:
     """(groups, channels): with what the input's zero point and shift add to every sum taken away."""
     bias = np.zeros(op.channels, np.int64)
     if op.bias is not None:
         assert isinstance(op.bias.owner, qgraph.ConstantOp)
         bias = bias + op.bias.owner.values
-    return bias.reshape(weights.shape[:2]) - (op.x_zero.value.data + _shift(op)) * weights.sum(axis=(2, 3))
+    return bias.reshape(weights.shape[:2]) - (op.x_zero.value.data + shift_of(op)) * weights.sum(axis=(2, 3))
 
 
 def parameters(op: qgraph.QConvOp | qgraph.QDenseOp) -> Parameters:
@@ -223,7 +215,7 @@ def dense(op: qgraph.QDenseOp, name: str) -> FuncOp:
     gathered, results = f.scratch((rows, product.steps * GROUP)), f.scratch((_result_bytes(product),))
     if depth % GROUP:
         f.nest((rows, product.steps * GROUP), lambda at: f.store(f.int8(0), gathered, at))
-    shift = f.int32(_shift(op))
+    shift = f.int32(shift_of(op))
     f.nest((rows, depth), lambda at: f.store_int8(f.add(f.load_int32(x, at), shift), gathered, at))
     _tiles(f, op, gathered, results)
     full, rest = divmod(op.channels, columns)
@@ -240,53 +232,23 @@ def dense(op: qgraph.QDenseOp, name: str) -> FuncOp:
 
 def convolution(op: qgraph.QConvOp, name: str) -> FuncOp:
     """Buffers: x, w, bias where there is one, what `parameters` gives, y."""
-    product, image = _convolution(op), _image(op)
-    images, channels, height, width = qgraph.shape_of(op.x)
-    pixels, outputs = len(product.rows), op.channels // product.groups
-    f = _function(op, name, (images * channels * height * width,), (images * op.channels * pixels,))
-    x, y = f.buffers[0], f.buffers[-1]
-    total = product.groups * product.size
-    gathered, results = f.scratch((total,)), f.scratch((_result_bytes(product),))
-    top, left, bottom, right = qgraph.ints(op.pads)
-    depth, wanted = channels // product.groups, image.depth
-    padded = any((top, left, bottom, right))
-    plain = f.scratch((height * width * wanted,)) if padded else gathered
-    outside = f.int8((op.x_zero.value.data + _shift(op) + 128) % 256 - 128)
-    if padded or depth != wanted:
-        f.nest((total,), lambda at: f.store(outside, gathered, at))
-        if padded and depth != wanted:
-            f.nest((height * width * wanted,), lambda at: f.store(outside, plain, at))
+    product, columns = _convolution(op), _convolution(op).tile[1]
+    images, pixels, outputs = qgraph.shape_of(op.x)[0], len(product.rows), op.channels // product.groups
+    f = _function(op, name, (int(np.prod(qgraph.shape_of(op.x))),), (images * op.channels * pixels,))
+    gatherer, results = Gatherer(f, _image(op), f.buffers[0]), f.scratch((_result_bytes(product),))
 
-    def whole(m: SSAValue) -> None:
-        def bring(at: list[SSAValue]) -> None:
-            group = at[0]
-            first = f.mul(group, depth)
-            start: Index = 0 if padded else f.mul(group, product.size)
-            origin = Matrix(x, f.mul(f.add(f.mul(m, channels), first), height * width), height * width)
-            turn(f, Matrix(plain, start, wanted), origin, (depth, height * width), _shift(op))
-            if padded:
+    def leave(number: SSAValue, group: SSAValue) -> None:
+        for block in range(product.blocks):
+            count = min(columns, outputs - block * columns)
+            place = f.mul(f.add(f.mul(group, product.blocks), block), product.padded_rows * columns)
+            channel = f.add(f.mul(f.add(f.mul(number, product.groups), group), outputs), block * columns)
+            to = Matrix(f.buffers[-1], f.mul(channel, pixels), pixels)
+            turn(f, to, Matrix(results, place, columns), (pixels, count))
 
-                def place(at: list[SSAValue]) -> None:
-                    row, byte = at
-                    inner = f.add(f.mul(f.add(row, top), image.width * wanted), left * wanted)
-                    to = f.add(f.add(f.mul(group, product.size), inner), byte)
-                    f.store(f.load(plain, [f.add(f.mul(row, width * wanted), byte)]), gathered, [to])
-
-                f.nest((height, width * wanted), place)
-
-        f.nest((product.groups,), bring)
-        _tiles(f, op, gathered, results)
-
-        def leave(at: list[SSAValue]) -> None:
-            group = at[0]
-            columns = product.tile[1]
-            for block in range(product.blocks):
-                count = min(columns, outputs - block * columns)
-                place = f.mul(f.add(f.mul(group, product.blocks), block), product.padded_rows * columns)
-                channel = f.add(f.add(f.mul(m, op.channels), f.mul(group, outputs)), block * columns)
-                turn(f, Matrix(y, f.mul(channel, pixels), pixels), Matrix(results, place, columns), (pixels, count))
-
-        f.nest((product.groups,), leave)
+    def whole(number: SSAValue) -> None:
+        gatherer.bring(number)
+        _tiles(f, op, gatherer.gathered, results)
+        f.nest((product.groups,), lambda at: leave(number, at[0]))
 
     f.nest((images,), lambda at: whole(at[0]))
     return f.finish()

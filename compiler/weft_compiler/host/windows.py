@@ -9,7 +9,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from ..dialects import qgraph
-from . import products
+from . import depthwise, products
 from .builder import HostFunction
 from .elementwise import Parameters
 
@@ -85,9 +85,11 @@ def max_pool(op: qgraph.MaxPoolOp, name: str) -> FuncOp:
 
 
 def requantising_parameters(op: qgraph.QConvOp | qgraph.QDenseOp) -> Parameters:
-    """What `products` wants, or weight zero points int32 and scales float32, one for each output channel."""
+    """What `products` or `depthwise` wants, or weight zero points int32 and scales float32 of the output channels."""
     if products.fits(op):
         return products.parameters(op)
+    if isinstance(op, qgraph.QConvOp) and depthwise.fits(op):
+        return depthwise.parameters(op)
     zero = np.broadcast_to(qgraph.array(op.w_zero), op.channels).astype("<i4")
     return zero, np.broadcast_to(qgraph.array(op.scale), op.channels).astype("<f4")
 
@@ -124,6 +126,8 @@ def qconv(op: qgraph.QConvOp, name: str) -> FuncOp:
     """Buffers: x, w, bias where there is one, `requantising_parameters`, y."""
     if products.fits(op):
         return products.convolution(op, name)
+    if depthwise.fits(op):
+        return depthwise.convolution(op, name)
     x_shape, y_shape = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
     channels, depth, kh, kw = qgraph.shape_of(op.w)
     f = HostFunction(name, _buffers(op, x_shape, y_shape))

@@ -84,3 +84,9 @@ def test_convolutions(run, dtype):
     result = np.zeros(made.expected.shape, np.int8)
     got = run([windows.qconv(made.op, "kernel")], [*made.inputs, result])
     np.testing.assert_array_equal(got, made.expected)
+
+
+def test_depthwise_convolutions(run):
+    made = Convolution(np.random.default_rng(33), (1, 20, 9, 7), (20, 1, 3, 3), pads=(1, 1, 1, 1), groups=20)
+    got = run([windows.qconv(made.op, "kernel")], [*made.inputs, np.zeros(made.expected.shape, np.int8)])
+    np.testing.assert_array_equal(got, made.expected)

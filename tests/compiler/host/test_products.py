@@ -1,4 +1,4 @@
-"""Quantised convolutions and matrix products by byte products, against straightforward numpy and the plain loops."""
+"""Quantised convolutions and matrix products by byte products, and depthwise ones, against numpy and the plain loops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from support.host_code import call
 from support.host_convolutions import Convolution, argument, requantised
 from weft_compiler.dialects import qgraph
-from weft_compiler.host import products, windows
+from weft_compiler.host import depthwise, products, windows
 from weft_runtime import host_functions
 
 Values = NDArray[Any]
@@ -29,6 +29,7 @@ CONVOLUTIONS = {
     "groups": {"x": (2, 36, 5, 6), "w": (54, 18, 3, 3), "groups": 2, "pads": (1, 1, 1, 1)},
     "one pixel": {"x": (1, 8, 3, 3), "w": (4, 8, 3, 3), "bias": False},
     "zero points of weights": {"x": (1, 16, 4, 5), "w": (16, 16, 2, 2), "w_zero": 27},
+    "differences beyond a byte": {"x": (1, 8, 5, 5), "w": (8, 8, 3, 3), "w_zero": -100},
 }
 
 
@@ -52,13 +53,21 @@ def test_without_what_the_best_level_needs(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     "case",
     [
-        {"x": (1, 6, 5, 5), "w": (6, 1, 3, 3), "groups": 6},
-        {"x": (1, 8, 5, 5), "w": (8, 8, 3, 3), "w_zero": -100},
+        {"x": (2, 6, 5, 6), "w": (6, 1, 3, 3), "pads": (1, 1, 1, 1), "dtype": np.int8},
+        {"x": (1, 35, 9, 8), "w": (35, 1, 3, 2), "strides": (2, 1), "pads": (0, 1, 2, 0), "w_zero": -90},
     ],
-    ids=["one channel a group", "differences beyond a byte"],
+    ids=["few channels", "strides, and differences beyond a byte"],
 )
-def test_what_keeps_the_plain_loops(case: dict[str, Any]) -> None:
-    made = Convolution(np.random.default_rng(22), **case)
+def test_depthwise_convolutions(case: dict[str, Any]) -> None:
+    made = Convolution(np.random.default_rng(22), **case, groups=case["x"][1])
+    assert depthwise.fits(made.op)
+    assert not products.fits(made.op)
+    np.testing.assert_array_equal(run(made), made.expected)
+
+
+def test_two_results_of_one_channel_keep_the_plain_loops() -> None:
+    made = Convolution(np.random.default_rng(24), (1, 6, 5, 5), (12, 1, 3, 3), groups=6)
+    assert not depthwise.fits(made.op)
     assert not products.fits(made.op)
     np.testing.assert_array_equal(run(made), made.expected)
 

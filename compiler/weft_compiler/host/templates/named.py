@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from . import float_product, int8_product
+from .depthwise import depthwise
 from .requantised_product import requantised_product
 from .template import Template
 from .transpose import transpose
@@ -39,8 +40,9 @@ _REQUANTISED = re.compile(re.escape(PREFIX) + r"requantised\.(\d+)x(\d+)")
 
 def named(name: str) -> Template:
     """The template of a name."""
-    if name == transpose().name:
-        return transpose()
+    for template in (transpose(), depthwise()):
+        if name == template.name:
+            return template
     if found := _REQUANTISED.fullmatch(name):
         return requantised_product(int(found[1]), int(found[2]))
     found = _PRODUCT.fullmatch(name)

@@ -36,34 +36,17 @@ def requantised_product(rows: int, columns: int) -> Template:
     return Template(f"weft.requantised.{rows}x{columns}", PARAMETERS, write)
 
 
-def _offset(f: Writer, table: str, index: str) -> str:
-    return f.op(f"sext i32 {f.load('i32', f.at(table, index, 'i32'), 4)} to i64")
-
-
 def _write(f: Writer, level: Level, rows: int, columns: int) -> None:
     lanes = int8_product.columns_of(level, f)
-    bounds = [f.op(f"sitofp i64 %{name} to float") for name in ("low", "high")]
-    zero = f.op("trunc i64 %zero to i32")
+    requantise = Requantiser(f)
 
     def row(top: str, i: int) -> str:
-        return f.at("%x", _offset(f, "%rows", f.add(top, i)))
+        return f.at("%x", offset(f, "%rows", f.add(top, i)))
 
     def store(top: str, first: str, sums: list[list[str]]) -> None:
-        wide = lanes * len(sums[0])
-        ints, floats = f"<{wide} x i32>", f"<{wide} x float>"
-        bias, scale = (f.load(kind, f.at(p, first, "i32"), 4) for kind, p in ((ints, "%bias"), (floats, "%scale")))
-        low, high = (f.splat("float", wide, bound) for bound in bounds)
-        magic = f.splat("float", wide, str(_ROUND))
-        offset = f.splat("i32", wide, f.op(f"sub i32 {zero}, {_ROUND_BITS}"))
+        requantise.columns(lanes * len(sums[0]), first)
         for i, parts in enumerate(sums):
-            total = f.op(f"add {ints} {f.join('i32', lanes, parts)}, {bias}")
-            value = f.op(f"fmul {floats} {f.op(f'sitofp {ints} {total} to {floats}')}, {scale}")
-            # What is no number becomes the lower bound.
-            value = _chosen(f, wide, "ogt", value, low)
-            value = f.op(f"fadd {floats} {_chosen(f, wide, 'olt', value, high)}, {magic}")
-            moved = f.op(f"add {ints} {f.op(f'bitcast {floats} {value} to {ints}')}, {offset}")
-            place = f.at("%y", f.add(f.mul(f.add(top, i), "%pitch"), first))
-            f.store(f"<{wide} x i8>", f.op(f"trunc {ints} {moved} to <{wide} x i8>"), place)
+            requantise.store(f.join("i32", lanes, parts), f.add(top, i))
 
     int8_product.write(
         f,
@@ -74,11 +57,47 @@ def _write(f: Writer, level: Level, rows: int, columns: int) -> None:
         signed=False,
         row=row,
         store=store,
-        taps=("%tap_count", lambda tap: _offset(f, "%taps", tap)),
+        taps=("%tap_count", lambda tap: offset(f, "%taps", tap)),
     )
 
 
-def _chosen(f: Writer, lanes: int, comparison: str, a: str, b: str) -> str:
-    kind = f"<{lanes} x float>"
-    condition = f.op(f"fcmp {comparison} {kind} {a}, {b}")
-    return f.op(f"select <{lanes} x i1> {condition}, {kind} {a}, {kind} {b}")
+def offset(f: Writer, table: str, index: str) -> str:
+    """An element of an int32 table, as a number of bytes."""
+    return f.op(f"sext i32 {f.load('i32', f.at(table, index, 'i32'), 4)} to i64")
+
+
+class Requantiser:
+    """Writes sums as bytes; the function has the parameters y, bias, scale, pitch, zero, low and high."""
+
+    def __init__(self, f: Writer) -> None:
+        self._f = f
+        self._bounds = [f.op(f"sitofp i64 %{name} to float") for name in ("low", "high")]
+        self._zero = f.op(f"sub i32 {f.op('trunc i64 %zero to i32')}, {_ROUND_BITS}")
+
+    def columns(self, lanes: int, first: str) -> None:
+        """What the columns from ``first`` on need."""
+        f, self._lanes, self._first = self._f, lanes, first
+        self._ints, self._floats = f"<{lanes} x i32>", f"<{lanes} x float>"
+        self._bias = f.load(self._ints, f.at("%bias", first, "i32"), 4)
+        self._scale = f.load(self._floats, f.at("%scale", first, "i32"), 4)
+        self._low, self._high = (f.splat("float", lanes, bound) for bound in self._bounds)
+        self._round = f.splat("float", lanes, str(_ROUND))
+        self._offset = f.splat("i32", lanes, self._zero)
+
+    def store(self, sums: str, row: str) -> None:
+        """Finish the sums of a row, ``<lanes x i32>``."""
+        f, ints, floats = self._f, self._ints, self._floats
+        total = f.op(f"add {ints} {sums}, {self._bias}")
+        value = f.op(f"fmul {floats} {f.op(f'sitofp {ints} {total} to {floats}')}, {self._scale}")
+        # What is no number becomes the lower bound.
+        value = self._chosen("ogt", value, self._low)
+        value = f.op(f"fadd {floats} {self._chosen('olt', value, self._high)}, {self._round}")
+        moved = f.op(f"add {ints} {f.op(f'bitcast {floats} {value} to {ints}')}, {self._offset}")
+        place = f.at("%y", f.add(f.mul(row, "%pitch"), self._first))
+        kind = f"<{self._lanes} x i8>"
+        f.store(kind, f.op(f"trunc {ints} {moved} to {kind}"), place)
+
+    def _chosen(self, comparison: str, a: str, b: str) -> str:
+        f, floats = self._f, self._floats
+        condition = f.op(f"fcmp {comparison} {floats} {a}, {b}")
+        return f.op(f"select <{self._lanes} x i1> {condition}, {floats} {a}, {floats} {b}")
