@@ -1,4 +1,4 @@
-"""Quantised convolutions and matrix products by byte products, and depthwise ones, against numpy and the plain loops."""
+"""Quantised convolutions and matrix products by byte products, depthwise ones too, against numpy and plain loops."""
 
 from __future__ import annotations
 
