@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from .dialects import qgraph
 from .errors import CompileError
 from .onnx_graph import MAX_TENSOR_BYTES, Graph, Node
 from .onnx_operators import IMPORTERS
+
+FOLDED = ("Cast", "ConstantOfShape", "Equal", "Mod", "NonZero", "Range", "Shape", "Size", "Where")
+"""Operators that compute shapes: of constants they become constants, otherwise they are refused."""
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Operator domains that nodes may come from."""
@@ -158,7 +162,7 @@ def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
 
 def _refuse_unknown(graph: onnx.GraphProto) -> None:
     """Name every node whose operator there is no importer for."""
-    known = {*IMPORTERS, "Constant", "Identity"}
+    known = {*IMPORTERS, "Constant", "Identity", *FOLDED}
     unknown = [Node.of(n) for n in graph.node if n.domain not in DOMAINS or n.op_type not in known]
     if unknown:
         first, *others = unknown
@@ -169,11 +173,41 @@ def _refuse_unknown(graph: onnx.GraphProto) -> None:
         )
 
 
+def _fold(graph: Graph, proto: onnx.NodeProto, node: Node) -> bool:
+    """Compute a node of constants, or the shape of a tensor, here and now; quantisation is left to the passes."""
+    if proto.domain not in ("", "ai.onnx") or node.op in ("QuantizeLinear", "DequantizeLinear"):
+        return False
+    if node.op == "Shape" and node.inputs[0] in graph.values:
+        shape = qgraph.shape_of(graph.values[node.inputs[0]])
+        bounds = slice(int(node.attributes.get("start", 0)), node.attributes.get("end"))
+        graph.constants[node.outputs[0]] = np.array(shape[bounds], np.int64)
+        return True
+    names = [name for name in node.inputs if name]
+    if not names or any(name not in graph.constants for name in names):
+        return False
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([proto], "constant", [], [onnx.ValueInfoProto(name=name) for name in node.outputs]),
+        opset_imports=[onnx.helper.make_opsetid("", graph.opset)],
+    )
+    for name in dict.fromkeys(names):
+        model.graph.input.append(onnx.ValueInfoProto(name=name))
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        results = ReferenceEvaluator(model).run(None, {name: graph.constants[name] for name in names})
+    except Exception:  # whatever the evaluator meets, the importer says better
+        return False
+    graph.constants.update((name, np.asarray(value)) for name, value in zip(node.outputs, results, strict=True) if name)
+    return True
+
+
 def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
     node = Node.of(proto)
     if node.op == "Constant":
         if node.outputs[0] not in graph.constants:
             node.refuse("holds no tensor; store it as the attribute 'value'")
+        return
+    if _fold(graph, proto, node):
         return
     if node.op == "Identity" and proto.domain in DOMAINS:
         if node.inputs[0] in graph.constants:
@@ -181,6 +215,8 @@ def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
         else:
             graph.values[node.outputs[0]] = graph.value(node, 0)
         return
+    if node.op in FOLDED:
+        node.refuse("computes something at run time; only of constants and of shapes is it supported")
     try:
         made = IMPORTERS[node.op](graph, node)
         results = [made] if isinstance(made, SSAValue) else made

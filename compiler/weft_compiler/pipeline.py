@@ -11,6 +11,8 @@ from xdsl.passes import ModulePass
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
 from .passes.cancel_layout import CancelLayout
+from .passes.common_subexpressions import CommonSubexpressions
+from .passes.fold_batch_norm import FoldBatchNorm
 from .passes.fold_constants import FoldConstants
 from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
@@ -32,7 +34,9 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
     return (
         Inline(),
         SinkDequantize(),
+        CommonSubexpressions(),
         FoldConstants(),
+        FoldBatchNorm(),
         FuseBias(),
         Quantise(),
         QuantiseOperators(),

@@ -259,3 +259,25 @@ def test_every_unsupported_node_is_named() -> None:
     y = b.node("Hardmax", [b.node("Det", ["x"], name="first")], name="second")
     text = refusal(b.build([("x", [1, 2, 2], np.float32)], [(y, [1], np.float32)]))
     assert text.startswith("node 'first' (Det) is not supported, nor are node 'second' (Hardmax); cut the model there")
+
+
+def test_shapes_are_computed_here() -> None:
+    """``Reshape(x, [Shape(x)[0], -1])``, as exporters write a flatten."""
+    b = ModelBuilder()
+    first = b.node("Gather", [b.node("Shape", ["x"]), b.constant(np.int64(0))])
+    rows = b.node("Unsqueeze", [first, b.constant(np.array([0], np.int64))])
+    target = b.node("Concat", [rows, b.constant(np.array([-1], np.int64))], axis=0)
+    y = b.node("Reshape", ["x", target])
+    module = import_onnx(b.build([("x", [2, 3, 4], np.float32)], [(y, [2, 12], np.float32)]))
+    (reshape,) = [op for op in module.walk() if op.name.startswith("qgraph.")]
+    assert isinstance(reshape, qgraph.ReshapeOp)
+    assert qgraph.shape_of(reshape.y) == (2, 12)
+
+
+def test_what_computes_shapes_of_data_is_refused() -> None:
+    b = ModelBuilder()
+    y = b.node("Cast", ["x"], name="cast", to=7)
+    model = b.build([("x", [2], np.float32)], [(y, [2], np.int64)])
+    assert refusal(model) == (
+        "node 'cast' (Cast) computes something at run time; only of constants and of shapes is it supported"
+    )
