@@ -27,8 +27,11 @@ OPERAND_LOOPS = {
 
 LOOP_ORDERS = (("n", "g", "y", "x", "oc"), ("g", "oc", "n", "y", "x"))
 
-MEMORY_LATENCY = 64
-"""Cycles charged to each step for instructions and DRAM latency that double buffering does not hide."""
+MEMORY_LATENCY = 16
+"""Cycles charged to each step for instructions and DRAM latency that double buffering does not hide.
+
+Of 8 to 64 the one with which the convolutions of ResNet and MobileNet take the fewest cycles at a latency of 50.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

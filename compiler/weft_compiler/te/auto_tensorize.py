@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
+from math import lcm, prod
 
 from ..errors import ScheduleError
-from .expr import Axis, Expr, Read, Reduce, Select
+from .expr import Axis, Binary, Const, Expr, Read, Reduce, Select
 from .intrinsic import Intrinsic
 from .linear import variables
-from .rewrite import reads
+from .rewrite import reads, substitute, walk
 from .schedule import Schedule
+from .simplify import simplify
 from .state import StageState, read_tensor
 from .tensor import Compute, Tensor
 
@@ -49,6 +51,8 @@ def auto_tensorize(schedule: Schedule, tensor: Tensor | str, intrinsic: Intrinsi
     """Split and reorder a stage's loops, copy and pack its operands, and tensorize it.
 
     A stage that already has tiles, or operands that lie in them, keep them. Loops of the tile must not be split yet.
+    A product of channels that the intrinsic sums over, as in a depthwise convolution, is summed over a diagonal. Where
+    a condition asks for multiples, as in a transposed convolution, its loops are split by them and unrolled.
 
     Raises
     ------
@@ -58,6 +62,8 @@ def auto_tensorize(schedule: Schedule, tensor: Tensor | str, intrinsic: Intrinsi
     """
     stage = schedule.program.find(tensor)
     candidates = sorted(_mappings(schedule, stage, intrinsic), key=lambda mapping: -mapping.fit)
+    if not candidates and (found := _on_a_diagonal(schedule, stage, intrinsic)) is not None:
+        return found
     if not candidates:
         raise ScheduleError(f"auto_tensorize({stage.name}, {intrinsic.name}): {_explain(stage, intrinsic)}")
     errors = []
@@ -110,18 +116,48 @@ def _loops(stage: StageState) -> tuple[Axis, ...]:
     return (*stage.axes, *stage.reduction)
 
 
+def _on_a_diagonal(schedule: Schedule, stage: StageState, intrinsic: Intrinsic) -> Tensorized | None:
+    """Tensorize a stage whose channels are not summed up by making a sum of each; None if there is no way."""
+    own = [axis for axis in _op(intrinsic.output).reduction if axis.extent > 1]
+    if len(own) != 1 or not stage.reduction:
+        return None
+    program, length = schedule.program, len(schedule.trace)
+    smallest = sorted({read_tensor(read) for read in reads(stage.value)}, key=lambda t: (prod(t.shape), t.name))
+    for axis in stage.axes:
+        try:
+            schedule[stage.tensor].diagonal(axis, own[0].extent, smallest[0])
+            if any(True for _ in _mappings(schedule, schedule.program.find(stage.tensor), intrinsic)):
+                return auto_tensorize(schedule, stage.tensor, intrinsic)
+        except ScheduleError:
+            pass
+        schedule.program = program
+        del schedule.trace[length:]
+    return None
+
+
 def _agrees(stage: StageState, intrinsic: Intrinsic, pairs: Sequence[tuple[Read, Read]], own: Axis, axis: Axis) -> bool:
-    """Whether a loop indexes just what an axis of the intrinsic indexes, alone in its dimension."""
+    """Whether the tiles of a loop index just what an axis of the intrinsic indexes, alone in their dimension."""
     if (own in _op(intrinsic.output).reduction) != (axis in stage.reduction) or axis.extent % own.extent:
         return False
     for mine, given in pairs:
-        places = [k for k, subscript in enumerate(given.indices) if axis in variables(subscript)]
-        if own not in mine.indices:
-            if places:
-                return False
-        elif len(places) != 1 or given.indices[places[0]] is not axis:
+        inside = [_in_tile(subscript, axis, own.extent) for subscript in given.indices]
+        moving = [found for found in inside if found is not False]
+        if moving != ([True] if own in mine.indices else []):
             return False
     return True
+
+
+def _in_tile(subscript: Expr, axis: Axis, size: int) -> bool | None:
+    """Whether a loop's place in a tile is the subscript's; None if it has another part in it, False if it has none."""
+    if axis not in variables(subscript):
+        return False
+    inner = Axis(axis.name, size, axis.kind)
+    outer = Axis(f"{axis.name}.outer", axis.extent // size, axis.kind)
+    place: Expr = inner if axis.extent == size else outer * size + inner
+    moved = simplify(substitute(subscript, {axis: place}))
+    if inner not in variables(moved):
+        return False
+    return True if simplify(moved % size) == inner else None
 
 
 def _fit(
@@ -163,7 +199,7 @@ def _tiles(own: Sequence[Expr], indices: Sequence[Expr], axes: Mapping[Axis, Axi
     for mine in own:
         if mine in axes:
             assert isinstance(mine, Axis)
-            places[mine] = next(k for k, subscript in enumerate(indices) if subscript is axes[mine])
+            places[mine] = next(k for k, s in enumerate(indices) if _in_tile(s, axes[mine], mine.extent))
     tiles = []
     for mine in own:
         assert isinstance(mine, Axis)
@@ -211,7 +247,9 @@ def _operand(
     state = next((stage for stage in program.stages if stage.tensor is source), None)
     if in_tiles and scope == (state.scope if state else "global"):
         return source
+    tiles = _tiles(mine.indices, given.indices, mapping.axes)
     own = state is not None and not program.is_output(state) and len(program.consumers(source)) == 1
+    own = own and state is not None and (scope == "global" or _is_whole(state, tiles))
     if own and state is not None and not state.packing and state.scope in ("global", scope):
         if state.scope != scope:
             schedule[source].set_scope(scope)
@@ -219,8 +257,16 @@ def _operand(
         source = schedule.cache_read(source, scope, [tensor])
         in_tiles = in_tiles and not (state and state.packing)
     if not in_tiles:
-        _pack(schedule, source, _tiles(mine.indices, given.indices, mapping.axes))
+        _pack(schedule, source, tiles)
     return source
+
+
+def _is_whole(stage: StageState, tiles: Sequence[tuple[int, int]]) -> bool:
+    """Whether all of a tile is padding or nothing, so that it can be loaded."""
+    if not isinstance(stage.value, Select):
+        return True
+    inside = {stage.axes[dimension] for dimension, _ in tiles}
+    return not inside & variables(stage.value.condition)
 
 
 def _tile_loops(
@@ -234,8 +280,27 @@ def _tile_loops(
         if own in axes:
             axis = now[axes[own]]
             inner.append(axis if axis.extent == own.extent else new.split(axis, own.extent)[1])
-    new.reorder(*(leaf for leaf in new.leaves if leaf not in inner), *inner)
+    phases = [new.split(axis, count)[1] for axis, count in _multiples(new.state, inner)]
+    new.reorder(*phases, *(leaf for leaf in new.leaves if leaf not in (*phases, *inner)), *inner)
+    for axis in phases:
+        new.unroll(axis)
     return inner[0]
+
+
+def _multiples(stage: StageState, tile: Sequence[Axis]) -> list[tuple[Axis, int]]:
+    """The loops that stand in a remainder of which a condition depends, and by how much to split them."""
+    value = stage.value
+    if not isinstance(value, Reduce) or not isinstance(value.body, Select):
+        return []
+    found: dict[Axis, int] = {}
+    for part in walk(value.body.condition):
+        if isinstance(part, Binary) and part.op == "mod" and isinstance(part.b, Const):
+            for axis in (leaf for leaf in stage.leaves if leaf in variables(part.a) and leaf not in tile):
+                if axis.extent > 1:
+                    found[axis] = lcm(found.get(axis, 1), int(part.b.value))
+    # A result gets its first value once, whichever taps come after it.
+    order = sorted(found, key=lambda axis: axis.kind == "reduction")
+    return [(axis, min(found[axis], axis.extent)) for axis in order]
 
 
 def _explain(stage: StageState, intrinsic: Intrinsic) -> str:

@@ -47,7 +47,9 @@ def cache_write(program: Program, tensor: Tensor | str, scope: str) -> tuple[Pro
     untouched(program, stage, "cache_write comes")
     axes = tuple(Axis(axis.name, axis.extent, axis.kind) for axis in stage.axes)
     value = substitute(stage.value, dict(zip(stage.axes, axes, strict=True)))
-    copy = Tensor(_name(program, stage.tensor, scope), stage.tensor.shape, stage.tensor.dtype, Compute(axes, value))
+    copy = Tensor(
+        fresh_name(program, stage.tensor, scope), stage.tensor.shape, stage.tensor.dtype, Compute(axes, value)
+    )
     reduction = value.axes if isinstance(value, Reduce) else ()
     new = StageState(tensor=copy, axes=axes, value=value, leaves=(*axes, *reduction), scope=scope)
     parallel = tuple(leaf for leaf in stage.leaves if leaf.kind != "reduction")
@@ -124,7 +126,8 @@ def _require_scope(scope: str) -> None:
         raise ScheduleError(f"scope {scope!r} is unknown; choose one of {', '.join(SCOPES)}")
 
 
-def _name(program: Program, tensor: Tensor, scope: str) -> str:
+def fresh_name(program: Program, tensor: Tensor, scope: str) -> str:
+    """A name for a copy of a tensor that no other tensor has."""
     name = unique = f"{tensor.name}.{scope}"
     k = 1
     while unique in program.names():
@@ -135,7 +138,7 @@ def _name(program: Program, tensor: Tensor, scope: str) -> str:
 def _copy(program: Program, tensor: Tensor, scope: str) -> Tensor:
     names = [axis.name for axis in tensor.op.axes] if tensor.op else [f"i{k}" for k in range(len(tensor.shape))]
     axes = tuple(Axis(name, size) for name, size in zip(names, tensor.shape, strict=True))
-    return Tensor(_name(program, tensor, scope), tensor.shape, tensor.dtype, Compute(axes, Read(tensor, axes)))
+    return Tensor(fresh_name(program, tensor, scope), tensor.shape, tensor.dtype, Compute(axes, Read(tensor, axes)))
 
 
 def _op(tensor: Tensor) -> Compute:

@@ -12,12 +12,14 @@ from typing import Any
 
 from ..errors import ScheduleError
 from . import axes, caches
+from .diagonal import diagonal
 from .expr import Axis
 from .intrinsic import Intrinsic
 from .legality import verify
 from .lower import lower
 from .nest import Nest
-from .state import Program, StageState, initial
+from .rewrite import reads
+from .state import Program, StageState, initial, read_tensor
 from .tensor import Tensor
 
 Step = dict[str, Any]
@@ -26,7 +28,7 @@ Step = dict[str, Any]
 SCHEDULE_PRIMITIVES = ("cache_read", "cache_write")
 STAGE_PRIMITIVES = (
     *("split", "fuse", "reorder", "parallel", "vectorize", "unroll", "pipeline", "virtual_thread"),
-    *("compute_at", "compute_inline", "set_scope", "pack", "double_buffer", "tensorize"),
+    *("compute_at", "compute_inline", "set_scope", "pack", "diagonal", "double_buffer", "tensorize"),
 )
 """What a trace consists of; ``tile`` and ``auto_tensorize`` leave the steps that they took."""
 
@@ -282,6 +284,19 @@ class Stage:
         named = [[_name(axis), factor] for axis, factor in tiles]
         self._apply("pack", {"tiles": named}, lambda program: caches.pack(program, self.tensor, tiles))
 
+    def diagonal(self, axis: AxisLike, factor: int, operand: TensorLike) -> Tensor:
+        """Sum over ``factor`` channels, of which an operand is zero but for the one: ``te.diagonal`` says how.
+
+        Returns
+        -------
+        Tensor
+            The operand with its values on a diagonal, a stage of its own.
+        """
+        arguments = {"axis": _name(axis), "factor": factor, "operand": _name(operand)}
+        self._apply("diagonal", arguments, lambda program: diagonal(program, self.tensor, axis, factor, operand))
+        name = f"{_name(operand)}.diagonal"
+        return next(read_tensor(read) for read in reads(self.state.value) if read.tensor.name.startswith(name))
+
     def double_buffer(self) -> None:
         """Take two buffers in turn, so that one can be filled while the other is read."""
         self._apply("double_buffer", {}, lambda p: caches.double_buffer(p, self.tensor))
@@ -316,7 +331,7 @@ def _call(step: Step) -> str:
         if isinstance(value, list):
             words.append(f"readers=[{', '.join(value)}]" if key == "readers" else ", ".join(map(_word, value)))
         elif value is not None:
-            words.append(f"{key}={value}" if key in ("factor", "nparts") else str(value))
+            words.append(f"{key}={value}" if key in ("factor", "nparts", "operand") else str(value))
     stage = f"{step['stage']}." if "stage" in step else ""
     return f"{stage}{step['primitive']}({', '.join(words)})"
 

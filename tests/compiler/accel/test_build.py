@@ -9,6 +9,8 @@ from support.configs import CONFIGS
 from weft_compiler import te
 from weft_compiler.accel.build import build_kernel
 from weft_compiler.accel.intrinsics.gemm import gemm
+from weft_compiler.accel.intrinsics.load import load
+from weft_compiler.accel.intrinsics.store import store
 from weft_compiler.conv_task import Requantisation
 from weft_compiler.errors import CompileError
 from weft_hardware.encoding import as_words, decode, unpack
@@ -219,3 +221,47 @@ def test_gemm_is_counted():
     module = build_kernel(convolution(Conv(), VTA), VTA)
     assert module.content.layers[0].macs == 2 * 2 * 8 * 8 * 9 * VTA.macs
     assert gemm(VTA).init is not None
+
+
+def transposed_in_tiles(config, kernel, stride, pad, size, blocks=(2, 2)):
+    """A transposed convolution of one image whose tensors lie in tiles, put on the accelerator by itself."""
+    batch, wide = config.batch, "int32"
+    x = te.placeholder((blocks[0], *size, batch, config.block_in), "int8", "x")
+    w = te.placeholder((blocks[1], blocks[0], *kernel, config.block_out, config.block_in), "int8", "w")
+    c, p, q = te.reduce_axis(blocks[0], "c"), te.reduce_axis(kernel[0], "p"), te.reduce_axis(kernel[1], "q")
+    r = te.reduce_axis(config.block_in, "r")
+    out = tuple((n - 1) * s + k - 2 * pad for n, s, k in zip(size, stride, kernel, strict=True))
+
+    def value(o, i, j, b, e):
+        row, column = i + pad - p, j + pad - q
+        inside = te.every(
+            [
+                (row % stride[0]).equal(0), row // stride[0] >= 0, row // stride[0] < size[0],
+                (column % stride[1]).equal(0), column // stride[1] >= 0, column // stride[1] < size[1],
+            ]
+        )  # fmt: skip
+        pixel = x[c, row // stride[0], column // stride[1], b, r].cast(wide)
+        return te.sum(te.select(inside, pixel * w[o, c, p, q, e, r].cast(wide), te.const(0, wide)), (c, p, q, r))
+
+    y = te.compute((blocks[1], *out, batch, config.block_out), value, "y")
+    s = te.Schedule(y)
+    found = te.auto_tensorize(s, y, gemm(config))
+    for operand, memory in zip(found.operands, ("inp", "wgt"), strict=True):
+        te.auto_tensorize(s, operand, load(config, memory))
+    te.auto_tensorize(s, y, store(config))
+    return s
+
+
+@pytest.mark.parametrize(
+    "config", [VTA, replace(VTA, gemm_overwrite=False), SMALL], ids=["vta", "no overwrite", "small"]
+)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "size"),
+    [((3, 2), (2, 2), 1, (3, 2)), ((2, 3), (1, 2), 0, (2, 2)), ((1, 2), (2, 3), 0, (2, 2))],
+)
+def test_products_that_a_condition_leaves_out_are_not_computed(config, kernel, stride, pad, size):
+    schedule = transposed_in_tiles(config, kernel, stride, pad, size)
+    module, found, wanted = run(schedule, config, 5)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+    assert np.count_nonzero(wanted) > wanted.size // 4

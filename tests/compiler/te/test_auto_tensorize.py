@@ -126,6 +126,72 @@ def test_tensors_declared_in_tiles_are_taken_as_they_are():
     check(s, y)
 
 
+def test_a_depthwise_convolution_sums_over_a_diagonal():
+    x, w = te.placeholder((2, 32, 6, 6), "int8", "X"), te.placeholder((32, 3, 3), "int8", "W")
+    p, q = te.reduce_axis(3, "p"), te.reduce_axis(3, "q")
+    y = te.compute(
+        (2, 32, 4, 4), lambda n, c, i, j: te.sum(wide(x[n, c, i + p, j + q]) * wide(w[c, p, q]), (p, q)), "Y"
+    )
+    s = on_accelerator(y)
+    assert "W.diagonal[i0 // 16, i1, i2, 0, i0 % 16, i] = select(i0 % 16 == i, W[i0, i1, i2], 0)" in s.loops()
+    assert (
+        "gemm(Y.acc[n, c.outer, i, j, …], X.inp[n, c.outer, i + p, j + q, …], W.diagonal.wgt[c.outer, p, q, 0, …])"
+        in s.loops()
+    )
+    check(s, y)
+    again = te.Schedule.replay(y, s.trace, [GEMM, *LOADS.values(), store(VTA)])
+    assert again.loops() == s.loops()
+
+
+def transposed(kernel, stride, pad, size, channels=(16, 32)):
+    """A transposed convolution of an image (rows, columns): taps count where a result's place is a multiple."""
+    x = te.placeholder((1, channels[0], *size), "int8", "X")
+    w = te.placeholder((*channels, *kernel), "int8", "W")
+    taps = (te.reduce_axis(channels[0], "c"), te.reduce_axis(kernel[0], "p"), te.reduce_axis(kernel[1], "q"))
+    out = tuple((n - 1) * s + k - 2 * pad for n, s, k in zip(size, stride, kernel, strict=True))
+
+    def value(n, o, i, j):
+        c, p, q = taps
+        places = i + pad - p, j + pad - q
+        inside = [(place % s).equal(0) for place, s in zip(places, stride, strict=True)]
+        row, column = (place // s for place, s in zip(places, stride, strict=True))
+        inside += [row >= 0, row < size[0], column >= 0, column < size[1]]
+        product = wide(x[n, c, row, column]) * wide(w[c, o, p, q])
+        return te.sum(te.select(te.every(inside), product, te.const(0, "int32")), taps)
+
+    return te.compute((1, channels[1], *out), value, "Y")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "size"),
+    [
+        ((3, 4), (2, 2), 1, (4, 5)),
+        ((4, 4), (2, 2), 1, (3, 3)),
+        ((2, 3), (3, 1), 0, (3, 4)),
+        ((5, 2), (2, 3), 1, (2, 4)),
+    ],
+)
+def test_a_transposed_convolution_has_loops_for_each_phase(kernel, stride, pad, size):
+    y = transposed(kernel, stride, pad, size)
+    s = on_accelerator(y)
+    check(s, y)
+    phases = [line.strip() for line in s.loops().split("\n") if "unroll" in line]
+    loops = [("i", stride[0]), ("j", stride[1]), ("p", min(stride[0], kernel[0])), ("q", min(stride[1], kernel[1]))]
+    # Those of results come once before the first value and are the same for it and the taps.
+    assert list(dict.fromkeys(phases)) == [f"unroll for {axis}.inner in {count}:" for axis, count in loops if count > 1]
+    again = te.Schedule.replay(y, s.trace, [GEMM, *LOADS.values(), store(VTA)])
+    assert again.loops() == s.loops()
+
+
+def test_a_flattened_channel_of_tiles():
+    x, w = te.placeholder((4, 32), "int8", "X"), te.placeholder((16, 2, 16), "int8", "W")
+    t, k = te.reduce_axis(2, "t"), te.reduce_axis(16, "k")
+    y = te.compute((4, 16), lambda m, n: te.sum(wide(x[m, t * 16 + k]) * wide(w[n, t, k]), (t, k)), "Y")
+    s = on_accelerator(y)
+    assert "gemm(Y.acc[m, 0, …], X.inp[m, t, …], W.wgt[0, t, 0, …])" in s.loops()
+    check(s, y)
+
+
 def refused(build_output, intrinsic, message):
     output = build_output()
     s = te.Schedule(output)
@@ -138,19 +204,20 @@ def refused(build_output, intrinsic, message):
 
 
 def test_refusals():
-    x, w = te.placeholder((1, 16, 5, 5), "int8", "X"), te.placeholder((16, 3, 3), "int8", "W")
+    x, w = te.placeholder((1, 20, 5, 5), "int8", "X"), te.placeholder((20, 3, 3), "int8", "W")
     p, q = te.reduce_axis(3, "p"), te.reduce_axis(3, "q")
 
     def depthwise():
         return te.compute(
-            (1, 16, 3, 3), lambda n, c, i, j: te.sum(wide(x[n, c, i + p, j + q]) * wide(w[c, p, q]), (p, q)), "Y"
+            (1, 20, 3, 3), lambda n, c, i, j: te.sum(wide(x[n, c, i + p, j + q]) * wide(w[c, p, q]), (p, q)), "Y"
         )
 
+    # Twenty channels are no whole number of tiles.
     refused(
         depthwise,
         GEMM,
         "axis o of gemm is a loop of 16 that indexes acc and wgt only, alone in its dimension; "
-        "Y has n of 1 on Y and X; c of 16 on Y and X and W; i of 3 on Y and X with others; "
+        "Y has n of 1 on Y and X; c of 20 on Y and X and W; i of 3 on Y and X with others; "
         "j of 3 on Y and X with others; p of 3 on W and X with others; q of 3 on W and X with others",
     )
     a, b, k = te.placeholder((4, 20), "int8", "A"), te.placeholder((16, 20), "int8", "B"), te.reduce_axis(20, "k")

@@ -339,7 +339,7 @@ def test_every_prefix_of_a_trace_is_a_schedule():
             {"primitive": "apply", "stage": "C"},
             "the trace has the step {'primitive': 'apply', 'stage': 'C'}; a primitive is one of split, fuse, reorder, "
             "parallel, vectorize, unroll, pipeline, virtual_thread, compute_at, compute_inline, set_scope, pack, "
-            "double_buffer, tensorize",
+            "diagonal, double_buffer, tensorize",
         ),
         (
             {"primitive": "split"},
