@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory, tile_bytes
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Operation
 
@@ -17,6 +18,7 @@ from .dialects import qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
+from .tiling import choose_tiling, footprint, read_cycles
 from .transposed import dilated, phase_weights, split_phases
 
 Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
@@ -205,6 +207,44 @@ def _mappable(task: ConvTask, config: AcceleratorConfig) -> ConvTask:
     return written
 
 
+def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTask | None:
+    """The task padded with zeros, which are not multiplied, and a bias for each pixel; None where that does not pay.
+
+    What the zero point adds to a sum differs where taps are outside the image. The parameters of pixels are loaded
+    between one STORE and the next: nothing hides those of the last tile.
+    """
+    plain = task.groups == 1 and task.phases is None and task.requantisation is not None
+    if not plain or not task.pad_value or not any(task.pads) or not config.epilogue_lanes:
+        return None
+    made = replace(task, pad_value=0, pixel_parameters=True)
+    rows, columns = _taps_of(made)
+    products = task.n * task.oc * task.ic * int(rows.sum()) * int(columns.sum())
+    each = tile_bytes(Memory.PARAM, config) // config.axi_bytes
+    try:
+        tiling = choose_tiling(made, config)
+        loads = read_cycles(made, tiling, config) + task.n * task.oc * task.oh * task.ow * each
+        last = footprint(made, tiling.tiles)[Memory.ACC] * each
+        if task.macs - max(products, loads) <= 2 * last:
+            return None
+        lowered(made, config)
+    except CompileError:
+        return None
+    return made
+
+
+def _taps_of(task: ConvTask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which taps of the kernel are inside the image, (oh, kh) and (ow, kw)."""
+    sizes = zip((task.oh, task.ow), (task.kh, task.kw), (task.ih, task.iw), range(2), strict=True)
+    rows, columns = (_inside(o, k, size, task.stride[d], task.dilation[d], task.pads[d], 1) for o, k, size, d in sizes)
+    return rows.astype(np.int64), columns.astype(np.int64)
+
+
+def _sums_inside(task: ConvTask, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of the weights that meet the image, of each output channel and pixel."""
+    rows, columns = _taps_of(task)
+    return np.einsum("opq,yp,xq->oyx", weights.sum(axis=1), rows, columns)
+
+
 def _folded(op: Mapped, task: ConvTask, config: AcceleratorConfig) -> tuple[Fold, ConvTask] | None:
     """How the host folds the image while it packs it; None where tiles come from the accelerator, or it costs more."""
     source = op.x.owner
@@ -238,12 +278,17 @@ def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
         if isinstance(op, quantised.QConvTransposeOp):
             joined = dilated(joined, qgraph.ints(op.dilations))
         direct = _task(op, groups, joined, config)
-        fold, task = _folded(op, direct, config) or (None, _mappable(direct, config))
+        fold, task = _folded(op, direct, config) or (
+            None,
+            _with_pixel_parameters(direct, config) or _mappable(direct, config),
+        )
     except CompileError as error:
         return str(error)
     sums = weights.sum(axis=(1, 2, 3))
     if fold is not None:
         joined = fold_weights(joined, fold)
+    if task.pixel_parameters:
+        sums, bias = _sums_inside(task, weights), bias[:, None, None]
     if task.phases is not None:
         joined = phase_weights(joined, task.phases)
         if task.parameters > 1:
@@ -284,6 +329,12 @@ def useful_macs(op: Any) -> int:
 
 def _taps_inside(outputs: int, kernel: int, size: int, stride: int, dilation: int, pad: int, expansion: int) -> int:
     """Pairs of a result and a tap of the kernel, along one dimension, that read the image itself."""
+    return int(_inside(outputs, kernel, size, stride, dilation, pad, expansion).sum())
+
+
+def _inside(
+    outputs: int, kernel: int, size: int, stride: int, dilation: int, pad: int, expansion: int
+) -> NDArray[np.bool_]:
+    """Whether each tap of each result reads the image itself, shape (outputs, kernel)."""
     positions = np.arange(outputs)[:, None] * stride + np.arange(kernel)[None] * dilation - pad
-    inside = (positions >= 0) & (positions % expansion == 0) & (positions // expansion < size)
-    return int(inside.sum())
+    return (positions >= 0) & (positions % expansion == 0) & (positions // expansion < size)

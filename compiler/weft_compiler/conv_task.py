@@ -156,6 +156,8 @@ class ConvTask:
     phases : Phases, optional
         The result's rows and columns are those of several convolutions in turn: its layout is (n, oc, oh, phases, ow,
         phases, …), that of the weights (oc, ic, phases, phases, kh, kw, …).
+    pixel_parameters : bool
+        Each pixel of the result has bias and scale of its own: parameters are (oc, oh, ow, block_out, 2).
 
     Raises
     ------
@@ -177,6 +179,7 @@ class ConvTask:
     pad_value: int = 0
     requantisation: Requantisation | None = None
     phases: Phases | None = None
+    pixel_parameters: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n", "groups", "ic", "oc", "ih", "iw", "kh", "kw"):

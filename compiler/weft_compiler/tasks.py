@@ -79,6 +79,9 @@ def _conv_task(op: qgraph.AccumulateOp | qgraph.ConvolveOp) -> ConvTask:
         pad_value=pad_value,
         requantisation=requantisation,
         phases=_phases(op),
+        pixel_parameters=op.phases is None
+        and isinstance(op, qgraph.ConvolveOp)
+        and len(qgraph.shape_of(op.params)) > 3,
     )
 
 

@@ -198,6 +198,13 @@ class _Search:
         return found
 
 
+def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> int:
+    """Cycles in which the bus brings inputs and weights."""
+    need = footprint(task, tiling.tiles)
+    operands = (Memory.INP, Memory.WGT)
+    return sum(tiling.executions(m) * need[m] * tile_bytes(m, config) for m in operands) // config.axi_bytes
+
+
 def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
     """The cheapest schedule by estimated cycles; double-buffered wherever that fits.
 

@@ -10,6 +10,7 @@ from weft_hardware.isa import Memory
 
 from .. import te
 from ..conv_task import ConvTask
+from ..errors import CompileError
 from ..te.expr import Axis
 from ..tiling import OPERAND_LOOPS, PARALLEL, REDUCTION, Tiling, row_step
 from .intrinsics.gemm import gemm
@@ -102,7 +103,9 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
             inner = ("n", *g_name, "oc", "ry", "rx", "y", "x", "b", "o")
     sizes = dict(zip(axes, shape, strict=True))
     total = te.compute([sizes[axis] for axis in inner], product, OUT if how is None else "total", inner)
-    each = t.phases.count if t.phases and t.phases.own_parameters else ()
+    each, each_name = (t.phases.count, ("ry", "rx")) if t.phases and t.phases.own_parameters else ((), ())
+    if t.pixel_parameters:
+        each, each_name = (t.oh, t.ow), ("y", "x")
     param = te.placeholder((*groups, t.oc, *each, block_out, 2), "int32", PARAM)
     if how is None:
         return ConvExpression(wgt, param, image, total, total)
@@ -113,7 +116,7 @@ def conv_expression(task: ConvTask, config: AcceleratorConfig) -> ConvExpression
     def narrow(*at: Axis) -> te.Expr:
         named = {axis.name: axis for axis in at}
         added = residual[at] if residual is not None else None
-        channel = [named[axis] for axis in (*g_name, "oc", *(("ry", "rx") if each else ()))]
+        channel = [named[axis] for axis in (*g_name, "oc", *each_name)]
         sums = total[tuple(named[axis] for axis in inner)]
         bias, scale = (param[(*channel, named["o"], what)] for what in (BIAS, SCALE))
         return requantised(how, sums, bias, scale, added, table)
@@ -163,6 +166,11 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
     inside = [axis for loop in PARALLEL if loop in within for axis in (within[loop], *phase.get(loop, ()))]
     if task.parameters > 1:
         inside = [*(within[loop] for loop in PARALLEL[:3] if loop in within), "ry", "rx", within["y"], within["x"]]
+    rows: Axis | None = None
+    if task.pixel_parameters:
+        # As many rows as have their parameters in the scratchpad together.
+        rows, row = s[out].split(within["y"], _parameter_rows(tiling, config))
+        inside = [part for axis in inside for part in ((rows, row) if axis is within["y"] else (axis,))]
     s[out].reorder(*(loops[loop][1] for loop in parallel), *inside)
     _attach(s, acc, tiling, Memory.ACC, parallel, loops)
     inner = []
@@ -188,7 +196,9 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
         s[out].tensorize("b", store(config))
     else:
         params = s.cache_read(expression.param, "param")
-        if task.outputs * task.parameters > config.param_depth:
+        if rows is not None:
+            s[params].compute_at(out, rows)
+        elif task.outputs * task.parameters > config.param_depth:
             moving = [loop for loop in parallel if loop in ("g", "oc") and tiling.trips(loop) > 1]
             s[params].compute_at(*loops[moving[-1]])
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
@@ -197,6 +207,23 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
             s[table].tensorize(s[table].leaves[0], load_table(config, expression.table.dtype))
         s[out].tensorize("b", store_requantised(config, task.requantisation))
     return s
+
+
+def _parameter_rows(tiling: Tiling, config: AcceleratorConfig) -> int:
+    """Rows of a tile whose pixels' parameters fit the scratchpad, the tile cut evenly.
+
+    Raises
+    ------
+    CompileError
+        If one row has too many.
+    """
+    height, width = tiling.tiles["y"], tiling.tiles["x"]
+    most = config.param_depth // width
+    if not most:
+        raise CompileError(
+            f"rows of {width} pixels have more parameters than the {config.param_depth} of param_depth; enlarge it"
+        )
+    return -(-height // -(-height // most))
 
 
 def _attach(

@@ -105,11 +105,7 @@ class _Pack(RewritePattern):
         missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
         biases = plan.bias.reshape(len(scale), -1).T
         each = [parameters(np.pad(bias, missing), np.pad(scale, missing), self.config.block_out) for bias in biases]
-        if task.phases is not None and task.parameters > 1:
-            stacked = np.stack(each, 1)
-            params = qgraph.ConstantOp(stacked.reshape(task.outputs, *task.phases.count, *stacked.shape[2:]))
-        else:
-            params = qgraph.ConstantOp(each[0])
+        params = qgraph.ConstantOp(np.stack(each, 1).reshape(task.outputs, *plan.bias.shape[1:], *each[0].shape[1:]))
         sums = qgraph.ConvolveOp(
             packed.y,
             weights.y,

@@ -9,7 +9,8 @@ from support.convolution import random_task
 from weft_compiler.accel.build import build_kernel
 from weft_compiler.accel.convolution import PARAM, schedule_convolution
 from weft_compiler.accel.intrinsics.requantise import parameters
-from weft_compiler.conv_task import Addition, Requantisation
+from weft_compiler.conv_task import Addition, ConvTask, Requantisation
+from weft_compiler.errors import CompileError
 from weft_compiler.te.reference import evaluate
 from weft_compiler.tiling import choose_tiling
 from weft_hardware.presets import VTA
@@ -60,3 +61,20 @@ def test_random_tasks(seed):
     task = replace(random_task(rng, 400, requantises=True), requantisation=how)
     print(f"seed {seed}, {task}")
     check(task, rng.choice([VTA, SMALL]), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_parameters_of_each_pixel(seed):
+    """Tiles whose pixels have more parameters than fit at a time, too."""
+    rng = random.Random(f"pixels {seed}")
+    task = replace(random_task(rng, 400, requantises=True), pad_value=0, pixel_parameters=True)
+    print(f"seed {seed}, {task}")
+    check(task, rng.choice([VTA, replace(VTA, param_depth=9), replace(SMALL, param_depth=9)]), seed)
+
+
+def test_a_row_of_pixels_must_have_its_parameters_in_the_scratchpad():
+    task = ConvTask(ic=1, oc=1, ih=3, iw=40, kh=1, kw=1, requantisation=Requantisation(), pixel_parameters=True)
+    config = replace(VTA, param_depth=16)
+    with pytest.raises(CompileError) as refusal:
+        schedule_convolution(task, choose_tiling(task, config), config)
+    assert str(refusal.value) == "rows of 40 pixels have more parameters than the 16 of param_depth; enlarge it"

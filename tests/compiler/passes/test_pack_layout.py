@@ -190,3 +190,25 @@ def test_groups_are_put_together_until_their_blocks_are_whole() -> None:
     second = packed[0, :, :, :, 8].transpose(0, 3, 1, 2).reshape(48, 2, 2)
     assert not second[:24].any()
     assert second[24:].tolist() == weights[8].tolist()
+
+
+def test_padding_is_left_out_where_each_pixel_has_its_own_bias() -> None:
+    """7² pixels of 256 channels with a zero point: the taps outside the image cost more than a bias a pixel."""
+    x_type, y_type = (qgraph.tensor_type((1, 256, 7, 7), dtype) for dtype in (np.uint8, np.int8))
+    weights = np.random.default_rng(1).integers(-128, 128, (256, 256, 3, 3)).astype(np.int8)
+
+    def body(emit, x):
+        w, bias = emit(qgraph.ConstantOp(weights)), emit(qgraph.ConstantOp(np.arange(256, dtype=np.int32)))
+        properties = qgraph.requantising_properties(3, [0], [0.1], -3, y_type)
+        properties |= {**qgraph.window_properties((1, 1), (1,) * 4, (1, 1)), "groups": qgraph.integer(1)}
+        return emit(qgraph.QConvOp(x, w, bias, properties, y_type))
+
+    config = PRESETS["vta"]
+    module = apply(PackLayout(config), apply(Place(config), function([x_type], body)))
+    sums = only(module, qgraph.ConvolveOp)
+    params = sums.params.owner.values
+    assert (sums.pad_value.value.data, params.shape) == (0, (16, 7, 7, 16, 2))
+    # In a corner four of the nine taps are inside, in the middle all are.
+    for y, x, taps in ((0, 0, weights[:, :, 1:, 1:]), (6, 5, weights[:, :, :2]), (3, 2, weights)):
+        expected = np.arange(256) + 125 * taps.astype(int).sum(axis=(1, 2, 3))
+        assert np.array_equal(params[:, y, x, :, 0].reshape(-1), expected)
