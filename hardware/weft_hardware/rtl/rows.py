@@ -212,6 +212,8 @@ class RowRequester(wiring.Component):
             self.blocks.valid.eq(checked & ~passed),
             alone.eq(unended == passed),
             self.single.eq(unended == 1),
+            # Not in the product's cycle, which is as long as they get.
+            outside.eq(self._shape.some & (tiles > self._shape.room)),
         ]
         requested = self._request_rows(m, checked, merged, tiles)
         self._look_at(m, advance, following, shape_following)
@@ -267,7 +269,6 @@ class RowRequester(wiring.Component):
             m.d.sync += [
                 passed.eq(0),
                 tiles.eq(Mux(shape_following.some, count, 0)),
-                outside.eq(shape_following.some & (count > shape_following.room)),
             ]
         with m.If(passes != self.ended):
             m.d.sync += unended.eq(Mux(passes, unended + 1, unended - 1))
