@@ -21,6 +21,7 @@ from weft_runtime.errors import DeviceError
 from . import activity, vectors
 from .activity import UnsupportedModelError, skip_what_rests
 from .cache import cache_directory, content_key, cpu_identity, exclusive, source_key, work_directory
+from .fst_compressor import INCLUDE as FST_HEADERS
 from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
 
 Progress = Callable[[str, int, int], None]
@@ -35,8 +36,11 @@ ANY_DESIGN = HARNESS.with_name("any_design.cpp")
 
 COMMON_FLAGS = ("-std=c++17", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0")
 TRACE_FLAGS = ("-DVM_TRACE=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0")
-WAVE_FLAGS = ("-DVM_TRACE=1", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=1", "-DVM_TRACE_SAIF=0")
-"""For builds that can write a waveform, which is a library of its own: the other pays nothing for it."""
+WAVE_FLAGS = {
+    "vcd": ("-DVM_TRACE=1", "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=1", "-DVM_TRACE_SAIF=0"),
+    "fst": ("-DVM_TRACE=1", "-DVM_TRACE_FST=1", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", f"-I{FST_HEADERS}"),
+}
+"""For builds that can write a waveform, by its kind; libraries of their own: the other pays nothing for it."""
 FAST_FLAGS = ("-O3", "-march=native", "-fno-semantic-interposition", "-fno-plt")
 SLOW_FLAGS = ("-O0",)
 """For code that runs once, at creation."""
@@ -51,7 +55,6 @@ VERILATOR_FLAGS = (
     # Registers of different units under one condition would rest or run together; see `activity`.
     "-fno-merge-cond",
 )
-WAVE_SOURCES = ("verilated_vcd_c.cpp",)
 RUNTIME_SOURCES = ("verilated.cpp", "verilated_threads.cpp")
 
 
@@ -102,8 +105,8 @@ class Builder:
         See `toolchain.find_compiler`.
     progress : Progress, optional
         Called at each step of a build, never when the library is in the cache.
-    wave : bool
-        Build what can write waveforms: slower, every unit runs in every cycle.
+    wave : {"vcd", "fst"}, optional
+        Build what can write waveforms of this kind: slower, every unit runs in every cycle.
     rests : bool
         Let units rest in which nothing changes, see `activity`; False for a design that is busy as a whole.
 
@@ -118,12 +121,12 @@ class Builder:
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
         progress: Progress | None = None,
-        wave: bool = False,
+        wave: str | None = None,
         rests: bool = True,
     ) -> None:
         self.wave, self.rests = wave, rests
-        self._flags = (*COMMON_FLAGS, *(WAVE_FLAGS if wave else TRACE_FLAGS))
-        self._runtime = (*RUNTIME_SOURCES, *(WAVE_SOURCES if wave else ()))
+        self._flags = (*COMMON_FLAGS, *(WAVE_FLAGS[wave] if wave else TRACE_FLAGS))
+        self._runtime = (*RUNTIME_SOURCES, *((f"verilated_{wave}_c.cpp",) if wave else ()))
         self.compiler: Compiler = find_compiler(compiler)
         self.verilator: Verilator = find_verilator()
         self.directory = cache_directory(cache_dir) / "tsim"
@@ -154,6 +157,7 @@ class Builder:
         """
         # Other harnesses may include ours.
         code = (harness.read_bytes(), HARNESS.read_bytes())
+        code += tuple(path.read_bytes() for path in sorted(FST_HEADERS.iterdir())) if self.wave == "fst" else ()
         key = content_key(source, self._tools, *code, *(() if self.rests else ("restless",)))
         library = self.directory / f"{key}.so"
         if library.exists():
@@ -168,7 +172,7 @@ class Builder:
         self.progress("emit Verilog", 0, 1)
         (directory / "top.v").write_text(verilog())
         self.progress("verilate", 0, 1)
-        flags = (*VERILATOR_FLAGS, *(("--trace-vcd",) if self.wave else ()), "--Mdir", str(directory))
+        flags = (*VERILATOR_FLAGS, *((f"--trace-{self.wave}",) if self.wave else ()), "--Mdir", str(directory))
         _run((str(self.verilator.binary), *flags, "top.v"), directory, self.verilator.environment)
         if self.rests and not self.wave:
             with suppress(UnsupportedModelError):  # it runs, only slower

@@ -94,7 +94,7 @@ class TsimDevice(TimedDevice):
     ) -> None:
         super().__init__(config, dram_size, dram, max_cycles)
         library = accelerator_library(
-            config, Builder(cache_dir, compiler, progress, wave is not None), packed_multipliers
+            config, Builder(cache_dir, compiler, progress, wave.kind if wave else None), packed_multipliers
         )
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
         self._wave = wave

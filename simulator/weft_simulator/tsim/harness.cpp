@@ -16,8 +16,14 @@
 #include "Vtop.h"
 #include "Vtop___024root.h"
 #include "verilated.h"
-#if VM_TRACE
+#if VM_TRACE_FST
+#include "fst/weft_compress.h"
+#include "verilated_fst_c.h"
+using WaveFile = VerilatedFstC;
+extern "C" WeftCompressor weft_compressor = nullptr;
+#elif VM_TRACE
 #include "verilated_vcd_c.h"
+using WaveFile = VerilatedVcdC;
 #endif
 
 // Two parts of Vtop::eval(). The design's one event is clk's rise and clk reaches registers only, so inputs that change
@@ -161,7 +167,7 @@ class Harness {
 #if VM_TRACE
     // Cycles [begin, end) from now on, two units of time each: before and after the clock's rise.
     bool start_wave(const char* path, uint64_t begin, uint64_t end) {
-        wave_ = std::make_unique<VerilatedVcdC>();
+        wave_ = std::make_unique<WaveFile>();
         top->trace(wave_.get(), 99);
         wave_->open(path);
         wave_begin_ = now + begin;
@@ -278,7 +284,7 @@ class Harness {
     VerilatedContext context_;
     std::unique_ptr<Vtop> top;
 #if VM_TRACE
-    std::unique_ptr<VerilatedVcdC> wave_;
+    std::unique_ptr<WaveFile> wave_;
     uint64_t wave_begin_ = 0, wave_end_ = 0;
 #endif
     uint8_t* dram_;

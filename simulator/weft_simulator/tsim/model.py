@@ -10,6 +10,8 @@ from pathlib import Path
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 
+from .fst_compressor import set_compressor
+
 CHUNK = 1_000_000
 """Cycles between two returns to Python, so that Ctrl-C is heard within a second."""
 
@@ -85,7 +87,7 @@ class _Settings(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Wave:
-    """A waveform of clock cycles ``[start, stop)``, counted from the first launch, in a file ``.vcd``.
+    """A waveform of clock cycles ``[start, stop)``, counted from the first launch, in a file ``.vcd`` or ``.fst``.
 
     A cycle is two units of time: before and after the clock's rise.
 
@@ -100,12 +102,17 @@ class Wave:
     stop: int | None = None
 
     def __post_init__(self) -> None:
-        if self.path.suffix != ".vcd":
-            raise DeviceError(f"waveform {str(self.path)!r} is not a .vcd file, the one kind there is; name it so")
+        if self.kind not in ("vcd", "fst"):
+            raise DeviceError(f"waveform {str(self.path)!r} is neither a .vcd nor a .fst file; name it so")
         if not 0 <= self.start < (_NEVER if self.stop is None else self.stop):
             raise DeviceError(
                 f"waveform from cycle {self.start} to cycle {self.stop} has no cycle; let it start before it stops"
             )
+
+    @property
+    def kind(self) -> str:
+        """``vcd``, which every tool reads, or ``fst``, which is a fraction of its size."""
+        return self.path.suffix[1:]
 
 
 class Response(IntEnum):
@@ -237,6 +244,8 @@ class RtlModel:
     RESET_CYCLES = 4
 
     _handle: int | None = None
+    _compressor: object = None
+    """What the library calls until its waveform is closed."""
 
     def __init__(self, library: Path, dram: Dram, timing: MemoryTiming) -> None:
         if not dram.data.size:
@@ -293,6 +302,8 @@ class RtlModel:
         DeviceError
             If the file cannot be written.
         """
+        if wave.kind == "fst":
+            self._compressor = set_compressor(self._abi)
         stop = _NEVER if wave.stop is None else wave.stop
         if not self._abi.weft_wave(self._handle, str(wave.path).encode(), wave.start, stop):
             raise DeviceError(f"waveform {str(wave.path)!r} cannot be written; check its directory")

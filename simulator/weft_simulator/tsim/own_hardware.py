@@ -12,7 +12,7 @@ from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError
 
 from .build import ANY_DESIGN, TOP, Builder, Progress
-from .model import MemoryTiming, RtlModel
+from .model import MemoryTiming, RtlModel, Wave
 from .toolchain import require_hdl
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class OwnHardware:
         Bytes of memory, from address 0.
     memory : MemoryTiming
         How the memory answers.
+    wave : Wave, optional
+        A waveform of all that happens, its cycles counted from the first after reset.
     cache_dir, compiler, progress
         See `build.Builder`.
 
@@ -53,17 +55,21 @@ class OwnHardware:
         top: str | None = None,
         dram_size: int = DRAM_SIZE,
         memory: MemoryTiming | None = None,
+        wave: Wave | None = None,
         cache_dir: Path | str | None = None,
         compiler: str = "auto",
         progress: Progress | None = None,
     ) -> None:
         self.dram = Dram.zeros(dram_size)
+        builder = Builder(cache_dir, compiler, progress, wave.kind if wave else None)
         if isinstance(design, Path | str):
             text = _named_top(Path(design), top)
-            library = Builder(cache_dir, compiler, progress).library(text, lambda: text, ANY_DESIGN)
+            library = builder.library(text, lambda: text, ANY_DESIGN)
         else:
-            library = _component_library(design, Builder(cache_dir, compiler, progress))
+            library = _component_library(design, builder)
         self._model = RtlModel(library, self.dram, memory or MemoryTiming())
+        if wave is not None:
+            self._model.start_wave(wave)
 
     def __enter__(self) -> OwnHardware:
         return self

@@ -53,7 +53,7 @@ Cache = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Take what was compiled before from the cache, and keep it there.")
 ]
 Wave = Annotated[
-    Path | None, typer.Option("--wave", metavar="FILE.vcd", help="tsim: write a waveform.", show_default=False)
+    Path | None, typer.Option("--wave", metavar="FILE.vcd|.fst", help="tsim: write a waveform.", show_default=False)
 ]
 WaveStart = Annotated[
     int, typer.Option("--wave-start", metavar="N", help="The waveform's first cycle, from the first launch on.")
