@@ -21,6 +21,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from .dialects import floats, movement, qgraph, quantised
+from .dialects.accel import Accel
 from .dialects.calls import Calls
 from .dialects.te import Te
 from .errors import CompileError
@@ -33,7 +34,7 @@ _QGRAPH = {
 }
 """Every operation of the dialect, whatever file declares it."""
 
-DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, Dialect("qgraph", list(_QGRAPH)), Te, Calls)
+DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, Dialect("qgraph", list(_QGRAPH)), Te, Accel, Calls)
 
 
 class _Parser(Parser):

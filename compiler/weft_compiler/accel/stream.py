@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.encoding import Words, pack
+from weft_hardware.encoding import Words, decode, pack
 from weft_hardware.isa import (
     QUEUE_REGISTERS,
     Finish,
@@ -276,6 +276,29 @@ class Stream:
         program[place] = np.concatenate(words)
         program[-1:] = pack(Finish, self.config)
         return Program(program, self.kernels.encoded())
+
+    def listing(self) -> list[tuple[Instruction, str | None, str | None]]:
+        """Every instruction in order, for reading: addresses from their tensors' beginnings, with the tensors' names.
+
+        Returns
+        -------
+        list of (instruction, tensor, relative)
+            The tensor that ``dram`` counts from; of a SET that holds a distance, the tensor that it goes to.
+        """
+        place, _ = self._placement
+        names: list[tuple[str | None, str | None]] = [(None, None)] * (len(place) + 1)
+        done = 0
+        for r in self.all_rows:
+            tensor = r.tensor[0] if r.tensor is not None else None
+            source = next(iter(r.relative.values()), None) if r.cls is Set else None
+            for position in place[done : done + len(r)]:
+                names[position] = tensor, source
+            done += len(r)
+        offsets = {
+            name: 0 for r in self.all_rows if r.tensor is not None for name in (r.tensor[0], *r.relative.values())
+        }
+        instructions = decode(self.emit(offsets).instructions, self.config)
+        return [(i, tensor, source) for i, (tensor, source) in zip(instructions, names, strict=True)]
 
     def _first_tile(self, tensor: str, memory: Memory, offset: int) -> int:
         size = tile_bytes(memory, self.config)

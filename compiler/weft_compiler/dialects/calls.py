@@ -32,7 +32,7 @@ from xdsl.irdl import (
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from . import te
+from . import accel, te
 
 LANGUAGES = ("python", "c")
 """Whose callables external functions are."""
@@ -67,9 +67,6 @@ class ExternalOp(IRDLOperation):
                 raise VerifyException(f"@{self.sym_name.data} takes or gives {type_}; it may only tensors")
         if not self.function_type.outputs.data:
             raise VerifyException(f"@{self.sym_name.data} gives nothing; an external function writes a tensor")
-
-
-Callee = FuncOp | te.FuncOp | ExternalOp
 
 
 @irdl_op_definition
@@ -146,7 +143,7 @@ def signature_of(function: Operation) -> tuple[list[Attribute], list[Attribute]]
     match function:
         case FuncOp() | ExternalOp():
             return list(function.function_type.inputs), list(function.function_type.outputs)
-        case te.FuncOp():
+        case te.FuncOp() | accel.FuncOp():
             taken, given = function.inputs, function.results_written
             return [_tensor(value.type) for value in taken], [_tensor(value.type) for value in given]
         case _:
