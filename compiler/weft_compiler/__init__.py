@@ -21,6 +21,7 @@ def compile_model(
     *,
     batch: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
+    dump: str | Path | None = None,
 ) -> Module:
     """Compile a quantised ONNX network.
 
@@ -34,6 +35,8 @@ def compile_model(
         Images of one run, where the model leaves its first dimension open.
     progress : callable, optional
         Called after each stage with its name, the stages done, and all of them.
+    dump : path, optional
+        A folder that every level of the compilation is written to; see `dump_ir.Dump`.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def compile_model(
         done("import")
         return module
 
-    return _compile(steps, ["import"], config, {}, progress)
+    return _compile(steps, ["import"], config, {}, progress, dump)
 
 
 def compile_module(
@@ -57,6 +60,7 @@ def compile_module(
     *,
     functions: Mapping[str, External] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    dump: str | Path | None = None,
 ) -> Module:
     """Compile a module of IR: its graph function ``@main``, and what that calls.
 
@@ -66,7 +70,7 @@ def compile_module(
         The IR, or its text; it is left as it is.
     functions : Mapping, optional
         The external functions that it calls, by name.
-    progress : callable, optional
+    progress, dump
         As for `compile_model`.
 
     Raises
@@ -79,7 +83,7 @@ def compile_module(
     def steps(done: Callable[[str], None]) -> ModuleOp:
         return parse_ir(module) if isinstance(module, str) else module.clone()
 
-    return _compile(steps, [], config, functions or {}, progress)
+    return _compile(steps, [], config, functions or {}, progress, dump)
 
 
 def compile_file(
@@ -88,11 +92,12 @@ def compile_file(
     *,
     functions: Mapping[str, External] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    dump: str | Path | None = None,
 ) -> Module:
     """Compile a file of IR; see `compile_module`."""
     from .text import read_ir
 
-    return compile_module(read_ir(path), config, functions=functions, progress=progress)
+    return compile_module(read_ir(path), config, functions=functions, progress=progress, dump=dump)
 
 
 def _compile(
@@ -101,10 +106,12 @@ def _compile(
     config: AcceleratorConfig,
     functions: Mapping[str, External],
     progress: Callable[[str, int, int], None] | None,
+    dump: str | Path | None,
 ) -> Module:
     from weft_runtime.module import Module
 
     from .assemble import assemble
+    from .dump_ir import Dump
     from .pipeline import passes_for, run_passes
 
     stages = [*first, *(step.name for step in passes_for(config)), "assemble"]
@@ -113,8 +120,17 @@ def _compile(
         if progress:
             progress(stage, stages.index(stage) + 1, len(stages))
 
+    folder = Dump(dump) if dump is not None else None
+
+    def observe(name: str, module: ModuleOp) -> None:
+        if folder:
+            folder.module(name, module)
+        done(name)
+
     module = begin(done)
-    run_passes(module, config, lambda name, _: done(name))
-    content = assemble(module, config)
+    if folder:
+        folder.module("import", module)
+    run_passes(module, config, observe)
+    content = assemble(module, config, folder)
     done("assemble")
     return Module(content, functions)

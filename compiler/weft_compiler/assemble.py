@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.work import count_work
 from weft_runtime.module_model import (
     MAX_REGION_BYTES,
     AcceleratorStep,
@@ -26,11 +27,13 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, Module
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
+from .accel.assembly import program_of
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
+from .dialects import accel, qgraph, te
 from .dialects import floats as float_ops
-from .dialects import qgraph, te
 from .dialects.calls import CallOp, ExternalOp, callee_of
+from .dump_ir import Dump
 from .errors import CompileError
 from .host import elementwise, layout, recurrent, windows
 from .host.codegen import compile_functions
@@ -83,7 +86,8 @@ def _text(op: Operation, name: str) -> str:
 class _Assembler:
     """Collects the parts of one module while walking the function once."""
 
-    def __init__(self, function: FuncOp, config: AcceleratorConfig):
+    def __init__(self, function: FuncOp, config: AcceleratorConfig, dump: Dump | None = None):
+        self.dump = dump
         self.function = function
         self.config = config
         self.alignment = alignment_of(config)
@@ -147,7 +151,12 @@ class _Assembler:
         uop_offset = self.region_bytes["device"]
         program = stream.emit({name: place_of(value).offset for name, value in tensors.items()} | {UOPS: uop_offset})
         reads = tuple(place_of(v) for v in op.operands if not isinstance(v.owner, qgraph.ConstantOp))
+        self._dump(layer, stream, program)
         self._launch(op, layer, program, uop_offset, reads, (place_of(op.y),))
+
+    def _dump(self, layer: int, stream: Stream, program: Program) -> None:
+        if self.dump:
+            self.dump.kernel(list(self.layers)[layer], stream, program, self.config)
 
     def _launch(
         self,
@@ -177,7 +186,7 @@ class _Assembler:
                 self.steps.append(ExternalStep(layer, op.function_name, function.language.data, taken, given))
             case te.FuncOp() if function.target.data == te.HOST:
                 self.steps.append(HostStep(layer, self._host_function(function), (*inputs, *outputs)))
-            case te.FuncOp():
+            case te.FuncOp() | accel.FuncOp():
                 changing = tuple(place_of(v) for v in op.inputs if not isinstance(v.owner, qgraph.ConstantOp))
                 program, uop_offset = self._program(function, layer, (*inputs, *outputs))
                 self._launch(op, layer, program, uop_offset, changing, outputs)
@@ -192,16 +201,28 @@ class _Assembler:
             self.host_names[function] = name
         return self.host_names[function]
 
-    def _program(self, function: te.FuncOp, layer: int, buffers: Sequence[Buffer]) -> tuple[Program, int]:
-        """A tensor function's program for buffers at these places, and where its micro-ops have to lie."""
+    def _program(
+        self, function: te.FuncOp | accel.FuncOp, layer: int, buffers: Sequence[Buffer]
+    ) -> tuple[Program, int]:
+        """A function's program for buffers at these places, and where its micro-ops have to lie."""
+        if isinstance(function, accel.FuncOp):
+            program = program_of(function, self.config, [b.offset for b in buffers], self.region_bytes["device"])
+            self._count(layer, count_work(program.instructions, self.config).gemm_cycles * self.config.macs)
+            return program, self.region_bytes["device"]
         nest = nest_of(function, self.config)
         if function not in self.streams:
             self.streams[function] = lower_nest(nest, self.config)
         stream, uop_offset = self.streams[function], self.region_bytes["device"]
-        name = list(self.layers)[layer]
-        self.layers[name] = replace(self.layers[name], macs=stream.macs)
+        self._count(layer, stream.macs)
         places = {buffer.name: place.offset for buffer, place in zip(nest.buffers, buffers, strict=True)}
-        return stream.emit(places | {UOPS: uop_offset}), uop_offset
+        program = stream.emit(places | {UOPS: uop_offset})
+        self._dump(layer, stream, program)
+        return program, uop_offset
+
+    def _count(self, layer: int, macs: int) -> None:
+        """What a layer computes, where that is known from its program alone."""
+        name = list(self.layers)[layer]
+        self.layers[name] = replace(self.layers[name], macs=macs)
 
     def _info(self, name: str, value: SSAValue) -> TensorInfo:
         return TensorInfo(name, qgraph.shape_of(value), qgraph.dtype_of(value).name, place_of(value))
@@ -218,8 +239,13 @@ class _Assembler:
         return tuple(infos)
 
 
-def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
+def assemble(module: ModuleOp, config: AcceleratorConfig, dump: Dump | None = None) -> ModuleContent:
     """Emit everything that a module holds.
+
+    Parameters
+    ----------
+    dump : Dump, optional
+        Where kernels and host code are written to be read.
 
     Raises
     ------
@@ -227,7 +253,7 @@ def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
         If the network needs more memory than a module may take.
     """
     function = main_function(module)
-    assembler = _Assembler(function, config)
+    assembler = _Assembler(function, config, dump)
     outputs: Sequence[SSAValue] = ()
     for op in function.body.block.ops:
         if isinstance(op, ReturnOp):
@@ -239,6 +265,8 @@ def assemble(module: ModuleOp, config: AcceleratorConfig) -> ModuleContent:
             raise CompileError(
                 f"the {region} region takes {size} bytes, more than {MAX_REGION_BYTES}; compile for a smaller batch"
             )
+    if dump:
+        dump.host(assembler.host_functions)
     host_code = (compile_functions(assembler.host_functions),) if assembler.host_functions else ()
     return ModuleContent(
         config=config,

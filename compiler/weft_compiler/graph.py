@@ -197,11 +197,13 @@ class Graph:
         verify(copy, "the graph")
         return copy
 
-    def compile(self, progress: Callable[[str, int, int], None] | None = None) -> Module:
-        """The module that any device runs."""
+    def compile(
+        self, progress: Callable[[str, int, int], None] | None = None, dump: str | Path | None = None
+    ) -> Module:
+        """The module that any device runs; for the parameters see `compile_model`."""
         from . import compile_module
 
-        return compile_module(self.module(), self.config, functions=self.functions, progress=progress)
+        return compile_module(self.module(), self.config, functions=self.functions, progress=progress, dump=dump)
 
     # Functions ---------------------------------------------------------------------------------------------
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 
 from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
+from xdsl.utils.exceptions import VerifyException
 
+from .errors import CompileError
 from .passes.cancel_layout import CancelLayout
 from .passes.common_subexpressions import CommonSubexpressions
 from .passes.fold_batch_norm import FoldBatchNorm
@@ -17,6 +20,7 @@ from .passes.fold_constants import FoldConstants
 from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
 from .passes.inline import Inline
+from .passes.lower_accel import LowerAccel
 from .passes.pack_layout import PackLayout
 from .passes.place import Place
 from .passes.plan_memory import PlanMemory
@@ -50,12 +54,53 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
     )
 
 
-def run_passes(module: ModuleOp, config: AcceleratorConfig, observer: Observer | None = None) -> None:
-    """Run the pipeline in place; the IR is verified at every boundary."""
+def extra_passes(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
+    """Passes that no compilation needs: they show a level, or make it possible to change it by hand."""
+    return (LowerAccel(config),)
+
+
+def named_passes(names: Sequence[str], config: AcceleratorConfig) -> list[ModulePass]:
+    """Passes by their names, in the order of the names.
+
+    Raises
+    ------
+    CompileError
+        If there is none of a name.
+    """
+    known = {step.name: step for step in (*passes_for(config), *extra_passes(config))}
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise CompileError(f"pass {name!r} does not exist; choose among {', '.join(known)}{hint}")
+    return [known[name] for name in names]
+
+
+def run_passes(
+    module: ModuleOp,
+    config: AcceleratorConfig,
+    observer: Observer | None = None,
+    passes: Sequence[ModulePass] | None = None,
+) -> None:
+    """Run passes in place, the whole pipeline if none are given; the IR is verified at every boundary.
+
+    Raises
+    ------
+    CompileError
+        If a pass cannot be applied to what it finds.
+    """
     context = Context()
     module.verify()
-    for step in passes_for(config):
-        step.apply(context, module)
-        module.verify()
+    for step in passes_for(config) if passes is None else passes:
+        try:
+            step.apply(context, module)
+            module.verify()
+        except (AssertionError, VerifyException) as error:
+            if passes is None:
+                raise
+            reason = str(error).strip().split("\n")[0] or "what it needs is not there"
+            raise CompileError(
+                f"pass {step.name} cannot be applied here ({reason}); run those before it first, see weft opt --list"
+            ) from None
         if observer:
             observer(step.name, module)

@@ -52,6 +52,7 @@ def compile(
     functions: Mapping[str, Function] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     cache: bool = False,
+    dump: str | Path | None = None,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -68,7 +69,9 @@ def compile(
     progress : callable, optional
         Told each finished stage's name, the stages done, and all of them.
     cache : bool
-        Take a network's module from the user's cache, or leave it there.
+        Take a network's module from the user's cache, or leave it there; not with ``dump``.
+    dump : path, optional
+        A folder that every level of the compilation is written to, as numbered files.
 
     Raises
     ------
@@ -80,12 +83,12 @@ def compile(
         from weft_compiler import compile_file, compile_model
 
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
-            return compile_file(model, chosen, functions=functions, progress=progress)
+            return compile_file(model, chosen, functions=functions, progress=progress, dump=dump)
 
         def make() -> Module:
-            return compile_model(model, chosen, batch=batch, progress=progress)
+            return compile_model(model, chosen, batch=batch, progress=progress, dump=dump)
 
-        if not cache:
+        if not cache or dump is not None:
             return make()
         try:
             data = model if isinstance(model, bytes) else Path(model).read_bytes()

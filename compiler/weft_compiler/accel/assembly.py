@@ -5,8 +5,7 @@ From a stream, addresses count from its tensors; from bytes, from the base regis
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numpy.typing import NDArray
@@ -14,11 +13,11 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.disasm import FLAGS
 from weft_hardware.encoding import Words, decode, encode, pack_uops, unpack_uops
 from weft_hardware.isa import Instruction, Memory, MemoryInstruction, Queue, Set, declared_fields, tile_bytes
+from xdsl.dialects.builtin import UnrealizedConversionCastOp
 from xdsl.ir import Block, Region, SSAValue
 
 from ..dialects import accel, te
 from ..errors import CompileError
-from ..te.nest import Nest
 from .stream import UOPS, Program, Stream
 
 MOST = 4096
@@ -34,15 +33,16 @@ class Listed:
     relative: str | None = None
 
 
-def function_of_stream(nest: Nest, stream: Stream, name: str, most: int = MOST) -> accel.FuncOp:
-    """The program of a nest, over the nest's tensors.
+def function_of_stream(stream: Stream, name: str, most: int = MOST) -> accel.FuncOp:
+    """The program of a loop nest, over the nest's tensors.
 
     Raises
     ------
     CompileError
         If it has more instructions than ``most``.
     """
-    listed = stream.listing()
+    nest, listed = stream.nest, stream.listing()
+    assert nest is not None
     if len(listed) > most:
         raise CompileError(
             f"@{name} has {len(listed)} instructions, more than the {most} that are written out; "
@@ -69,7 +69,7 @@ def function_of_words(words: Words, config: AcceleratorConfig, name: str) -> acc
     Raises
     ------
     CompileError
-        If it holds what is no instruction, or an instruction takes a token that is given later.
+        If an instruction takes a token that none gives.
     """
     block = Block()
     write(block, [Listed(instruction) for instruction in decode(words, config)], {})
@@ -84,30 +84,61 @@ def micro_ops(encoded: NDArray, config: AcceleratorConfig) -> accel.MicroOpsOp:
     return op
 
 
-def write(block: Block, program: Iterable[Listed], tensors: Mapping[str, SSAValue]) -> None:
+def write(block: Block, program: Sequence[Listed], tensors: Mapping[str, SSAValue]) -> None:
     """Append a program's instructions, their tokens as values.
+
+    The k-th token that is taken between two queues is the k-th that is given, which may stand further down: the queues
+    run beside each other.
 
     Raises
     ------
     CompileError
-        If one takes a token that no instruction before it gives.
+        If one takes a token that none gives.
     """
-    waiting: dict[tuple[Queue, Queue], deque[SSAValue]] = {}
+    given = _tokens(program, FLAGS[2:])
+    promised = {
+        channel: [UnrealizedConversionCastOp.get([], [accel.TokenType.between(*channel)]).outputs[0] for _ in who]
+        for channel, who in given.items()
+    }
+    waits: dict[int, list[SSAValue]] = {}
+    for channel, takers in _tokens(program, FLAGS[:2]).items():
+        tokens = promised.get(channel, [])
+        if len(takers) > len(tokens):
+            index = takers[len(tokens)]
+            raise CompileError(
+                f"instruction {index} ({program[index].instruction.OPCODE.name}) takes token {len(tokens) + 1} of "
+                f"{channel[0].name.lower()}, which gives {len(tokens)}: it would wait for ever"
+            )
+        for index, token in zip(takers, tokens, strict=False):
+            waits.setdefault(index, []).append(token)
+    real: dict[SSAValue, SSAValue] = {}
+    next_token = {channel: iter(tokens) for channel, tokens in promised.items()}
     for index, listed in enumerate(program):
         instruction = listed.instruction
-        queue = instruction.queue
-        waits = [_taken(waiting, index, instruction, flag) for flag in FLAGS[:2] if getattr(instruction, flag)]
         gives = [_neighbour(index, instruction, flag) for flag in FLAGS[2:] if getattr(instruction, flag)]
         op = accel.OPERATIONS[type(instruction)](
             _fields(instruction),
-            waits,
+            [real.get(token, token) for token in waits.get(index, [])],
             gives,
             tensors[listed.tensor] if listed.tensor is not None else None,
             tensors[listed.relative] if listed.relative is not None else None,
         )
         block.add_op(op)
         for target, token in zip(gives, op.gives, strict=True):
-            waiting.setdefault((queue, target), deque()).append(token)
+            promise = next(next_token[instruction.queue, target])
+            promise.replace_all_uses_with(token)
+            real[promise] = token
+
+
+def _tokens(program: Sequence[Listed], flags: Sequence[str]) -> dict[tuple[Queue, Queue], list[int]]:
+    """Who has one of the flags, by where the token goes from and to."""
+    found: dict[tuple[Queue, Queue], list[int]] = {}
+    for index, listed in enumerate(program):
+        for flag in flags:
+            if getattr(listed.instruction, flag):
+                mine, other = listed.instruction.queue, _neighbour(index, listed.instruction, flag)
+                found.setdefault((other, mine) if flag.startswith("pop") else (mine, other), []).append(index)
+    return found
 
 
 def _fields(instruction: Instruction) -> dict[str, int]:
@@ -126,19 +157,6 @@ def _neighbour(index: int, instruction: Instruction, flag: str) -> Queue:
     return Queue(number)
 
 
-def _taken(
-    waiting: Mapping[tuple[Queue, Queue], deque[SSAValue]], index: int, instruction: Instruction, flag: str
-) -> SSAValue:
-    source = _neighbour(index, instruction, flag)
-    tokens = waiting.get((source, instruction.queue))
-    if not tokens:
-        raise CompileError(
-            f"instruction {index} ({instruction.OPCODE.name}) takes a token of {source.name.lower()} that no "
-            "instruction before it gives: tokens have values only in a stream that lists them in their order"
-        )
-    return tokens.popleft()
-
-
 def program_of(
     function: accel.FuncOp, config: AcceleratorConfig, places: Sequence[int] = (), uop_offset: int = 0
 ) -> Program:
@@ -154,7 +172,7 @@ def program_of(
     Raises
     ------
     CompileError
-        If it was written for another configuration, does not end with FINISH, or an offset is no whole number of tiles.
+        If it was written for another configuration, has no FINISH, or an offset is no whole number of tiles.
     """
     if accel.config_of(function.config) != config:
         raise CompileError(
@@ -162,8 +180,8 @@ def program_of(
             "compile for that"
         )
     instructions = function.instructions()
-    if not instructions or not isinstance(instructions[-1], accel.FinishOp):
-        raise CompileError(f"@{function.sym_name.data} does not end with accel.finish; append it")
+    if not any(isinstance(op, accel.FinishOp) for op in instructions):
+        raise CompileError(f"@{function.sym_name.data} never comes to its end; append accel.finish")
     uops = function.micro_ops()
     offsets: dict[SSAValue, int] = dict(zip(function.body.block.args, places, strict=True))
     if uops is not None:

@@ -32,7 +32,7 @@ def lower_nest(nest: Nest, config: AcceleratorConfig) -> Stream:
         intrinsic.emit(operation, emitter)
     if not emitter.rows:
         raise CompileError("the nest asks nothing of the accelerator; tensorize a stage")
-    return Stream(config, tuple(emitter.rows), emitter.kernels, emitter.macs)
+    return Stream(config, tuple(emitter.rows), emitter.kernels, emitter.macs, nest)
 
 
 def _check_memory(found: list[Operation]) -> None:

@@ -23,6 +23,7 @@ from weft_hardware.isa import (
 )
 
 from ..errors import CompileError
+from ..te.nest import Nest
 from .columns import Column, inverse
 from .micro_code import MicroKernels, residency
 from .order import fetch_order
@@ -151,12 +152,15 @@ class Stream:
         All instructions but FINISH and the LOADs of micro-ops.
     macs : int
         Multiply-accumulates asked for, those with padding included.
+    nest : Nest, optional
+        The loops that it came from.
     """
 
     config: AcceleratorConfig
     rows: tuple[Rows, ...]
     kernels: MicroKernels = field(repr=False)
     macs: int = 0
+    nest: Nest | None = field(default=None, repr=False)
 
     @cached_property
     def all_rows(self) -> tuple[Rows, ...]:

@@ -1,8 +1,9 @@
 """`accel`: programs of the accelerator, an operation for each instruction, dependency tokens as values.
 
 A token goes from the instruction that pushes it to the one that pops it: it is used exactly once, between neighbouring
-queues, and those of a pair of queues in the order in which they were pushed. Instructions and their fields are
-`weft_hardware.isa`'s; a field that is not written is at its default. `accel.assembly` converts from and to bytes.
+queues, and those of a pair of queues in the order in which they were pushed. The queues run beside each other, so a
+token may be taken further up than it is given. Instructions and their fields are `weft_hardware.isa`'s; a field that is
+not written is at its default. `accel.assembly` converts from and to bytes.
 
 This is a view for reading and writing single programs. The compiler emits in columns (`accel.stream`).
 """
@@ -457,9 +458,9 @@ class FuncOp(IRDLOperation):
         instructions = self.instructions()
         for index, op in enumerate(instructions):
             for problem in _problems(op, config):
-                raise VerifyException(f"instruction {index}, {problem}")
+                raise VerifyException(f"@{self.sym_name.data}, instruction {index}: {problem}")
         for problem in token_problems(instructions):
-            raise VerifyException(problem)
+            raise VerifyException(f"@{self.sym_name.data}: {problem}")
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")

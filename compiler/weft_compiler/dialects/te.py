@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     Signedness,
     StringAttr,
     SymbolNameConstraint,
+    UnitAttr,
     f32,
     i1,
 )
@@ -450,16 +451,21 @@ class LoadOp(IRDLOperation):
 
 @irdl_op_definition
 class StoreOp(IRDLOperation):
-    """``buffer[indices] = value``."""
+    """``buffer[indices] = value``; ``reassociable`` is that of `te.nest.Assign`."""
 
     name = "te.store"
+    reassociable = opt_prop_def(UnitAttr)
     value = operand_def()
     buffer = operand_def(MemRefType)
     indices = var_operand_def(index)
-    assembly_format = "$value `,` $buffer `[` $indices `]` attr-dict `:` type($value) `,` type($buffer)"
+    assembly_format = (
+        "(`reassociable` $reassociable^)? "
+        "$value `,` $buffer `[` $indices `]` attr-dict `:` type($value) `,` type($buffer)"
+    )
 
-    def __init__(self, value: SSAValue, buffer: SSAValue, indices: Sequence[SSAValue]):
-        super().__init__(operands=[value, buffer, list(indices)])
+    def __init__(self, value: SSAValue, buffer: SSAValue, indices: Sequence[SSAValue], reassociable: bool = False):
+        properties = {"reassociable": UnitAttr() if reassociable else None}
+        super().__init__(operands=[value, buffer, list(indices)], properties=properties)
 
     def verify_(self) -> None:
         type_ = _check_buffer(self.buffer, "the buffer")

@@ -18,6 +18,7 @@ from ..accelerated import AcceleratedConv, Mapped, accelerate, shift_of
 from ..accelerated_sums import AcceleratedSum, accelerate_sum
 from ..conv_task import ConvTask, Requantisation
 from ..dialects import qgraph, quantised
+from ..errors import CompileError
 from .pack_neighbours import PackLookup, PackPool
 from .place import is_placed
 
@@ -28,6 +29,11 @@ class _Pack(RewritePattern):
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         if not isinstance(op, Mapped):
+            return
+        if "placement" not in op.attributes:
+            raise CompileError(
+                f"{op.name} of layer {qgraph.layer_of(op)!r} has no placement; run the pass place before"
+            )
             return
         if is_placed(op):
             rewriter.replace(op, self.laid_out(op))

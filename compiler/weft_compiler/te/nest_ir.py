@@ -104,9 +104,9 @@ class _Writer:
                 self._emit(te.ForOp(axis.extent, kind, axis.kind, self._body(block, body)))
             case n.Guard(condition, body):
                 self._emit(te.IfOp(self._value(condition), self._body(Block(), body)))
-            case n.Assign(buffer, indices, value):
-                result = self._value(value)
-                self._emit(te.StoreOp(result, self.buffers[buffer], [self._value(i) for i in indices]))
+            case n.Assign(buffer, indices, value, reassociable):
+                result, where = self._value(value), [self._value(i) for i in indices]
+                self._emit(te.StoreOp(result, self.buffers[buffer], where, reassociable))
             case n.Invoke():
                 self._invoke(statement)
 
@@ -207,7 +207,9 @@ class _Reader:
             te.AllocateOp: self._allocate,
             te.ForOp: self._for,
             te.IfOp: lambda op: n.Guard(self._values[op.condition], self.region(op.body)),
-            te.StoreOp: lambda op: n.Assign(self._buffers[op.buffer], self._all(op.indices), self._values[op.value]),
+            te.StoreOp: lambda op: n.Assign(
+                self._buffers[op.buffer], self._all(op.indices), self._values[op.value], op.reassociable is not None
+            ),
             te.InvokeOp: self._invoke,
         }
         self._scalars: dict[type[Operation], Callable[..., Expr]] = {

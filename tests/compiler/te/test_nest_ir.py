@@ -27,7 +27,7 @@ from weft_compiler.dialects import te as dialect
 from weft_compiler.errors import CompileError
 from weft_compiler.host.intrinsics.byte_product import byte_product
 from weft_compiler.te.intrinsic import Intrinsic
-from weft_compiler.te.nest import Buffer, Invoke, Nest, Region
+from weft_compiler.te.nest import Assign, Buffer, Invoke, Nest, Region, walk
 from weft_compiler.te.nest_ir import function_of, nest_of
 from weft_compiler.text import parse_ir, print_ir
 from weft_hardware.config import AcceleratorConfig
@@ -57,8 +57,9 @@ def parsed(nest: Nest, config: AcceleratorConfig = VTA) -> Nest:
 
 
 def loops(nest: Nest) -> str:
-    """As text, without the numbers that keep names apart."""
-    return re.sub(r"[_.]\d+\b", "", str(nest))
+    """As text, without the numbers that keep names apart, and which sums may fuse."""
+    fused = [s.reassociable for s in walk(nest.body) if isinstance(s, Assign)]
+    return re.sub(r"[_.]\d+\b", "", f"{nest}\n{fused}")
 
 
 @pytest.mark.parametrize("workload", HOST, ids=lambda w: w.__name__)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import check, compile, config, demo, disasm, exec, fuzz, profile, registers, run, synth, verilog, zoo
+from . import asm, check, compile, config, demo, disasm, exec, fuzz, opt, profile, registers, run, synth, verilog, zoo
 
 app = typer.Typer(
     name="weft",
@@ -43,7 +43,9 @@ app.command("run")(run.run_command)
 app.command("exec")(exec.exec_command)
 app.command("profile")(profile.profile_command)
 app.command("check")(check.check_command)
+app.command("opt")(opt.opt_command)
 app.command("disasm")(disasm.disasm_command)
+app.command("asm")(asm.asm_command)
 app.add_typer(config.app, name="config")
 app.command("verilog")(verilog.verilog_command)
 app.command("registers")(registers.registers_command)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def compile_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A quantised network.", show_default=False)],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.onnx|IR.mlir", help="A quantised network, or a module of IR.", show_default=False
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT.weft", help="The module to write.")
     ] = None,
@@ -26,9 +31,13 @@ def compile_command(
     config: options.Config = "vta",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Where the model leaves it open.")] = 1,
     cache: options.Cache = True,
+    dump_ir: Annotated[
+        Path | None,
+        typer.Option("--dump-ir", metavar="DIR", help="Write every level of the compilation here.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compile a quantised ONNX network for an accelerator."""
+    """Compile a quantised ONNX network, or a module of IR, for an accelerator."""
     import time
 
     import weft
@@ -40,8 +49,10 @@ def compile_command(
     if output is None and not report:
         raise UsageError("weft compile has no output; name a file: -o OUT.weft, or see the placement alone: --report")
     accelerator = weft.load_config(config)
-    data = read_bytes(model)
-    placed = weft.placement(data, accelerator, batch=batch) if report else None
+    source = model if model.suffix == ".mlir" else read_bytes(model)
+    if report and not isinstance(source, bytes):
+        raise UsageError(f"--report takes an .onnx file, {model} is IR; see it by weft opt --passes inline,place")
+    placed = weft.placement(source, accelerator, batch=batch) if report else None
     if placed is not None and not json:
         _print_placement(placed)
     if output is None:
@@ -49,7 +60,7 @@ def compile_command(
             print_json({"placement": [asdict(row) for row in placed]})
         return
     begin = time.perf_counter()
-    module = weft.compile(data, accelerator, batch=batch, cache=cache)
+    module = weft.compile(source, accelerator, batch=batch, cache=cache, dump=dump_ir)
     seconds = time.perf_counter() - begin
     module.save(output)
     layers = module.content.layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from . import options
 
 if TYPE_CHECKING:
     from weft_hardware.config import AcceleratorConfig
-    from weft_runtime.module import Module
+    from weft_hardware.encoding import Words
 
 
 def disasm_command(
@@ -43,6 +43,9 @@ def disasm_command(
             "--insn-count", metavar="N", parser=options.parse_number, help="Instructions to show (default: all)."
         ),
     ] = None,
+    ir: Annotated[
+        bool, typer.Option("--ir", help="As IR of the accel dialect, tokens as values; `weft asm` takes it back.")
+    ] = False,
 ) -> None:
     """Show instructions as text: of a module's every launch, or of a raw stream or memory image."""
     import weft
@@ -51,25 +54,54 @@ def disasm_command(
 
     data = read_bytes(file)
     if file.suffix == ".weft":
-        lines = module_lines(weft.load(file))
+        module = weft.load(file)
+        accelerator = module.content.config
+        programs = [(layer, as_program(data, accelerator)) for layer, _, data in module.content.launches()]
     else:
         begin = image_base if insn_addr is None else insn_addr
-        lines = raw_lines(data, image_base, begin, insn_count, weft.load_config(config or "vta"))
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+        accelerator = weft.load_config(config or "vta")
+        programs = [("", raw_program(data, image_base, begin, insn_count, accelerator))]
+    if ir:
+        sys.stdout.write(ir_text(programs, accelerator))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines_of(programs, accelerator))
 
 
-def module_lines(module: Module) -> Iterator[str]:
-    """Every launch of a module, under a heading that names its layer."""
+def lines_of(programs: Sequence[tuple[str, Words]], config: AcceleratorConfig) -> Iterator[str]:
+    """Every program's instructions, under a heading if it has a name."""
     from weft_hardware.disasm import disassemble
+
+    for name, words in programs:
+        if name:
+            yield f"{name}: {len(words)} instructions"
+        yield from disassemble(words, config)
+
+
+def ir_text(programs: Sequence[tuple[str, Words]], config: AcceleratorConfig) -> str:
+    """Every program as a function of the `accel` dialect.
+
+    Raises
+    ------
+    WeftError
+        If a program has no such form, see `weft_compiler.accel.assembly`.
+    """
+    from weft.extras import needs_extra
+
+    with needs_extra("compiler", "showing a program as IR"):
+        from weft_compiler.accel.assembly import function_of_words
+        from weft_compiler.text import print_ir
+        from xdsl.dialects.builtin import ModuleOp
+
+        return print_ir(ModuleOp([function_of_words(words, config, name or "program") for name, words in programs]))
+
+
+def as_program(data: bytes, config: AcceleratorConfig) -> Words:
     from weft_hardware.encoding import as_words
 
-    config = module.content.config
-    for layer, step, instructions in module.content.launches():
-        yield f"{layer}: {step.count} instructions"
-        yield from disassemble(as_words(instructions, config), config)
+    return as_words(data, config)
 
 
-def raw_lines(data: bytes, base: int, begin: int, count: int | None, config: AcceleratorConfig) -> Iterator[str]:
+def raw_program(data: bytes, base: int, begin: int, count: int | None, config: AcceleratorConfig) -> Words:
     """Instructions in a memory image at ``base``.
 
     Raises
@@ -77,8 +109,6 @@ def raw_lines(data: bytes, base: int, begin: int, count: int | None, config: Acc
     WeftError
         If they do not lie in the image, or the bytes are no whole number of instructions.
     """
-    from weft_hardware.disasm import disassemble
-    from weft_hardware.encoding import as_words
     from weft_hardware.isa import instruction_bytes
 
     from weft.execute import check_stream
@@ -91,4 +121,4 @@ def raw_lines(data: bytes, base: int, begin: int, count: int | None, config: Acc
     else:
         check_stream(len(data), base, begin, 1, config)
         data = data[first:]
-    return disassemble(as_words(data, config), config)
+    return as_program(data, config)
