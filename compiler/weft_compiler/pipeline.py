@@ -9,12 +9,12 @@ from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 from xdsl.utils.exceptions import VerifyException
 
 from .errors import CompileError
 from .passes.cancel_layout import CancelLayout
 from .passes.common_subexpressions import CommonSubexpressions
+from .passes.dead_code import DeadCode
 from .passes.fold_batch_norm import FoldBatchNorm
 from .passes.fold_constants import FoldConstants
 from .passes.fuse_bias import FuseBias
@@ -49,7 +49,7 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         Place(config),
         PackLayout(config),
         CancelLayout(),
-        DeadCodeElimination(),
+        DeadCode(),
         PlanMemory(config),
     )
 

@@ -91,13 +91,14 @@ def test_dump_ir_writes_every_level_and_replaces_an_older_one(tmp_path):
     assert result.code == 0, result.err
     found = sorted(path.name for path in folder.iterdir() if path.name != "notes.txt")
     passes = [f"{name}.mlir" for name in ("import", *(step.name for step in passes_for(VTA)))]
-    kernels = [f"{layer}.{level}" for layer in ("conv1", "conv2", "conv3", "dense") for level in KERNEL]
+    kernels = [f"{layer}.{level}" for layer in LAYERS for level in KERNEL]
     wanted = [*passes, *kernels, "host.mlir", "host.ll", "host.s"]
     assert found == [f"{k:03}-{name}" for k, name in enumerate(wanted)]
     assert all((folder / name).stat().st_size for name in found)
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+LAYERS = ("conv1", "conv2", "pool", "conv3", "dense")
 KERNEL = ("te.mlir", "accel.mlir", "disassembly.txt")
 
 
@@ -138,11 +139,11 @@ OVER_TENSORS = 'accel.func @f(%x: memref<1x16xsi8>) -> (%y: memref<1x16xsi32>) c
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [
-        (None, (), "{file} has 4 accelerator functions (conv1, conv2, conv3, dense); choose one by --function"),
+        (None, (), "{file} has 5 accelerator functions (conv1, conv2, pool, conv3, dense); choose one by --function"),
         (
             None,
             ("--function", "conv9"),
-            "{file} has no accelerator function 'conv9'; it has conv1, conv2, conv3, dense",
+            "{file} has no accelerator function 'conv9'; it has conv1, conv2, pool, conv3, dense",
         ),
         (
             OVER_TENSORS,
