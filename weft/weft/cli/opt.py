@@ -121,6 +121,6 @@ def listed(config: AcceleratorConfig) -> list[str]:
     from weft_compiler.pipeline import extra_passes, passes_for
 
     def lines(steps: tuple[ModulePass, ...]) -> list[str]:
-        return [f"  {step.name:20} {(step.__doc__ or '').strip().splitlines()[0]}" for step in steps]
+        return [f"  {step.name:24} {(step.__doc__ or '').strip().splitlines()[0]}" for step in steps]
 
     return ["a compilation, in order:", *lines(passes_for(config)), "when asked for:", *lines(extra_passes(config))]
