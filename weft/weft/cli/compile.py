@@ -83,7 +83,9 @@ def _print_placement(rows: Sequence[Placement]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("node", "operator", "where", box=None)
+    table = Table(box=None)
+    for title in ("node", "operator", "where"):
+        table.add_column(title, overflow="fold")
     table.add_column("MACs", justify="right")
     table.add_column("why", overflow="fold")
     for row in rows:
