@@ -32,7 +32,7 @@ from heapq import heappop, heappush
 from operator import or_
 from pathlib import Path
 
-from .vectors import BYTE, in_order, vectorisable
+from .vectors import HELPERS, in_order, vectorisable
 
 _MODEL = "Vtop___024root"
 _TYPE = r"(?:CData|SData|IData|QData|VlWide<\d+>)/\*[\d:]+\*/"
@@ -547,7 +547,7 @@ def skip_what_rests(directory: Path, top: str) -> None:
         for statement in segment:
             statement.text = vectorisable(_rename_locals(statement, writer))
     constants = sorted({line for text in sources.values() for line in re.findall(r"^extern const .*;$", text, re.M)})
-    preamble = "\n".join(['#include "Vtop__pch.h"', "#include <cstring>", BYTE, *constants, ""])
+    preamble = "\n".join(['#include "Vtop__pch.h"', "#include <cstring>", HELPERS, *constants, ""])
 
     bodies = [writer.segment(number, segment) for number, segment in enumerate(segments)]
     groups: list[list[int]] = [[] for _ in range(FILES)]

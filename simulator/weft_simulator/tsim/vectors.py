@@ -1,7 +1,8 @@
 """Writes a verilated model such that the C++ compiler makes vector code of what a design does many times over.
 
 The compiler joins statements of one kind into vector instructions where their operands lie side by side in memory, and
-it sees that only where they are whole elements: a byte that is shifted out of a wide value's 32-bit word is none.
+it sees that only where they are whole elements of a usual type: a byte that is shifted out of a wide value's 32 bits
+is none, and a sign that is subtracted makes none.
 """
 
 from __future__ import annotations
@@ -14,8 +15,14 @@ _SELECTED_BYTE = re.compile(
 )
 _MEMBER = re.compile(r"\s+(?P<type>(?:CData|SData|IData|QData)/\*[\d:]+\*/) (?P<name>\w+);\n")
 
-BYTE = """#ifndef WEFT_BYTE
-#define WEFT_BYTE
+_EXTENDED = re.compile(r"VL_EXTENDS_(?P<result>[IQ])I\(\d+,\s*(?P<bits>8|16|32),\s*")
+
+HELPERS = """#ifndef WEFT_HELPERS
+#define WEFT_HELPERS
+template <class Signed, class Result>
+static inline Result weft_extend(IData value) {
+    return static_cast<Result>(static_cast<Signed>(value));
+}
 static inline IData weft_byte(const EData* words, unsigned index) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     return reinterpret_cast<const uint8_t*>(words)[index];
@@ -24,17 +31,17 @@ static inline IData weft_byte(const EData* words, unsigned index) {
 #endif
 }
 #endif"""
-"""C++: a byte of a wide value; files that include each other may all have it."""
+"""C++: what `vectorisable` calls; files that include each other may all have it."""
 
 
 def vectorisable(text: str) -> str:
-    """A statement with whole bytes selected as such."""
+    """A statement with whole bytes selected as such, and signs extended from the types that have them."""
 
     def byte(match: re.Match[str]) -> str:
         bit = int(match["bit"], 0)
         return match[0] if bit % 8 else f"weft_byte({match['value']}.data(), {bit // 8})"
 
-    return _SELECTED_BYTE.sub(byte, text)
+    return _EXTENDED.sub(r"weft_extend<int\g<bits>_t, \g<result>Data>(", _SELECTED_BYTE.sub(byte, text))
 
 
 def _natural(line: str) -> list[tuple[int, str]]:

@@ -129,6 +129,8 @@ def test_conditions_are_tested_once_and_bytes_are_selected_whole(verilated):
     written = "".join(path.read_text() for path in verilated.glob("Vtop_segments_*.cpp"))
     assert len(re.findall(r"if \(vlSelfRef\.weft_accelerator__DOT__dot__DOT__loaded\)", written)) == 1
     assert len(re.findall(r"weft_byte\(vlSelfRef\.weft_accelerator__DOT__dot__DOT__x\.data\(\), \d+\)", written)) == 32
+    assert "VL_EXTENDS_II(16,8" not in written
+    assert len(re.findall(r"weft_extend<int8_t, IData>\(weft_byte\(", written)) == 32
 
 
 def test_a_reader_under_a_condition_is_not_woken_by_a_counter_of_cycles(verilated):
