@@ -151,11 +151,17 @@ class GemmCore(wiring.Component):
 
 
 class VerilatedCore:
-    """One `GemmCore`, built like the accelerator's simulator, but for rest: nothing in it rests, so it is faster so."""
+    """One `GemmCore`, built like the accelerator's simulator.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rewritten : bool
+        Rewrite Verilator's C++ as the accelerator's is. The yardstick is what Verilator writes.
+    """
+
+    def __init__(self, rewritten: bool = False) -> None:
         text = verilog.to_rtlil(GemmCore())
-        library = Builder(rests=False).library(text, lambda: verilog.to_verilog(text), _HARNESS)
+        library = Builder(rests=rewritten).library(text, lambda: verilog.to_verilog(text), _HARNESS)
         self._abi = ctypes.CDLL(str(library))
         self._abi.core_create.restype = ctypes.c_void_p
         self._abi.core_run.restype = ctypes.c_uint64

@@ -18,12 +18,13 @@ NESTS = [
 ]
 
 
-def test_the_core_computes_what_numpy_does_one_step_a_cycle():
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_the_core_computes_what_numpy_does_one_step_a_cycle(rewritten):
     seed = 1
     print("seed", seed)
     rng = np.random.default_rng(seed)
     inp, wgt = rng.integers(-128, 128, (256, 16), np.int8), rng.integers(-128, 128, (256, 16, 16), np.int8)
-    core, expected = VerilatedCore(), np.zeros((64, 16), np.int64)
+    core, expected = VerilatedCore(rewritten), np.zeros((64, 16), np.int64)
     core.write(inp, wgt)
     for counts, growth in NESTS:
         for step in np.ndindex(counts):
