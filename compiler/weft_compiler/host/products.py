@@ -44,7 +44,7 @@ class _Product:
         Bytes of one group's input.
     """
 
-    weights: NDArray[np.int64]
+    weights: NDArray[np.int16]
     bias: NDArray[np.int64]
     rows: NDArray[np.int64]
     taps: NDArray[np.int64]
@@ -89,7 +89,7 @@ def fits(op: qgraph.QConvOp | qgraph.QDenseOp) -> bool:
     return groups == 1 or min(qgraph.shape_of(op.w)[1], op.channels // groups) >= FEWEST_CHANNELS
 
 
-def split(weights: NDArray[np.int64], taps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(weights: NDArray[np.int16], taps: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     """Weights (groups, channels, taps, depth) as sums of bytes: what does not fit one is a further tap at its place."""
     parts, rest = [], weights
     while not parts or rest.any():
@@ -98,11 +98,11 @@ def split(weights: NDArray[np.int64], taps: NDArray[np.int64]) -> tuple[NDArray[
     return np.concatenate(parts, 2), np.tile(taps, len(parts))
 
 
-def weights_of(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int64]:
+def weights_of(op: qgraph.QConvOp | qgraph.QDenseOp) -> NDArray[np.int16]:
     """Weights less their zero points, (channels, …)."""
     assert isinstance(op.w.owner, qgraph.ConstantOp)
-    values = op.w.owner.values.astype(np.int64)
-    zeros = np.broadcast_to(qgraph.array(op.w_zero), op.channels).astype(np.int64)
+    values = op.w.owner.values.astype(np.int16)
+    zeros = np.broadcast_to(qgraph.array(op.w_zero), op.channels).astype(np.int16)
     return values - zeros.reshape(-1, *[1] * (values.ndim - 1))
 
 
@@ -136,18 +136,23 @@ def _product(op: qgraph.QConvOp | qgraph.QDenseOp) -> _Product:
     return _convolution(op) if isinstance(op, qgraph.QConvOp) else _dense(op)
 
 
-def bias_of(op: qgraph.QConvOp | qgraph.QDenseOp, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+def bias_of(op: qgraph.QConvOp | qgraph.QDenseOp, weights: NDArray[np.int16]) -> NDArray[np.int64]:
     """(groups, channels): with what the input's zero point and shift add to every sum taken away."""
     bias = np.zeros(op.channels, np.int64)
     if op.bias is not None:
         assert isinstance(op.bias.owner, qgraph.ConstantOp)
         bias = bias + op.bias.owner.values
-    return bias.reshape(weights.shape[:2]) - (op.x_zero.value.data + shift_of(op)) * weights.sum(axis=(2, 3))
+    return bias.reshape(weights.shape[:2]) - (op.x_zero.value.data + shift_of(op)) * weights.sum(
+        axis=(2, 3), dtype=np.int64
+    )
 
 
 def parameters(op: qgraph.QConvOp | qgraph.QDenseOp) -> Parameters:
     """Weights [group][block][tap][depth / 4][column][4] int8, bias, scale, and the offsets of rows and taps."""
-    product = _product(op)
+    return _packed(op, _product(op))
+
+
+def _packed(op: qgraph.QConvOp | qgraph.QDenseOp, product: _Product) -> Parameters:
     groups, channels, taps, depth = product.weights.shape
     columns, blocks = product.tile[1], product.blocks
     packed = np.zeros((groups, blocks * columns, taps, product.steps * GROUP), np.int8)
@@ -166,17 +171,24 @@ def parameters(op: qgraph.QConvOp | qgraph.QDenseOp) -> Parameters:
     return np.ascontiguousarray(packed), bias, scale, rows.astype("<i4"), product.taps.astype("<i4")
 
 
-def _function(op: qgraph.QConvOp | qgraph.QDenseOp, name: str, x: Sequence[int], y: Sequence[int]) -> HostFunction:
+def _function(
+    op: qgraph.QConvOp | qgraph.QDenseOp, product: _Product, name: str, x: Sequence[int], y: Sequence[int]
+) -> HostFunction:
     unused = [(qgraph.shape_of(op.w), qgraph.dtype_of(op.w))]
     if op.bias is not None:
         unused.append(((op.channels,), np.dtype(np.int32)))
-    packed = [(values.shape, values.dtype) for values in parameters(op)]
+    packed = [(values.shape, values.dtype) for values in _packed(op, product)]
     return HostFunction(name, [(x, qgraph.dtype_of(op.x)), *unused, *packed, (y, qgraph.dtype_of(op.y))])
 
 
-def _tiles(f: HostFunction, op: qgraph.QConvOp | qgraph.QDenseOp, gathered: SSAValue, results: SSAValue) -> None:
+def _tiles(
+    f: HostFunction,
+    op: qgraph.QConvOp | qgraph.QDenseOp,
+    product: _Product,
+    gathered: SSAValue,
+    results: SSAValue,
+) -> None:
     """Every tile: ``results`` is [group][block][row][column]."""
-    product = _product(op)
     rows, columns = product.tile
     weights, bias, scale, offsets, taps = f.buffers[-6:-1]
     zero, low, high = (attribute.value.data for attribute in (op.y_zero, op.low, op.high))
@@ -210,14 +222,14 @@ def dense(op: qgraph.QDenseOp, name: str) -> FuncOp:
     """Buffers: x, w, bias where there is one, what `parameters` gives, y."""
     product = _dense(op)
     depth, rows, (_, columns) = qgraph.shape_of(op.w)[1], len(product.rows), product.tile
-    f = _function(op, name, (rows, depth), (rows, op.channels))
+    f = _function(op, product, name, (rows, depth), (rows, op.channels))
     x, y = f.buffers[0], f.buffers[-1]
     gathered, results = f.scratch((rows, product.steps * GROUP)), f.scratch((_result_bytes(product),))
     if depth % GROUP:
         f.nest((rows, product.steps * GROUP), lambda at: f.store(f.int8(0), gathered, at))
     shift = f.int32(shift_of(op))
     f.nest((rows, depth), lambda at: f.store_int8(f.add(f.load_int32(x, at), shift), gathered, at))
-    _tiles(f, op, gathered, results)
+    _tiles(f, op, product, gathered, results)
     full, rest = divmod(op.channels, columns)
 
     def copy(row: SSAValue, block: Index, lane: SSAValue) -> None:
@@ -232,9 +244,10 @@ def dense(op: qgraph.QDenseOp, name: str) -> FuncOp:
 
 def convolution(op: qgraph.QConvOp, name: str) -> FuncOp:
     """Buffers: x, w, bias where there is one, what `parameters` gives, y."""
-    product, columns = _convolution(op), _convolution(op).tile[1]
+    product = _convolution(op)
+    columns = product.tile[1]
     images, pixels, outputs = qgraph.shape_of(op.x)[0], len(product.rows), op.channels // product.groups
-    f = _function(op, name, (int(np.prod(qgraph.shape_of(op.x))),), (images * op.channels * pixels,))
+    f = _function(op, product, name, (int(np.prod(qgraph.shape_of(op.x))),), (images * op.channels * pixels,))
     gatherer, results = Gatherer(f, _image(op), f.buffers[0]), f.scratch((_result_bytes(product),))
 
     def leave(number: SSAValue, group: SSAValue) -> None:
@@ -247,7 +260,7 @@ def convolution(op: qgraph.QConvOp, name: str) -> FuncOp:
 
     def whole(number: SSAValue) -> None:
         gatherer.bring(number)
-        _tiles(f, op, gatherer.gathered, results)
+        _tiles(f, op, product, gatherer.gathered, results)
         f.nest((product.groups,), lambda at: leave(number, at[0]))
 
     f.nest((images,), lambda at: whole(at[0]))
