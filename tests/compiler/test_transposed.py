@@ -48,7 +48,8 @@ class Transposed:
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in vars(self).items() if name not in ("weights", "x", "bias"))
 
-    def model(self) -> bytes:
+    def model(self, *, relu: bool = False) -> bytes:
+        """A QDQ ConvTranspose, with a ReLU behind it or not."""
         b, zeros = ModelBuilder(), np.zeros(self.w_scale.shape, np.int8)
         x = b.dequantize("x", 0.03, np.asarray(self.zero, self.dtype))
         w = b.dequantize(b.constant(self.weights), self.w_scale, zeros, 1)
@@ -59,6 +60,9 @@ class Transposed:
             output_padding=self.more.tolist(), dilations=self.dilations.tolist(), group=self.groups,
         )  # fmt: skip
         y = b.quantize(y, 0.5, np.asarray(7, self.dtype))
+        if relu:
+            y = b.node("Relu", [b.dequantize(y, 0.5, np.asarray(7, self.dtype))])
+            y = b.quantize(y, 0.5, np.asarray(7, self.dtype))
         return b.build([("x", self.x.shape, self.dtype)], [(y, ("n", "c", "h", "w"), self.dtype)])
 
     def expected(self) -> np.ndarray:
@@ -98,6 +102,15 @@ def check(seed: int, config: AcceleratorConfig, *, symmetric: bool) -> None:
 @pytest.mark.parametrize("seed", range(9))
 def test_transposed_convolutions(seed: int) -> None:
     check(seed, CONFIGS[seed % 3], symmetric=seed % 2 == 0)
+
+
+def test_an_activation_is_part_of_it() -> None:
+    case = Transposed(6, symmetric=True)
+    module = compile_model(case.model(relu=True), VTA)
+    with FunctionalDevice(VTA) as device, Session(module, device) as session:
+        result = session.run({"x": case.x})
+    assert np.array_equal(np.asarray(result), np.maximum(case.expected(), 7))
+    assert {layer.op for layer in module.content.layers if layer.placement == "host"} == set()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, Rewrite
 from ..dialects import qgraph, quantised
 
 CLAMPING = (
-    *(qgraph.QConvOp, qgraph.QDenseOp, qgraph.ClampOp),
+    *(qgraph.QConvOp, qgraph.QDenseOp, qgraph.ClampOp, quantised.QConvTransposeOp),
     *(quantised.QAddOp, quantised.QMulOp, quantised.QGlobalAveragePoolOp, quantised.QMatMulOp),
 )
 """Operations that clamp their results anyway."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from support.qgraph_ir import apply, function, outline
-from weft_compiler.dialects import qgraph
+from weft_compiler.dialects import qgraph, quantised
 from weft_compiler.passes.fuse_clamp import FuseClamp
 
 X = qgraph.tensor_type((2, 3), np.int8)
@@ -38,3 +38,20 @@ def test_a_clamp_to_the_whole_range_disappears() -> None:
 def test_a_clamp_of_an_argument_is_left_alone() -> None:
     module = function([X], lambda emit, x: emit(qgraph.ClampOp(x, 0, 127)))
     assert outline(apply(FuseClamp(), module)) == ["v0 = clamp(a0)", "return v0"]
+
+
+def test_a_transposed_convolution_clamps_its_results() -> None:
+    x_type, y_type = qgraph.tensor_type((1, 2, 3, 3), np.int8), qgraph.tensor_type((1, 4, 6, 6), np.int8)
+
+    def body(emit, x):
+        weights = emit(qgraph.ConstantOp(np.ones((4, 2, 2, 2), np.int8)))
+        properties = qgraph.requantising_properties(0, [0], [0.1], 0, y_type)
+        geometry = {"expansion": (2, 2), "pads": (1, 1, 1, 1), "dilations": (1, 1)}
+        properties |= {**{name: qgraph.integers(v) for name, v in geometry.items()}, "groups": qgraph.integer(1)}
+        y = emit(quantised.QConvTransposeOp(x, weights, None, properties, y_type))
+        return emit(qgraph.ClampOp(y, 0, 100))
+
+    module = apply(FuseClamp(), function([x_type], body))
+    assert outline(module) == ["v0 = qconv_transpose(a0, const)", "return v0"]
+    (op,) = [op for op in module.walk() if isinstance(op, quantised.QConvTransposeOp)]
+    assert (op.low.value.data, op.high.value.data) == (0, 100)
