@@ -100,3 +100,36 @@ def test_dense(rows: int, depth: int, channels: int, dtype: Any) -> None:
     expected = requantised((x.astype(np.int64) - 3) @ w.T.astype(np.int64), scale, 9, np.uint8)
     got = call(windows.qdense(op, "f"), [x, w, *windows.requantising_parameters(op)], (rows, channels), np.uint8)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_random_convolutions(seed: int) -> None:
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+
+    def two(low: int, high: int) -> tuple[int, int]:
+        first, second = rng.integers(low, high, 2)
+        return int(first), int(second)
+
+    for _ in range(25):
+        kernel, strides, dilations, (top, left), (bottom, right) = two(1, 5), two(1, 4), two(1, 3), two(0, 3), two(0, 3)
+        least = [d * (k - 1) + 1 - p for d, k, p in zip(dilations, kernel, (top + bottom, left + right), strict=True)]
+        size = [max(1, edge, int(rng.integers(1, 24))) for edge in least]
+        groups = int(rng.choice([1, 1, 2, 3]))
+        inputs, outputs = two(1, 30)
+        if rng.integers(3) == 0:
+            groups, inputs, outputs = outputs, 1, 1
+        case = {
+            "x": (int(rng.integers(1, 3)), groups * inputs, *size),
+            "w": (groups * outputs, inputs, *kernel),
+            "groups": groups,
+            "strides": strides,
+            "pads": (top, left, bottom, right),
+            "dilations": dilations,
+            "dtype": [np.uint8, np.int8][rng.integers(2)],
+            "w_zero": int(rng.choice([0, 5, -120])),
+            "bias": bool(rng.integers(2)),
+        }
+        made = Convolution(rng, **case)
+        np.testing.assert_array_equal(run(made), made.expected, err_msg=str(case))
