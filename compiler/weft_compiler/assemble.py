@@ -39,7 +39,7 @@ from .host import elementwise, layout, recurrent, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
-from .passes.plan_memory import REGION_BYTES, main_function, place_of
+from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
 from .tasks import AcceleratedOp, stream_of, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
@@ -95,6 +95,7 @@ class _Assembler:
         self.steps: list[Step] = []
         self.host_functions: list[FuncOp] = []
         self.layers: dict[str, Layer] = {}
+        self.counted: set[str] = set()
         self.streams: dict[Operation, Stream] = {}
         self.host_names: dict[Operation, str] = {}
         sizes = function.attributes.get(REGION_BYTES)
@@ -115,6 +116,8 @@ class _Assembler:
             self.constants.append(Constant(qgraph.layer_of(op), place_of(op.y), op.data.data))
             return
         layer = self._layer(op)
+        if "macs" in op.attributes:
+            self.counted.add(qgraph.layer_of(op))
         if isinstance(op, CallOp):
             self._call(op, layer)
         elif isinstance(op, qgraph.ACCELERATED):
@@ -125,7 +128,7 @@ class _Assembler:
     def _layer(self, op: Operation) -> int:
         name = qgraph.layer_of(op)
         if name not in self.layers:
-            macs = op.attributes["macs"]
+            macs = op.attributes.get("macs", qgraph.integer(0))
             assert isinstance(macs, IntegerAttr)
             self.layers[name] = Layer(
                 name, qgraph.onnx_op_of(op), _text(op, "placement"), _text(op, "reason"), macs.value.data
@@ -187,7 +190,9 @@ class _Assembler:
             case te.FuncOp() if function.target.data == te.HOST:
                 self.steps.append(HostStep(layer, self._host_function(function), (*inputs, *outputs)))
             case te.FuncOp() | accel.FuncOp():
-                changing = tuple(place_of(v) for v in op.inputs if not isinstance(v.owner, qgraph.ConstantOp))
+                changing = tuple(
+                    place_of(v) for v in op.inputs if not isinstance(storage_of(v).owner, qgraph.ConstantOp)
+                )
                 program, uop_offset = self._program(function, layer, (*inputs, *outputs))
                 self._launch(op, layer, program, uop_offset, changing, outputs)
             case _:
@@ -222,7 +227,8 @@ class _Assembler:
     def _count(self, layer: int, macs: int) -> None:
         """What a layer computes, where that is known from its program alone."""
         name = list(self.layers)[layer]
-        self.layers[name] = replace(self.layers[name], macs=macs)
+        if name not in self.counted:
+            self.layers[name] = replace(self.layers[name], macs=macs)
 
     def _info(self, name: str, value: SSAValue) -> TensorInfo:
         return TensorInfo(name, qgraph.shape_of(value), qgraph.dtype_of(value).name, place_of(value))

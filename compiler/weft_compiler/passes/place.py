@@ -77,7 +77,8 @@ class Place(ModulePass):
                 continue
             inner.attributes["placement"] = StringAttr("host" if reason else "accelerator")
             inner.attributes["reason"] = StringAttr(reason)
-            inner.attributes["macs"] = qgraph.integer(useful_macs(inner))
+            if not isinstance(inner, CallOp):  # whose program says it, or who has it from the operation before
+                inner.attributes["macs"] = qgraph.integer(useful_macs(inner))
 
     def _reason(self, op: Operation) -> str | None:
         """Why the host computes an operation; empty where the accelerator does, None where there is nothing to do."""
