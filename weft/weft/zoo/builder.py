@@ -122,9 +122,9 @@ class NetworkBuilder:
         w = self.weights((outputs, x.shape[1]), x.shape[1], centre=(1,))
         return self.node("Gemm", [x, w, self.vector(outputs, 0.1)], (x.shape[0], outputs), transB=1)
 
-    def linear(self, x: Value, outputs: int) -> Value:
+    def linear(self, x: Value, outputs: int, gain: float = 1.0) -> Value:
         """A MatMul over the last axis and a bias, as transformers are exported."""
-        w = self.weights((x.shape[-1], outputs), x.shape[-1], gain=1.0)
+        w = self.weights((x.shape[-1], outputs), x.shape[-1], gain=gain)
         shape = (*x.shape[:-1], outputs)
         return self.node("Add", [self.node("MatMul", [x, w], shape), self.vector(outputs, 0.1)], shape)
 

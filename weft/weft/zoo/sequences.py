@@ -26,7 +26,8 @@ def bert_block(*, size: int = 128, seed: int = 0, hidden: int = 768, heads: int 
 def _attention(b: NetworkBuilder, x: Value, heads: int) -> Value:
     _, tokens, hidden = x.shape
     each = hidden // heads
-    query, key, value = (b.reshape(b.linear(x, hidden), (1, tokens, heads, each)) for _ in range(3))
+    # Scores of a large spread: the quantiser gives every softmax the range 0..1, of which flat ones use a few steps.
+    query, key, value = (b.reshape(b.linear(x, hidden, gain), (1, tokens, heads, each)) for gain in (2.0, 2.0, 1.0))
     query, value = (b.transpose(v, (0, 2, 1, 3)) for v in (query, value))
     scores = b.node("MatMul", [query, b.transpose(key, (0, 2, 3, 1))], (1, heads, tokens, tokens))
     scores = b.node("Div", [scores, b.constant(np.float32(math.sqrt(each)))], scores.shape)
