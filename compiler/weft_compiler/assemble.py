@@ -35,7 +35,7 @@ from .dialects import floats as float_ops
 from .dialects.calls import CallOp, ExternalOp, callee_of
 from .dump_ir import Dump
 from .errors import CompileError
-from .host import elementwise, layout, recurrent, windows
+from .host import elementwise, layout, normalize, recurrent, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
@@ -67,6 +67,7 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
     qgraph.QDenseOp: (windows.qdense, windows.requantising_parameters),
     qgraph.PackOp: (layout.pack, _no_parameters),
     qgraph.RequantizeOp: (layout.requantize, _no_parameters),
+    float_ops.NormalizeOp: (normalize.normalize, _no_parameters),
     float_ops.RecurrentOp: (recurrent.recurrent, _no_parameters),
     qgraph.UnpackOp: (layout.unpack, _no_parameters),
 }

@@ -122,10 +122,16 @@ def normalized(graph: Graph, node: Node, x: SSAValue, scale: int, bias: int) -> 
     rows = (*shape[:axis], int(np.prod(shape[axis:])))
     if rows != shape:
         x = graph.emit(qgraph.ReshapeOp(x, rows), node)
-    x = graph.emit(floats.NormalizeOp(x, float(node.attributes.get("epsilon", 1e-5))), node)
-    if rows != shape:
-        x = graph.emit(qgraph.ReshapeOp(x, shape), node)
-    return _scaled(graph, node, x, graph.optional(node, scale), graph.optional(node, bias))
+    affine = [graph.optional(node, index) for index in (scale, bias)]
+    given = [value for value in affine if value is not None]
+    size = int(np.prod(shape[axis:]))
+    if any(int(np.prod(qgraph.shape_of(value))) != size for value in given):
+        node.refuse(f"has scales or biases of other shapes than its rows of {size} elements; broadcast them")
+    if len(given) == 1:
+        # A scale alone: adding 0 changes nothing.
+        given.append(graph.emit(qgraph.ConstantOp(np.zeros(size, np.float32)), node))
+    x = graph.emit(floats.NormalizeOp(x, float(node.attributes.get("epsilon", 1e-5)), given), node)
+    return x if rows == shape else graph.emit(qgraph.ReshapeOp(x, shape), node)
 
 
 def _skip_layer_normalization(graph: Graph, node: Node) -> SSAValue:

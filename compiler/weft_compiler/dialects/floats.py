@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, StringAttr, TensorType
 from xdsl.ir import SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_operand_def, prop_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_operand_def, prop_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from .qgraph import OneTensorOp, TensorOp, floats, integer, integers, number, shape_of, tensor_type
@@ -89,14 +89,26 @@ class SoftmaxOp(OneTensorOp):
 
 
 @irdl_op_definition
-class NormalizeOp(OneTensorOp):
-    """``(x − mean) / sqrt(variance + epsilon)`` of each row of the last axis."""
+class NormalizeOp(TensorOp):
+    """``(x − mean) / sqrt(variance + epsilon) · scale + bias`` of each row of the last axis.
+
+    ``affine`` is nothing, or scale and bias, each with one value for each element of a row.
+    """
 
     name = "qgraph.normalize"
+    x = operand_def(TensorType)
+    affine = var_operand_def(TensorType)
     epsilon = prop_def(FloatAttr)
 
-    def __init__(self, x: SSAValue, epsilon: float):
-        super().__init__(operands=[x], properties={"epsilon": number(epsilon)}, result_types=[x.type])
+    def __init__(self, x: SSAValue, epsilon: float, affine: Sequence[SSAValue] = ()):
+        properties = {"epsilon": number(epsilon)}
+        super().__init__(operands=[x, list(affine)], properties=properties, result_types=[x.type])
+
+    def verify_(self) -> None:
+        if len(self.affine) not in (0, 2) or any(
+            int(np.prod(shape_of(v))) != shape_of(self.x)[-1] for v in self.affine
+        ):
+            raise VerifyException(f"scale and bias do not fit rows of {shape_of(self.x)[-1]}")
 
 
 @irdl_op_definition

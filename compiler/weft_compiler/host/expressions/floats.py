@@ -118,25 +118,6 @@ def _row_by_row(y: te.Tensor, inner: Sequence[te.Tensor]) -> te.Schedule:
     return schedule
 
 
-def normalize(op: floats.NormalizeOp) -> Expression:
-    """Buffers: x, y. The variance is that of the differences from the mean, which keeps its digits."""
-    *leading, length = qgraph.shape_of(op.x)
-    rows = prod(leading)
-    (x,) = placeholders([op.x], [(rows, length)])
-    parts, total = row_sums("total", (rows,), length, lambda i, k: x[i, k])
-    mean = te.compute((rows,), lambda i: total[i] / float(length), "mean")
-
-    def square(i: te.Expr, k: te.Expr) -> te.Expr:
-        return (x[i, k] - mean[i]) * (x[i, k] - mean[i])
-
-    squares, spread = row_sums("spread", (rows,), length, square)
-    factor = te.compute(
-        (rows,), lambda i: 1.0 / te.sqrt(spread[i] / float(length) + float(op.epsilon.value.data)), "factor"
-    )
-    y = te.compute((rows, length), lambda i, j: (x[i, j] - mean[i]) * factor[i], "y")
-    return Expression((x,), _row_by_row(y, (factor, spread, *squares, mean, total, *parts)))
-
-
 def matmul(op: floats.MatMulOp) -> Expression:
     """Buffers: a, b, y, with a row of sums at a time in the inner loop."""
     a_shape, b_shape, shape = (qgraph.shape_of(v) for v in (op.a, op.b, op.y))
@@ -266,7 +247,6 @@ EXPRESSIONS: dict[type[Operation], Callable[[Any], Expression]] = {
     floats.ReduceOp: reduce,
     floats.MatMulOp: matmul,
     floats.SoftmaxOp: softmax,
-    floats.NormalizeOp: normalize,
     floats.AveragePoolOp: average_pool,
     floats.GlobalAveragePoolOp: global_average_pool,
     floats.ConvTransposeOp: conv_transpose,
