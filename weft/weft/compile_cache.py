@@ -11,7 +11,6 @@ from pathlib import Path
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.errors import DeviceError, ModuleError
 from weft_runtime.module import Module
-from weft_simulator.tsim.cache import cache_directory, content_key
 
 SOURCES = ("weft_compiler", "weft_hardware", "weft_runtime")
 TOOLS = ("llvmlite", "numpy", "onnx", "xdsl")
@@ -32,6 +31,8 @@ def cached(model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[
     make : Callable
         Compiles it.
     """
+    from weft_simulator.tsim.cache import cache_directory, content_key
+
     parts = (*(part for name in SOURCES for part in _source(name)), *map(metadata.version, TOOLS))
     try:
         directory = cache_directory() / "modules"
