@@ -18,7 +18,7 @@ from .dialects import qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
-from .tiling import choose_tiling, footprint, read_cycles
+from .tiling import choose_tiling, footprint, read_cycles, store_cycles
 from .transposed import dilated, phase_weights, split_phases
 
 Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
@@ -222,7 +222,10 @@ def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTas
     each = tile_bytes(Memory.PARAM, config) // config.axi_bytes
     try:
         tiling = choose_tiling(made, config)
-        loads = read_cycles(made, tiling, config) + task.n * task.oc * task.oh * task.ow * each
+        results = task.n * task.oc * task.oh * task.ow
+        if 2 * results * (each + store_cycles(made, config)) > products:
+            return None  # the store queue needs time to spare, for a residual operand, too
+        loads = read_cycles(made, tiling, config) + results * each
         last = footprint(made, tiling.tiles)[Memory.ACC] * each
         if task.macs - max(products, loads) <= 2 * last:
             return None

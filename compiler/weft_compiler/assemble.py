@@ -40,7 +40,7 @@ from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
-from .tasks import AcceleratedOp, stream_of, tensors_of
+from .tasks import AcceleratedOp, program_of, stream_of, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
 
@@ -150,12 +150,13 @@ class _Assembler:
         self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
-        stream = stream_of(op, self.config)
         tensors = tensors_of(op)
         uop_offset = self.region_bytes["device"]
-        program = stream.emit({name: place_of(value).offset for name, value in tensors.items()} | {UOPS: uop_offset})
+        offsets = {name: place_of(value).offset for name, value in tensors.items()}
+        program = program_of(op, self.config, offsets | {UOPS: uop_offset})
         reads = tuple(place_of(v) for v in op.operands if not isinstance(v.owner, qgraph.ConstantOp))
-        self._dump(layer, stream, program)
+        if self.dump:
+            self._dump(layer, stream_of(op, self.config), program)
         self._launch(op, layer, program, uop_offset, reads, (place_of(op.y),))
 
     def _dump(self, layer: int, stream: Stream, program: Program) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -10,8 +11,9 @@ from weft_hardware.config import AcceleratorConfig
 from xdsl.ir import SSAValue
 
 from .accel import convolution, pooling
+from .accel.intrinsics.requantise import registers_of, with_any_numbers
 from .accel.lower import lower_nest
-from .accel.stream import Stream
+from .accel.stream import Program, Stream
 from .conv_task import ConvTask, Phases
 from .dialects import qgraph
 from .lowering import LoweredConv, lower_conv
@@ -21,10 +23,13 @@ AcceleratedOp: TypeAlias = qgraph.AccumulateOp | qgraph.ConvolveOp | qgraph.Pool
 Task: TypeAlias = ConvTask | PoolTask
 
 
-@lru_cache(maxsize=256)
 def lowered(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
-    """The streams of a convolution; equal tasks are lowered once."""
-    return lower_conv(task, config)
+    """The stream of a convolution, and of all others that differ in numbers of their requantisation alone."""
+    how = task.requantisation
+    return _lowered(task if how is None else replace(task, requantisation=with_any_numbers(how)), config)
+
+
+_lowered = lru_cache(maxsize=256)(lower_conv)
 
 
 @lru_cache(maxsize=64)
@@ -35,9 +40,18 @@ def lowered_pool(task: PoolTask, config: AcceleratorConfig) -> Stream:
 
 
 def stream_of(op: AcceleratedOp, config: AcceleratorConfig) -> Stream:
-    """The instructions that an operation stands for, without places in DRAM."""
+    """The instructions that an operation stands for, without places in DRAM, with its own numbers."""
     task = task_of(op)
-    return lowered_pool(task, config) if isinstance(task, PoolTask) else lowered(task, config).stream
+    return lowered_pool(task, config) if isinstance(task, PoolTask) else _lowered(task, config).stream
+
+
+def program_of(op: AcceleratedOp, config: AcceleratorConfig, offsets: Mapping[str, int]) -> Program:
+    """The instructions that an operation stands for, for tensors at these places: see `Stream.emit`."""
+    task = task_of(op)
+    if isinstance(task, PoolTask):
+        return lowered_pool(task, config).emit(offsets)
+    how = task.requantisation
+    return lowered(task, config).stream.emit(offsets, {} if how is None else registers_of(how))
 
 
 def tensors_of(op: AcceleratedOp) -> Mapping[str, SSAValue]:

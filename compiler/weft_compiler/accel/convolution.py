@@ -145,8 +145,16 @@ def _window(
 def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
     """Tiles in the order of a tiling; each operand moves in the innermost loop on which its tile depends."""
     expression = conv_expression(task, config)
+    s = te.Schedule(expression.out)
+    with s.at_once():
+        _schedule(s, expression, task, tiling, config)
+    return s
+
+
+def _schedule(
+    s: te.Schedule, expression: ConvExpression, task: ConvTask, tiling: Tiling, config: AcceleratorConfig
+) -> None:
     out = expression.out
-    s = te.Schedule(out)
     if task.requantisation is None:
         acc = s.cache_write(out, "acc")
     else:
@@ -206,7 +214,6 @@ def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConf
             table = s.cache_read(expression.table, "table")
             s[table].tensorize(s[table].leaves[0], load_table(config, expression.table.dtype))
         s[out].tensorize("b", store_requantised(config, task.requantisation))
-    return s
 
 
 def _parameter_rows(tiling: Tiling, config: AcceleratorConfig) -> int:

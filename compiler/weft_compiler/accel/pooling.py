@@ -221,13 +221,10 @@ def schedule_pool(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig)
     shape = (task.n, task.channels, task.oh, task.ow, *pool.tile)
     how, param = task.requantisation, None
     if how is None:
-        sums, acc = [], pool.largest()
-        if not pool.maxima:
-            sums, acc = [acc], acc
+        acc = pool.largest()
         out = te.compute(shape, lambda *at: acc[at].cast(dtype(config, "out")), OUT)
     else:
         acc = pool.total()
-        sums = [acc]
         param = te.placeholder((task.channels, config.block_out, 2), "int32", PARAM)
 
         def narrow(n: Axis, c: Axis, y: Axis, x: Axis, b: Axis, o: Axis) -> te.Expr:
@@ -235,12 +232,23 @@ def schedule_pool(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig)
 
         out = te.compute(shape, narrow, OUT)
     s = te.Schedule(out)
+    with s.at_once():
+        _schedule(s, pool, acc, param, tiling)
+    return s
+
+
+def _schedule(s: te.Schedule, pool: _Pool, acc: te.Tensor, param: te.Tensor | None, tiling: PoolTiling) -> None:
+    """Attach everything to the loop over tiles, and let intrinsics do it."""
+    task, config, how = pool.task, pool.config, pool.task.requantisation
+    (out,) = s.program.outputs
+    # What GEMM brings into accumulators: sums, phases, or the pixels themselves where windows have a single one.
+    products = pool.wide or [acc]
     weights = s.cache_read(pool.eye, "wgt")
     n, c, y, x, *tile = s[out].axes
     c_outer, c_inner = s[out].split(c, tiling.channels)
     y_outer, y_inner = s[out].split(y, tiling.rows)
     s[out].reorder(n, c_outer, y_outer, c_inner, y_inner, x, *tile)
-    stages = [*reversed(pool.maxima), *reversed(pool.wide or sums)]
+    stages = [*reversed(pool.maxima), *reversed(products)]
     for stage in stages:
         s[stage].set_scope("acc")
         s[stage].compute_at(out, y_outer)
@@ -251,7 +259,7 @@ def schedule_pool(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig)
             s[stage].double_buffer()
     for stage in pool.maxima:
         s[stage].tensorize(s[stage].leaves[-2], alu(config, AluOp.MAX))
-    for stage in pool.wide or sums:
+    for stage in products:
         b, o, *summed = s[stage].leaves[4:]
         s[stage].reorder(*summed[:-1], b, o, summed[-1])
         s[stage].tensorize(b, gemm(config))
@@ -266,4 +274,3 @@ def schedule_pool(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig)
             s[params].compute_at(out, c_outer)
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
         s[out].tensorize(tile[0], store_requantised(config, how))
-    return s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -246,13 +247,15 @@ class Stream:
             done += len(r)
         return Accesses(*(np.concatenate(parts) for parts in (instruction, memory, first, end, writes)))
 
-    def emit(self, offsets: Mapping[str, int]) -> Program:
+    def emit(self, offsets: Mapping[str, int], registers: Mapping[SetRegister, int] = MappingProxyType({})) -> Program:
         """Encode the program for tensors at given places.
 
         Parameters
         ----------
         offsets : Mapping
             Byte offset of each tensor, and of the micro-ops under `UOPS`, from the base registers, which are all equal.
+        registers : Mapping, optional
+            Other values for registers that hold one value throughout the program, and not their initial one.
 
         Raises
         ------
@@ -274,6 +277,8 @@ class Stream:
                     columns["value"] = columns["value"] + distance & 0xFFFFFFFF
                 else:
                     columns["dram"] = columns["dram"] + first
+            elif r.cls is Set and (register := SetRegister(int(columns["register"][0]))) in registers:
+                columns["value"] = np.full(len(r), registers[register] & 0xFFFFFFFF)
             words.append(pack(r.cls, self.config, **columns, **{name: f[part] for name, f in flags.items()}))
             done = part.stop
         program = np.empty((done + 1, words[0].shape[1]), np.uint64)

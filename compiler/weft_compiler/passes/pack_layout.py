@@ -109,9 +109,13 @@ class _Pack(RewritePattern):
         scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
         # Groups put together may have channels beyond the last one.
         missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
-        biases = plan.bias.reshape(len(scale), -1).T
-        each = [parameters(np.pad(bias, missing), np.pad(scale, missing), self.config.block_out) for bias in biases]
-        params = qgraph.ConstantOp(np.stack(each, 1).reshape(task.outputs, *plan.bias.shape[1:], *each[0].shape[1:]))
+        biases = np.pad(plan.bias.reshape(len(scale), -1), (missing, (0, 0)))
+        scales = np.broadcast_to(np.pad(scale, missing)[:, None], biases.shape)
+        block, count = self.config.block_out, biases.shape[1]
+        each = parameters(biases.reshape(-1), scales.reshape(-1), block * count).reshape(-1, block, count, 2)
+        # Channels of a block come behind the pixels or phases that differ.
+        shape = (task.outputs, *plan.bias.shape[1:], block, 2)
+        params = qgraph.ConstantOp(each.swapaxes(1, 2).reshape(shape))
         sums = qgraph.ConvolveOp(
             packed.y,
             weights.y,

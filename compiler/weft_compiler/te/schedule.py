@@ -6,7 +6,8 @@ was if it is refused. What was done is kept as a list of plain dictionaries, fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,7 @@ class Schedule:
     def __init__(self, outputs: Tensor | Sequence[Tensor]):
         self.program: Program = initial((outputs,) if isinstance(outputs, Tensor) else tuple(outputs))
         self.trace: list[Step] = []
+        self._waits = False
 
     @classmethod
     def replay(
@@ -154,6 +156,28 @@ class Schedule:
         self.apply({"primitive": "cache_write", "tensor": _name(tensor), "scope": scope}, apply)
         return made[0]
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Match intrinsics once, when the block ends, instead of after each of its primitives.
+
+        Raises
+        ------
+        ScheduleError
+            If one of them does not match then; the schedule is what it was before the block.
+        """
+        before, steps, waited = self.program, len(self.trace), self._waits
+        self._waits = True
+        try:
+            yield
+            self._waits = waited
+            verify(self.program, tiles=not waited)
+        except BaseException:
+            self.program = before
+            del self.trace[steps:]
+            raise
+        finally:
+            self._waits = waited
+
     def apply(self, step: Step, change: Callable[[Program], Program]) -> None:
         """Take one step, or none at all.
 
@@ -164,7 +188,7 @@ class Schedule:
         """
         try:
             program = change(self.program)
-            verify(program, tiles=step["primitive"] not in UNMOVED)
+            verify(program, tiles=step["primitive"] not in UNMOVED and not self._waits)
         except ScheduleError as error:
             raise ScheduleError(f"{_call(step)}: {error}") from None
         self.program = program

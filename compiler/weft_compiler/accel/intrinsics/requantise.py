@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
@@ -171,24 +173,13 @@ def _emit_store(operation: Operation, emitter: Emitter, how: Requantisation) -> 
         target.buffer.name, operation.extents, target.tile, acc.tile, operation.guards, operation.inside,
         can_pad=False, parameter=param.tile,
     )  # fmt: skip
-    settings: dict[SetRegister, Column | int] = {
-        SetRegister.ZERO_POINT: how.zero_point,
-        SetRegister.CLAMP_LO: how.low,
-        SetRegister.CLAMP_HI: how.high,
-    }
+    settings: dict[SetRegister, Column | int] = {**registers_of(how)}
     constant, relative = StoreMode(0), {}
     if how.table:
         constant |= StoreMode.TABLE
     if how.addition is not None:
         added = how.addition
-        settings |= {
-            SetRegister.RESIDUAL: _distance(rest[0], target),
-            SetRegister.SCALE: _bits(added.scale),
-            SetRegister.RESIDUAL_SCALE: _bits(added.residual_scale),
-            SetRegister.OFFSET: _bits(added.offset),
-            SetRegister.SUM_LO: added.low,
-            SetRegister.SUM_HI: added.high,
-        }
+        settings[SetRegister.RESIDUAL] = _distance(rest[0], target)
         relative[SetRegister.RESIDUAL] = rest[0].buffer.name
         constant |= StoreMode.RESIDUAL
         constant |= StoreMode.SWAP if added.swap else StoreMode(0)
@@ -199,6 +190,33 @@ def _emit_store(operation: Operation, emitter: Emitter, how: Requantisation) -> 
         return {"mode": mode + int(constant)}, {SetRegister.PARAM: moved["parameter"], **settings}
 
     emitter.move(Store, Queue.STORE, operation, move, Memory.ACC_8BIT, more, relative)
+
+
+def registers_of(how: Requantisation) -> dict[SetRegister, int]:
+    """What the store queue's registers have to hold for it, RESIDUAL and PARAM left out."""
+    registers = {
+        SetRegister.ZERO_POINT: how.zero_point,
+        SetRegister.CLAMP_LO: how.low,
+        SetRegister.CLAMP_HI: how.high,
+    }
+    if how.addition is not None:
+        added = how.addition
+        registers |= {
+            SetRegister.SCALE: _bits(added.scale),
+            SetRegister.RESIDUAL_SCALE: _bits(added.residual_scale),
+            SetRegister.OFFSET: _bits(added.offset),
+            SetRegister.SUM_LO: added.low,
+            SetRegister.SUM_HI: added.high,
+        }
+    return registers
+
+
+def with_any_numbers(how: Requantisation) -> Requantisation:
+    """One of the same kind whose every number takes a SET: a program for all of that kind, see `Stream.emit`."""
+    added = how.addition
+    if added is not None:
+        added = replace(added, scale=0.5, residual_scale=0.25, offset=1.0, low=-100, high=100)
+    return replace(how, zero_point=1, low=-100, high=100, addition=added)
 
 
 def _bits(value: float) -> int:
