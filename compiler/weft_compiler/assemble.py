@@ -40,7 +40,7 @@ from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
-from .tasks import AcceleratedOp, program_of, stream_of, tensors_of
+from .tasks import AcceleratedOp, stream_of, task_program, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
 
@@ -153,7 +153,7 @@ class _Assembler:
         tensors = tensors_of(op)
         uop_offset = self.region_bytes["device"]
         offsets = {name: place_of(value).offset for name, value in tensors.items()}
-        program = program_of(op, self.config, offsets | {UOPS: uop_offset})
+        program = task_program(op, self.config, offsets | {UOPS: uop_offset})
         reads = tuple(place_of(v) for v in op.operands if not isinstance(v.owner, qgraph.ConstantOp))
         if self.dump:
             self._dump(layer, stream_of(op, self.config), program)

@@ -45,7 +45,7 @@ def stream_of(op: AcceleratedOp, config: AcceleratorConfig) -> Stream:
     return lowered_pool(task, config) if isinstance(task, PoolTask) else _lowered(task, config).stream
 
 
-def program_of(op: AcceleratedOp, config: AcceleratorConfig, offsets: Mapping[str, int]) -> Program:
+def task_program(op: AcceleratedOp, config: AcceleratorConfig, offsets: Mapping[str, int]) -> Program:
     """The instructions that an operation stands for, for tensors at these places: see `Stream.emit`."""
     task = task_of(op)
     if isinstance(task, PoolTask):
