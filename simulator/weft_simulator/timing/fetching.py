@@ -16,6 +16,8 @@ def collect(m):
     beat that holds several instructions stays until its last one is taken.
     """
     p, fetching, reader = state(m).parameters, state(m).fetching, state(m).readers[FETCH]
+    if fetching.word_at != NEVER:
+        return  # one that waits for its queue
     while fetching.part < p.instruction_parts:
         if reader.bursts_head == reader.bursts_tail:
             return

@@ -1,11 +1,16 @@
 """The timing model against the RTL, to the cycle, and what each module does in it."""
 
+import random
+
+import numpy as np
 import pytest
 from support.configs import CONFIGS, EXTENDED
 from support.devices import shared_device
+from weft_hardware.encoding import encode
 from weft_hardware.errors import WeftError
-from weft_hardware.isa import Queue
+from weft_hardware.isa import Finish, Instruction, Load, Memory, Queue, Store
 from weft_hardware.registers import Activity
+from weft_runtime.device import Launch
 from weft_simulator.lockstep.campaign import comparable, spoilt
 from weft_simulator.lockstep.generator import generate
 from weft_simulator.lockstep.pairwise import CONFIGURATIONS
@@ -50,6 +55,32 @@ def test_random_programs(name, latency):
         assert {queue: sum(counts.values()) for queue, counts in activity.items()} == dict.fromkeys(Queue, cycles)
     store = [activity[Queue.STORE] for _, activity in (pair[1] for pair in taken.values())]
     assert {what for counts in store for what, count in counts.items() if count} == set(Activity)
+
+
+@pytest.mark.parametrize("latency", [0, 20])
+def test_queues_that_are_full(latency):
+    """Fetch waits for room in a queue of 16 while its next bursts are granted."""
+    config = CONFIGS["batch2"]
+    assert config.command_queue_depth < 120
+    differ = {}
+    for seed in range(20):
+        rng = random.Random(seed)
+        instructions: list[Instruction] = []
+        for _ in range(120):
+            kind, memory = (Store, Memory.OUT) if rng.random() < 0.75 else (Load, Memory.INP)
+            tiles = rng.randrange(1, 12)
+            block = {"dram": 64 * rng.randrange(8), "y_size": 1, "x_size": tiles, "x_stride": tiles}
+            instructions.append(kind(memory=memory, **block))
+        words = encode([*instructions, Finish()], config)
+        taken = []
+        for device, dram in both(config, latency):
+            dram.data[: words.nbytes] = words.view(np.uint8).reshape(-1)
+            launch = Launch(dram.base, len(words), dict.fromkeys(Memory, dram.base + (1 << 15)))
+            report = device.launch(launch)
+            taken.append((report.cycles, report.activity))
+        if taken[0] != taken[1]:
+            differ[seed] = taken
+    assert not differ
 
 
 def test_write_latency():
