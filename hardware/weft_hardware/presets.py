@@ -99,8 +99,8 @@ _MAX_LOG = 40
 """Largest logarithm that is looked at; anything near it is refused by `AcceleratorConfig` in plain words."""
 
 
-def load_config(name_or_path: str | Path) -> AcceleratorConfig:
-    """A preset by its name, or the configuration in a ``.toml`` or ``vta_config.json`` file.
+def load_config(name_or_path: AcceleratorConfig | str | Path) -> AcceleratorConfig:
+    """A preset by its name, or the configuration in a ``.toml`` or ``vta_config.json`` file; one that is there stays.
 
     A preset's name wins over a file of that name; ``./vta`` means the file.
 
@@ -109,6 +109,8 @@ def load_config(name_or_path: str | Path) -> AcceleratorConfig:
     ConfigError
         If there is no such preset or file, or the file holds no buildable configuration.
     """
+    if isinstance(name_or_path, AcceleratorConfig):
+        return name_or_path
     name = str(name_or_path)
     if name in PRESETS:
         return PRESETS[name]

@@ -78,7 +78,7 @@ def compile(
     WeftError
         If the model cannot be read or holds what cannot be compiled, or the ``compiler`` extra is missing.
     """
-    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    chosen = load_config(config)
     with needs_extra("compiler", "compiling a network"):
         from weft_compiler import compile_file, compile_model
 
@@ -114,7 +114,7 @@ def placement(
     WeftError
         If the model cannot be read or holds what cannot be compiled, or the ``compiler`` extra is missing.
     """
-    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    chosen = load_config(config)
     with needs_extra("compiler", "compiling a network"):
         from weft_compiler.placement import placement
 
@@ -138,7 +138,7 @@ def build(schedule: Schedule, config: AcceleratorConfig | str | Path = "vta", *,
     WeftError
         If the accelerator cannot hold or express what is asked for, or the ``compiler`` extra is missing.
     """
-    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    chosen = load_config(config)
     with needs_extra("compiler", "compiling a kernel"):
         from weft_compiler.accel.build import build_kernel
 
@@ -158,7 +158,7 @@ def graph(config: AcceleratorConfig | str | Path = "vta") -> Graph:
     Graph
         See `weft_compiler.graph.Graph` and docs/modules.md.
     """
-    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
+    chosen = load_config(config)
     with needs_extra("compiler", "building a graph"):
         from weft_compiler.graph import Graph
 

@@ -36,8 +36,7 @@ def open_device(name: str, config: AcceleratorConfig | str | Path, **options: An
         close = difflib.get_close_matches(name, DEVICES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UsageError(f"device {name!r} does not exist; choose one of {', '.join(DEVICES)}{hint}")
-    chosen = config if isinstance(config, AcceleratorConfig) else load_config(config)
-    return DEVICES[name](chosen, **options)
+    return DEVICES[name](load_config(config), **options)
 
 
 def _functional(config: AcceleratorConfig, **options: Any) -> Device:

@@ -64,6 +64,7 @@ from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from .signature import parse_signature, print_signature
 from .te import dtype_of, scope_of
 
 SUBJECTS: Mapping[str, type[IntEnum]] = {"memory": Memory, "alu_op": AluOp, "register": SetRegister}
@@ -463,12 +464,7 @@ class FuncOp(IRDLOperation):
             raise VerifyException(f"@{self.sym_name.data}: {problem}")
 
     def print(self, printer: Printer) -> None:
-        printer.print_string(" ")
-        printer.print_symbol_name(self.sym_name.data)
-        for before, values in (("", self.inputs), (" -> ", self.results_written)):
-            printer.print_string(before)
-            with printer.in_parens():
-                printer.print_list(values, printer.print_block_argument)  # type: ignore[arg-type]
+        print_signature(printer, self.sym_name.data, self.inputs, self.results_written)
         printer.print_string(" config ")
         printer.print_attribute(self.config)
         printer.print_string(" ")
@@ -476,10 +472,7 @@ class FuncOp(IRDLOperation):
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        name = parser.parse_symbol_name().data
-        inputs = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
-        parser.parse_punctuation("->")
-        outputs = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
+        name, inputs, outputs = parse_signature(parser)
         parser.parse_keyword("config")
         config = parser.parse_attribute()
         return cls(name, len(outputs), config, parser.parse_region([*inputs, *outputs]))

@@ -47,6 +47,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from ..te.expr import CALLS, COMPARISONS, INDEX, Binary, Call, Compare, Const, Variable
 from ..te.nest import KINDS, SCOPES
+from .signature import parse_signature, print_signature
 
 _ELEMENTS: dict[str, Attribute] = {
     "bool": i1,
@@ -171,22 +172,13 @@ class FuncOp(IRDLOperation):
             raise VerifyException(f"target {self.target.data!r} is none of {', '.join(TARGETS)}")
 
     def print(self, printer: Printer) -> None:
-        printer.print_string(" ")
-        printer.print_symbol_name(self.sym_name.data)
-        with printer.in_parens():
-            printer.print_list(self.inputs, printer.print_block_argument)  # type: ignore[arg-type]
-        printer.print_string(" -> ")
-        with printer.in_parens():
-            printer.print_list(self.results_written, printer.print_block_argument)  # type: ignore[arg-type]
+        print_signature(printer, self.sym_name.data, self.inputs, self.results_written)
         printer.print_string(f" on {self.target.data} ")
         printer.print_region(self.body, print_entry_block_args=False, print_empty_block=False)
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
-        name = parser.parse_symbol_name().data
-        inputs = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
-        parser.parse_punctuation("->")
-        outputs = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
+        name, inputs, outputs = parse_signature(parser)
         parser.parse_characters("on")
         target = parser.parse_identifier()
         return cls(name, len(outputs), target, parser.parse_region([*inputs, *outputs]))

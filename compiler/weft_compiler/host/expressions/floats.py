@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
 from xdsl.ir import Operation
 
 from ... import te
 from ...dialects import floats, qgraph
 from ...te.functions import BINARY, FUNCTIONS
-from .expression import Expression, elementwise, flat, parameters, placeholders, scheduled
-from .windows import broadcast_index, expanded_tap, rows_of_sums, tap_counts, window_tap
+from .expression import Expression, elementwise, flat, placeholders, scheduled
+from .windows import broadcast_index, expanded_tap, rows_of_sums, window_means, window_tap
 
 LANES = 16
 """Partial sums of a long reduction: vectors add them at once, and rounding errors grow more slowly."""
@@ -211,21 +210,7 @@ def conv_transpose(op: floats.ConvTransposeOp) -> Expression:
 
 def average_pool(op: floats.AveragePoolOp) -> Expression:
     """Buffers: x, counts, y."""
-    (images, channels, height, width), (_, _, oh, ow) = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
-    planes, (kh, kw) = images * channels, qgraph.ints(op.kernel)
-    (x,) = placeholders([op.x], [(planes, height, width)])
-    taps = te.reduce_axis(kh, "p"), te.reduce_axis(kw, "q")
-    counts = tap_counts(op, (height, width), (oh, ow)).astype(np.float32)
-    (count,) = parameters(counts)
-
-    def total(c: te.Expr, i: te.Expr, j: te.Expr) -> te.Expr:
-        row, column, inside = window_tap(op, (height, width), (oh, ow), (i, j), taps)
-        value = x[c, row, column]
-        return te.sum(value if inside is None else te.select(inside, value, 0.0), taps)
-
-    sums = te.compute((planes, oh, ow), total, "total")
-    y = te.compute((planes, oh, ow), lambda c, i, j: sums[c, i, j] / count[i, j], "y")
-    return Expression((x, count), scheduled(y), (counts,))
+    return window_means(op, lambda value: value, lambda mean: mean)
 
 
 def global_average_pool(op: floats.GlobalAveragePoolOp) -> Expression:

@@ -12,7 +12,7 @@ from xdsl.ir import Operation
 from ... import te
 from ...dialects import qgraph, quantised
 from .expression import Expression, elementwise, flat, narrowed, parameters, placeholders, scheduled
-from .windows import broadcast_index, expanded_tap, rows_of_sums, tap_counts, window_tap
+from .windows import broadcast_index, expanded_tap, rows_of_sums, window_means, window_tap
 
 
 def _result(op: Any, value: te.Expr, zero: int = 0) -> te.Expr:
@@ -82,27 +82,15 @@ def qglobal_average_pool(op: quantised.QGlobalAveragePoolOp) -> Expression:
 
 
 def qaverage_pool(op: quantised.QAveragePoolOp) -> Expression:
-    """Buffers: x, y. A tap outside adds +0, which changes no sum of floats that began with it."""
-    (images, channels, height, width), (_, _, oh, ow) = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
-    planes, (kh, kw) = images * channels, qgraph.ints(op.kernel)
-    (x,) = placeholders([op.x], [(planes, height, width)])
-    taps = te.reduce_axis(kh, "p"), te.reduce_axis(kw, "q")
-    counts = tap_counts(op, (height, width), (oh, ow)).astype(np.float32)
-    (count,) = parameters(counts)
+    """Buffers: x, counts, y."""
 
-    def total(c: te.Expr, i: te.Expr, j: te.Expr) -> te.Expr:
-        row, column, inside = window_tap(op, (height, width), (oh, ow), (i, j), taps)
-        value = _centred(x[c, row, column], _number(op.x_zero)).cast("float32") * _number(op.x_scale)
-        return te.sum(value if inside is None else te.select(inside, value, 0.0), taps)
+    def element(value: te.Expr) -> te.Expr:
+        return _centred(value, _number(op.x_zero)).cast("float32") * _number(op.x_scale)
 
-    sums = te.compute((planes, oh, ow), total, "total")
-
-    def element(c: te.Expr, i: te.Expr, j: te.Expr) -> te.Expr:
-        mean = sums[c, i, j] / count[i, j]
+    def finish(mean: te.Expr) -> te.Expr:
         return _result(op, mean / _number(op.y_scale) + float(_number(op.y_zero)))
 
-    y = te.compute((planes, oh, ow), element, "y")
-    return Expression((x, count), scheduled(y), (counts,))
+    return window_means(op, element, finish)
 
 
 def qsoftmax(op: quantised.QSoftmaxOp) -> Expression:

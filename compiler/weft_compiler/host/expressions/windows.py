@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ... import te
 from ...dialects import qgraph
-from .expression import VECTOR
+from .expression import VECTOR, Expression, parameters, placeholders, scheduled
 
 
 def _inside(position: te.Expr, size: int) -> te.Expr:
@@ -41,6 +41,32 @@ def window_tap(
         if pads[k] or reach >= image[k]:
             conditions.append(_inside(position[k], image[k]))
     return position[0], position[1], te.every(conditions) if conditions else None
+
+
+def window_means(
+    op: Any,
+    element: Callable[[te.Expr], te.Expr],
+    finish: Callable[[te.Expr], te.Expr],
+) -> Expression:
+    """A pool that averages: ``finish(sum of element(x) over the window / its taps)``. Buffers: x, counts, y.
+
+    A tap outside adds +0, which changes no sum of floats that began with it.
+    """
+    (images, channels, height, width), (_, _, oh, ow) = qgraph.shape_of(op.x), qgraph.shape_of(op.y)
+    planes, (kh, kw) = images * channels, qgraph.ints(op.kernel)
+    (x,) = placeholders([op.x], [(planes, height, width)])
+    taps = te.reduce_axis(kh, "p"), te.reduce_axis(kw, "q")
+    counts = tap_counts(op, (height, width), (oh, ow)).astype(np.float32)
+    (count,) = parameters(counts)
+
+    def total(c: te.Expr, i: te.Expr, j: te.Expr) -> te.Expr:
+        row, column, inside = window_tap(op, (height, width), (oh, ow), (i, j), taps)
+        value = element(x[c, row, column])
+        return te.sum(value if inside is None else te.select(inside, value, 0.0), taps)
+
+    sums = te.compute((planes, oh, ow), total, "total")
+    y = te.compute((planes, oh, ow), lambda c, i, j: finish(sums[c, i, j] / count[i, j]), "y")
+    return Expression((x, count), scheduled(y), (counts,))
 
 
 def expanded_tap(
