@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from weft_runtime.module import Module
     from xdsl.dialects.builtin import ModuleOp
 
-__all__ = ["compile_file", "compile_model", "compile_module"]
+__all__ = ["HOST_TARGETS", "compile_file", "compile_model", "compile_module"]
+
+HOST_TARGETS = ("x86_64",)
+"""CPUs that a module carries an object for, if nothing is said."""
 
 
 def compile_model(
@@ -22,6 +25,7 @@ def compile_model(
     batch: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
+    host_targets: str | Sequence[str] = HOST_TARGETS,
 ) -> Module:
     """Compile a quantised ONNX network.
 
@@ -37,6 +41,9 @@ def compile_model(
         Called after each stage with its name, the stages done, and all of them.
     dump : path, optional
         A folder that every level of the compilation is written to; see `dump_ir.Dump`.
+    host_targets : str or sequence of str
+        CPUs that the module carries an object for, by name or triple, see `host.targets.TARGETS`; others compile its IR
+        when they load it.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def compile_model(
         done("import")
         return module
 
-    return _compile(steps, ["import"], config, {}, progress, dump)
+    return _compile(steps, ["import"], config, {}, progress, dump, host_targets)
 
 
 def compile_module(
@@ -61,6 +68,7 @@ def compile_module(
     functions: Mapping[str, External] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
+    host_targets: str | Sequence[str] = HOST_TARGETS,
 ) -> Module:
     """Compile a module of IR: its graph function ``@main``, and what that calls.
 
@@ -70,7 +78,7 @@ def compile_module(
         The IR, or its text; it is left as it is.
     functions : Mapping, optional
         The external functions that it calls, by name.
-    progress, dump
+    progress, dump, host_targets
         As for `compile_model`.
 
     Raises
@@ -83,7 +91,7 @@ def compile_module(
     def steps(done: Callable[[str], None]) -> ModuleOp:
         return parse_ir(module) if isinstance(module, str) else module.clone()
 
-    return _compile(steps, [], config, functions or {}, progress, dump)
+    return _compile(steps, [], config, functions or {}, progress, dump, host_targets)
 
 
 def compile_file(
@@ -93,11 +101,14 @@ def compile_file(
     functions: Mapping[str, External] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
+    host_targets: str | Sequence[str] = HOST_TARGETS,
 ) -> Module:
     """Compile a file of IR; see `compile_module`."""
     from .text import read_ir
 
-    return compile_module(read_ir(path), config, functions=functions, progress=progress, dump=dump)
+    return compile_module(
+        read_ir(path), config, functions=functions, progress=progress, dump=dump, host_targets=host_targets
+    )
 
 
 def _compile(
@@ -107,13 +118,16 @@ def _compile(
     functions: Mapping[str, External],
     progress: Callable[[str, int, int], None] | None,
     dump: str | Path | None,
+    host_targets: str | Sequence[str],
 ) -> Module:
     from weft_runtime.module import Module
 
     from .assemble import assemble
     from .dump_ir import Dump
+    from .host.targets import targets_named
     from .pipeline import passes_for, run_passes
 
+    targets = targets_named(host_targets)
     stages = [*first, *(step.name for step in passes_for(config)), "assemble"]
 
     def done(stage: str) -> None:
@@ -131,6 +145,6 @@ def _compile(
     if folder:
         folder.module("import", module)
     run_passes(module, config, observe)
-    content = assemble(module, config, folder)
+    content = assemble(module, config, folder, targets)
     done("assemble")
     return Module(content, functions)

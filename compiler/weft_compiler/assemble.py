@@ -38,6 +38,7 @@ from .errors import CompileError
 from .host import elementwise, layout, normalize, recurrent, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
+from .host.targets import X86_64, Target
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
 from .tasks import AcceleratedOp, stream_of, task_program, tensors_of
@@ -247,13 +248,17 @@ class _Assembler:
         return tuple(infos)
 
 
-def assemble(module: ModuleOp, config: AcceleratorConfig, dump: Dump | None = None) -> ModuleContent:
+def assemble(
+    module: ModuleOp, config: AcceleratorConfig, dump: Dump | None = None, targets: Sequence[Target] = (X86_64,)
+) -> ModuleContent:
     """Emit everything that a module holds.
 
     Parameters
     ----------
     dump : Dump, optional
         Where kernels and host code are written to be read.
+    targets : sequence of Target
+        CPUs that host functions are compiled for.
 
     Raises
     ------
@@ -275,7 +280,8 @@ def assemble(module: ModuleOp, config: AcceleratorConfig, dump: Dump | None = No
             )
     if dump:
         dump.host(assembler.host_functions)
-    host_code = (compile_functions(assembler.host_functions),) if assembler.host_functions else ()
+    functions = assembler.host_functions
+    host_code = tuple(compile_functions(functions, target) for target in targets) if functions else ()
     return ModuleContent(
         config=config,
         inputs=assembler.tensors(function.body.block.args, function.arg_attrs),

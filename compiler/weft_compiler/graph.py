@@ -18,6 +18,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from . import HOST_TARGETS
 from .dialects import qgraph
 from .dialects.calls import CallOp, ExternalOp, find, signature_of
 from .errors import CompileError
@@ -198,12 +199,22 @@ class Graph:
         return copy
 
     def compile(
-        self, progress: Callable[[str, int, int], None] | None = None, dump: str | Path | None = None
+        self,
+        progress: Callable[[str, int, int], None] | None = None,
+        dump: str | Path | None = None,
+        host_targets: str | Sequence[str] = HOST_TARGETS,
     ) -> Module:
         """The module that any device runs; for the parameters see `compile_model`."""
         from . import compile_module
 
-        return compile_module(self.module(), self.config, functions=self.functions, progress=progress, dump=dump)
+        return compile_module(
+            self.module(),
+            self.config,
+            functions=self.functions,
+            progress=progress,
+            dump=dump,
+            host_targets=host_targets,
+        )
 
     # Functions ---------------------------------------------------------------------------------------------
 

@@ -53,6 +53,25 @@ def test_compiling_twice_gives_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a.weft").read_bytes() == (tmp_path / "b.weft").read_bytes()
 
 
+def test_a_module_carries_objects_for_the_hosts_that_were_asked_for() -> None:
+    names = ["armv7", "aarch64-unknown-linux-gnu", "x86_64"]
+    plain, content = (
+        compile_model(digits_onnx(), VTA).content,
+        compile_model(digits_onnx(), VTA, host_targets=names).content,
+    )
+    assert [code.triple.split("-")[0] for code in content.host_code] == ["armv7", "aarch64", "x86_64"]
+    assert content.host_code[2:] == plain.host_code
+    assert {code.ir for code in content.host_code} == {plain.host_code[0].ir}
+
+
+def test_a_module_without_an_object_for_this_cpu_runs(tmp_path: Path) -> None:
+    compile_model(digits_onnx(), VTA, host_targets="riscv64").save(tmp_path / "digits.weft")
+    image = digits_heldout()[0][:1]
+    with FunctionalDevice(VTA) as device:
+        (logits,) = Module.load(tmp_path / "digits.weft").run(device, image)
+    assert logits.tobytes() == reference(digits_onnx(), {"image": image})[0].tobytes()
+
+
 def test_progress_counts_every_stage() -> None:
     seen: list[tuple[str, int, int]] = []
     compile_model(digits_onnx(), VTA, progress=lambda *stage: seen.append(stage))

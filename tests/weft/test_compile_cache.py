@@ -51,10 +51,11 @@ def test_the_second_time_it_is_read(cache, make, tmp_path):
     assert content(tmp_path / "a.weft", first) == content(tmp_path / "b.weft", second)
 
 
-def test_model_configuration_and_batch_are_asked_for(cache, make):
+def test_model_configuration_batch_and_hosts_are_asked_for(cache, make):
     for model, config, batch in ((MODEL, VTA, 1), (b"other", VTA, 1), (MODEL, BASE, 1), (MODEL, VTA, 2)):
         compile_cache.cached(model, config, batch, make)
-    assert make.calls == 4
+    compile_cache.cached(MODEL, VTA, 1, make, ("armv7",))
+    assert make.calls == 5
 
 
 def test_sources_are_asked_for(cache, make, monkeypatch):

@@ -53,6 +53,7 @@ def compile(
     progress: Callable[[str, int, int], None] | None = None,
     cache: bool = False,
     dump: str | Path | None = None,
+    host_targets: str | Sequence[str] = "x86_64",
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -72,6 +73,10 @@ def compile(
         Take a network's module from the user's cache, or leave it there; not with ``dump``.
     dump : path, optional
         A folder that every level of the compilation is written to, as numbered files.
+    host_targets : str or sequence of str
+        CPUs that the module carries the host's code for as objects: ``"x86_64"``, ``"aarch64"``, ``"armv7"``,
+        ``"riscv64"``, and without an operating system ``"riscv32"``, ``"cortex-m4"``. Other CPUs compile the code when
+        they load it.
 
     Raises
     ------
@@ -83,10 +88,12 @@ def compile(
         from weft_compiler import compile_file, compile_model
 
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
-            return compile_file(model, chosen, functions=functions, progress=progress, dump=dump)
+            return compile_file(
+                model, chosen, functions=functions, progress=progress, dump=dump, host_targets=host_targets
+            )
 
         def make() -> Module:
-            return compile_model(model, chosen, batch=batch, progress=progress, dump=dump)
+            return compile_model(model, chosen, batch=batch, progress=progress, dump=dump, host_targets=host_targets)
 
         if not cache or dump is not None:
             return make()
@@ -96,7 +103,8 @@ def compile(
             return make()  # which says what is wrong
         from .compile_cache import cached
 
-        return cached(data, chosen, batch, make)
+        names = (host_targets,) if isinstance(host_targets, str) else host_targets
+        return cached(data, chosen, batch, make, names)
 
 
 def placement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +19,9 @@ MAX_BYTES = 1 << 30
 """What all modules together may take; those that were not asked for the longest make room."""
 
 
-def cached(model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module]) -> Module:
+def cached(
+    model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module], host_targets: Sequence[str] = ()
+) -> Module:
     """The module of a model, from the cache or made.
 
     A damaged file is made anew. Where nothing can be written, it is made every time.
@@ -30,6 +32,8 @@ def cached(model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[
         The ONNX file's content.
     make : Callable
         Compiles it.
+    host_targets : sequence of str
+        CPUs that it compiles for.
     """
     from weft_simulator.tsim.cache import cache_directory, content_key
 
@@ -38,7 +42,7 @@ def cached(model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[
         directory = cache_directory() / "modules"
     except DeviceError:
         return make()
-    path = directory / f"{content_key(*parts, config.digest, str(batch), model)}.weft"
+    path = directory / f"{content_key(*parts, config.digest, str(batch), *host_targets, model)}.weft"
     try:
         module = Module.load(path)
     except ModuleError:

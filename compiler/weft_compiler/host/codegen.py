@@ -41,7 +41,12 @@ def machine_of(target: Target) -> llvm.TargetMachine:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, opt=3, reloc="pic", codemodel="small"
+        cpu=target.cpu,
+        features=",".join(f"+{name}" for name in target.features),
+        opt=3,
+        reloc=target.relocation,
+        codemodel="small",
+        abiname=target.abi,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
 from weft_runtime.host_functions import CPU_FEATURES
+
+from ..errors import CompileError
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,25 @@ LEVELS = (VNNI, AVX2, DOTPROD, NEON, NEON32, GENERIC)
 
 @dataclass(frozen=True)
 class Target:
-    """A host that modules carry an object for: any CPU with these features runs it, others compile the IR."""
+    """A host that modules carry an object for: any CPU with these features runs it, others compile the IR.
+
+    Parameters
+    ----------
+    triple, cpu : str
+        By LLVM's names.
+    features : tuple of str
+        What the object's instructions ask of the CPU.
+    abi : str
+        How floats are passed, where the triple does not say it.
+    relocation : str
+        ``"pic"`` for shared libraries, ``"static"`` for programs without an operating system.
+    """
 
     triple: str
     cpu: str
     features: tuple[str, ...]
+    abi: str = ""
+    relocation: str = "pic"
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -86,6 +102,43 @@ AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", ("neon",))
 
 ARMV7 = Target("armv7-unknown-linux-gnueabihf", "cortex-a9", ("neon",))
 """The processors of a Zynq-7000. Without *unknown* in its name, LLVM would pass floats in integer registers."""
+
+RISCV64 = Target("riscv64-unknown-linux-gnu", "generic-rv64", ("m", "a", "f", "d", "c"), "lp64d")
+"""Every 64-bit RISC-V that runs a Linux distribution (RV64GC)."""
+
+RISCV32 = Target("riscv32-unknown-elf", "generic-rv32", ("m",), "ilp32", "static")
+"""Small soft cores: RV32IM, floats in software."""
+
+CORTEX_M = Target("thumbv7em-none-eabi", "cortex-m4", ("thumb2", "dsp", "fp16", "vfp4d16sp"), "", "static")
+"""Cortex-M4 with its unit for single precision, and whatever follows it; floats are passed in integer registers."""
+
+TARGETS = {
+    "x86_64": X86_64,
+    "aarch64": AARCH64,
+    "armv7": ARMV7,
+    "riscv64": RISCV64,
+    "riscv32": RISCV32,
+    "cortex-m4": CORTEX_M,
+}
+"""Hosts that a compilation can be asked for, by name."""
+
+
+def targets_named(names: str | Sequence[str]) -> tuple[Target, ...]:
+    """Targets by their names or triples, each once.
+
+    Raises
+    ------
+    CompileError
+        If there is none of a name, or none at all is asked for.
+    """
+    asked = (names,) if isinstance(names, str) else names
+    known = TARGETS | {target.triple: target for target in TARGETS.values()}
+    for name in asked:
+        if name not in known:
+            raise CompileError(f"host target {name!r} does not exist; choose among {', '.join(TARGETS)}")
+    if not asked:
+        raise CompileError(f"no host target is named; choose among {', '.join(TARGETS)}")
+    return tuple(dict.fromkeys(known[name] for name in asked))
 
 
 @cache

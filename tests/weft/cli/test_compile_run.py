@@ -1,6 +1,7 @@
 """``weft compile``, ``run`` and ``disasm`` on the digit reader, and what they say about wrong files."""
 
 import json
+import zipfile
 from importlib.resources import files
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_corrupt_model(tmp_path):
     assert result.err.startswith("weft: ")
     assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == [model]
+
+
+def test_host_targets(tmp_path):
+    model, path = files("weft.models").joinpath("digits.onnx"), tmp_path / "digits.weft"
+    options = ("--host-target", "armv7", "--host-target", "riscv64")
+    assert weft("compile", model, "-o", path, "--no-cache", *options).code == 0
+    with zipfile.ZipFile(path) as archive:
+        names = {name for name in archive.namelist() if name.endswith(".o")}
+    assert names == {"host/armv7-unknown-linux-gnueabihf.o", "host/riscv64-unknown-linux-gnu.o"}
+    result = weft("compile", model, "-o", tmp_path / "none.weft", "--host-target", "z80")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("weft: host target 'z80' does not exist; choose among x86_64, aarch64, armv7, ")
+    assert not (tmp_path / "none.weft").exists()
 
 
 def test_help_of_every_verb():

@@ -35,6 +35,15 @@ def compile_command(
         Path | None,
         typer.Option("--dump-ir", metavar="DIR", help="Write every level of the compilation here.", show_default=False),
     ] = None,
+    host_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host-target",
+            metavar="CPU",
+            help="Carry host code for this CPU; give it once for each.",
+            show_default="x86_64",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Compile a quantised ONNX network, or a module of IR, for an accelerator."""
@@ -60,7 +69,9 @@ def compile_command(
             print_json({"placement": [asdict(row) for row in placed]})
         return
     begin = time.perf_counter()
-    module = weft.compile(source, accelerator, batch=batch, cache=cache, dump=dump_ir)
+    module = weft.compile(
+        source, accelerator, batch=batch, cache=cache, dump=dump_ir, host_targets=host_target or "x86_64"
+    )
     seconds = time.perf_counter() - begin
     module.save(output)
     layers = module.content.layers
