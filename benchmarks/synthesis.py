@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.parts import PARTS
 from weft_hardware.presets import load_config
 from weft_hardware.synth.flow import Flow
 from weft_hardware.synth.report import Limits
@@ -54,7 +55,7 @@ def measure() -> dict[str, float | int | str]:
             ("RAMB36", totals.brams, goals.max_brams),
         ):
             figures[f"{name}: {what}" + (f" (goal ≤ {goal:g})" if goal else "")] = value
-        short = report.boards["PYNQ-Z1/Z2"]
+        short = PARTS["Zynq-7020"].shortages(totals)
         figures[f"{name}: logic depth, levels"] = report.depth.levels
         figures[f"{name}: fits a Zynq-7020"] = f"no: {', '.join(short)}" if short else "yes"
         registers = report.dsp_registers

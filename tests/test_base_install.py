@@ -17,7 +17,7 @@ MODULES = [
     "weft.demo",
     "weft.execute",
     "weft.models",
-    "weft_boards",
+    "weft_boards.catalogue",
     *(f"weft_hardware.{name}" for name in ("config", "disasm", "encoding", "isa", "isa_doc", "presets", "registers")),
     *(f"weft_runtime.{name}" for name in ("check", "device", "diagnosis", "dram", "errors", "module", "session")),
 ]

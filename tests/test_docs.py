@@ -16,7 +16,7 @@ PAGES = [
     *EXAMPLES,
     *UNITS,
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
-    *(ROOT / "docs" / "networks.md", ROOT / "ARCHITECTURE.md"),
+    *(ROOT / "docs" / "networks.md", ROOT / "docs" / "boards.md", ROOT / "ARCHITECTURE.md"),
     ROOT / "README.md",
 ]
 

@@ -1,1 +1,1 @@
-"""Boards: devices of silicon. Empty until a board can be driven."""
+"""Boards: what they are, projects and bitstreams for them, and the devices that drive them."""

@@ -1,63 +1,12 @@
-"""FPGA families: how to synthesise for them, what their primitives occupy, and which boards carry them."""
+"""FPGA families: how to synthesise for them, and what their primitives occupy."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from ..parts import Usage as Usage
 from .ecp5_timing import WIRE_PS
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Resources of a module, or of a device.
-
-    Parameters
-    ----------
-    luts : float
-        Look-up tables, those used as memory and shift registers included.
-    lutram : float
-        Of these, the ones used as memory or shift registers.
-    ffs, dsps : float
-        Flip-flops outside other primitives; DSP blocks.
-    brams : float
-        Block RAMs in the family's unit, see `Family.bram_unit`; half of one counts a half.
-    """
-
-    luts: float = 0
-    lutram: float = 0
-    ffs: float = 0
-    dsps: float = 0
-    brams: float = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
-
-    def __mul__(self, count: float) -> Usage:
-        return Usage(*(count * value for value in self.values()))
-
-    def values(self) -> tuple[float, ...]:
-        """The figures, in the order of the fields."""
-        return tuple(asdict(self).values())
-
-
-@dataclass(frozen=True)
-class Board:
-    """What the programmable logic of a board's device holds; the source is the manufacturer's table."""
-
-    name: str
-    device: str
-    capacity: Usage
-    source: str
-
-    def shortages(self, usage: Usage) -> list[str]:
-        """A phrase for each resource of which there is too little; none if it fits."""
-        names = ("LUTs", "LUTs as memory", "FFs", "DSPs", "BRAMs")
-        return [
-            f"{used:g} of {available:g} {name}"
-            for name, used, available in zip(names, usage.values(), self.capacity.values(), strict=True)
-            if used > available
-        ]
 
 
 @dataclass(frozen=True)
@@ -75,7 +24,6 @@ class Family:
         What each primitive occupies, by name or pattern; those that match none occupy nothing of their own.
     bram_unit : str
         What one block RAM is.
-    boards : tuple of Board
     """
 
     name: str
@@ -84,7 +32,6 @@ class Family:
     flattens: bool
     primitives: dict[str, Usage]
     bram_unit: str
-    boards: tuple[Board, ...]
 
     def script(self, top: str) -> str:
         """The steps that synthesise a design for it; ECP5's read `ecp5_timing.verilog` from ``timing.v``."""
@@ -151,7 +98,6 @@ XC7 = Family(
     False,
     _XILINX,
     "RAMB36",
-    (Board("PYNQ-Z1/Z2", "Zynq-7020", Usage(53_200, 17_400, 106_400, 220, 140), "AMD DS190, table 1"),),
 )
 
 XCUP = Family(
@@ -161,10 +107,6 @@ XCUP = Family(
     False,
     _XILINX,
     "RAMB36",
-    (
-        Board("Ultra96", "Zynq UltraScale+ ZU3EG", Usage(70_560, 28_800, 141_120, 360, 216), "AMD DS891"),
-        Board("ZCU104", "Zynq UltraScale+ ZU7EV", Usage(230_400, 101_760, 460_800, 1_728, 312), "AMD DS891"),
-    ),
 )
 
 ECP5 = Family(
@@ -175,14 +117,6 @@ ECP5 = Family(
     True,
     _ECP5,
     "EBR of 18 kbit",
-    (
-        Board(
-            "ECP5-85 (ULX3S, ECPIX-5)",
-            "LFE5U-85F",
-            Usage(83_640, 41_820, 83_640, 156, 208),
-            "Lattice FPGA-DS-02012, table 1.1; LUTs as Project Trellis counts them",
-        ),
-    ),
 )
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (XC7, XCUP, ECP5)}

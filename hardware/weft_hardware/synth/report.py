@@ -51,11 +51,6 @@ class Report:
     def totals(self) -> Usage:
         return self.top.total
 
-    @property
-    def boards(self) -> dict[str, list[str]]:
-        """For each known board of the family what it has too little of; nothing if the accelerator fits."""
-        return {board.name: board.shortages(self.totals) for board in FAMILIES[self.family].boards}
-
     def to_dict(self) -> dict[str, Any]:
         """All figures, ready for JSON."""
         return {
@@ -64,7 +59,6 @@ class Report:
             "tools": list(self.tools),
             "bram_unit": FAMILIES[self.family].bram_unit,
             "totals": asdict(self.totals),
-            "boards": {name: {"fits": not short, "shortages": short} for name, short in self.boards.items()},
             "logic_depth": asdict(self.depth),
             "dsp_registers": asdict(self.dsp_registers),
             "timing": None if self.timing is None else asdict(self.timing),

@@ -1,7 +1,7 @@
-"""What primitives occupy, and which boards an accelerator fits."""
+"""What primitives occupy."""
 
 import pytest
-from weft_hardware.synth.families import ECP5, FAMILIES, XC7, XCUP, Usage
+from weft_hardware.synth.families import ECP5, XC7, XCUP, Usage
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,3 @@ from weft_hardware.synth.families import ECP5, FAMILIES, XC7, XCUP, Usage
 )
 def test_primitives(family, primitive, usage):
     assert family.usage(primitive) == usage
-
-
-def test_a_board_says_what_is_short():
-    (zynq,) = XC7.boards
-    assert zynq.shortages(zynq.capacity) == []
-    assert zynq.shortages(zynq.capacity + Usage(dsps=36, brams=0.5)) == ["256 of 220 DSPs", "140.5 of 140 BRAMs"]
-
-
-def test_every_board_says_where_its_figures_come_from():
-    for family in FAMILIES.values():
-        for board in family.boards:
-            assert board.source
-            assert min(board.capacity.values()) > 0
-            assert board.capacity.lutram <= board.capacity.luts

@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from . import asm, check, compile, config, demo, disasm, exec, fuzz, opt, profile, registers, run, synth, verilog, zoo
+from . import (
+    asm,
+    board,
+    check,
+    compile,
+    config,
+    demo,
+    disasm,
+    exec,
+    fuzz,
+    opt,
+    profile,
+    registers,
+    run,
+    synth,
+    verilog,
+    zoo,
+)
 
 app = typer.Typer(
     name="weft",
@@ -50,6 +67,7 @@ app.add_typer(config.app, name="config")
 app.command("verilog")(verilog.verilog_command)
 app.command("registers")(registers.registers_command)
 app.command("fuzz")(fuzz.fuzz_command)
+app.add_typer(board.app, name="board")
 app.command("synth")(synth.synth_command)
 app.command("zoo")(zoo.zoo_command)
 app.command("demo")(demo.demo_command)

@@ -33,6 +33,7 @@ def synth_command(
     json: options.Json = False,
 ) -> None:
     """Measure area, logic depth and clock on an FPGA with open tools; takes minutes, kept for the next time."""
+    from weft_boards.catalogue import boards_of
     from weft_hardware.synth.families import FAMILIES
     from weft_hardware.synth.flow import Flow, with_timing
     from weft_hardware.synth.report import Limits
@@ -56,10 +57,12 @@ def synth_command(
         if route:
             report = with_timing(report, flow.route(accelerator, packed, seed))
     broken = Limits(max_luts, max_ffs, max_dsps, max_brams, min_fmax).broken(report)
+    shortages = {board.name: board.part.shortages(report.totals) for board in boards_of(family)}
     if json:
-        print_json({"config": config, **report.to_dict(), "broken_limits": broken})
+        boards = {name: {"fits": not short, "shortages": short} for name, short in shortages.items()}
+        print_json({"config": config, **report.to_dict(), "boards": boards, "broken_limits": broken})
     else:
-        _print_report(config, report)
+        _print_report(config, report, shortages)
     for sentence in broken:
         print(f"weft: {sentence}", file=sys.stderr)
     if broken:
@@ -79,10 +82,11 @@ def _progress() -> Iterator[Any]:
         yield lambda step: progress.update(task, description=step[:70])
 
 
-def _print_report(config: str, report: Report) -> None:
+def _print_report(config: str, report: Report, shortages: dict[str, list[str]]) -> None:
     """Tables for people."""
     from rich.console import Console
     from rich.table import Table
+    from weft_boards.catalogue import BOARDS
     from weft_hardware.synth.families import FAMILIES
     from weft_hardware.synth.report import CAVEAT
 
@@ -96,10 +100,9 @@ def _print_report(config: str, report: Report) -> None:
     for depth, module in report.top.walk():
         table.add_row("  " * depth + module.name, *(f"{value:g}" for value in module.total.values()))
     console.print(table)
-    for board in family.boards:
-        short = board.shortages(report.totals)
+    for name, short in shortages.items():
         verdict = f"does not fit: {', '.join(short)}" if short else "fits"
-        console.print(f"{board.name}, {board.device}: {verdict}", highlight=False)
+        console.print(f"{BOARDS[name].title}, {BOARDS[name].part.name}: {verdict}", highlight=False)
     ends = f", from {report.depth.path[0]} to {report.depth.path[-1]}" if report.depth.path else ""
     console.print(f"logic depth: {report.depth.levels} levels{ends}", highlight=False)
     registers = report.dsp_registers

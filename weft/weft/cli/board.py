@@ -1,0 +1,94 @@
+"""``weft board``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+
+if TYPE_CHECKING:
+    from weft_boards.board import Board
+
+app = typer.Typer(help="Boards: what they are, and what to build for them.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="BOARD", help="See `weft board list`.", show_default=False)]
+
+
+def _values(board: Board) -> dict[str, Any]:
+    """All of a board, ready for JSON."""
+    return {**asdict(board), "kind": board.kind.value}
+
+
+@app.command("list")
+def list_boards(json: options.Json = False) -> None:
+    """List the boards."""
+    from weft_boards.catalogue import BOARDS
+
+    from .output import print_json
+
+    if json:
+        print_json({name: _values(board) for name, board in BOARDS.items()})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("board", "FPGA", "LUT", "DSP", "block RAM", "memory", "preset", "clock", box=None)
+    for name, board in BOARDS.items():
+        capacity = board.part.capacity
+        size = sum(memory.size for memory in board.memories) >> 20
+        table.add_row(
+            *(name, board.part.name),
+            *(f"{value:g}" for value in (capacity.luts, capacity.dsps, capacity.brams)),
+            *(f"{size:,} MB", board.preset, f"{board.clock.default_mhz:g} MHz"),
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show(board: Name, json: options.Json = False) -> None:
+    """Print what a board has, and the documents that say so."""
+    from weft_boards.catalogue import find_board
+
+    from .output import print_json
+
+    chosen = find_board(board)
+    if json:
+        print_json(_values(chosen))
+        return
+    capacity, port = chosen.part.capacity, chosen.memory_port
+    rows = [
+        ("board", f"{chosen.title} ({chosen.kind.value})"),
+        ("FPGA", f"{chosen.part.name}, {chosen.device}"),
+        ("LUTs", f"{capacity.luts:,}, of them {capacity.lutram:,} usable as memory"),
+        ("flip-flops", f"{capacity.ffs:,}"),
+        ("DSP blocks", f"{capacity.dsps:,}"),
+        ("block RAMs", f"{capacity.brams:,}" + (f", and {chosen.part.urams} UltraRAMs" if chosen.part.urams else "")),
+        ("CPU", chosen.cpu),
+        *(("memory", f"{m.name}, {m.size >> 20:,} MB at {m.begin:#x}") for m in chosen.memories),
+        (
+            "memory port",
+            f"{port.name}, {port.protocol}, {' or '.join(map(str, port.data_bits))} bits, bursts of {port.max_burst}, "
+            f"{port.address_bits} address bits, {'' if port.coherent else 'not '}coherent",
+        ),
+    ]
+    if chosen.control_port:
+        rows.append(("registers", f"at {chosen.control_port.registers:#x}, through {chosen.control_port.name}"))
+    if chosen.interrupt:
+        rows.append(("interrupt", str(chosen.interrupt)))
+    divisors = " and ".join(f"1..{largest}" for largest in chosen.clock.dividers)
+    rows += [
+        (
+            "clock",
+            f"{chosen.clock.default_mhz:g} MHz from {chosen.clock.source}, {chosen.clock.source_mhz:g} MHz "
+            f"divided by {divisors}",
+        ),
+        ("preset", chosen.preset + (", with packed multipliers" if chosen.packed else "")),
+    ]
+    if chosen.pynq:
+        rows.append(("pynq", chosen.pynq))
+    rows += [("source", source) for source in (*chosen.sources, chosen.part.source)]
+    for name, value in rows:
+        print(f"{name:12} {value}")
