@@ -78,6 +78,8 @@ class Fields:
         value = self.get(name, str)
         if len(value) > limit:
             raise damaged(f"{self.path}.{name}", f"{len(value)} characters", f"exceeds {limit}")
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise damaged(f"{self.path}.{name}", value, "is no text: it has half a character")
         return value
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
@@ -98,6 +100,19 @@ def damaged(subject: str, value: object, rule: str) -> ModuleError:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return ModuleError(f"module file is damaged: {subject} = {shown} {rule}; compile the model again")
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose names are all different, so that every reader reads the same."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise damaged("manifest", [name for name, _ in pairs], "names something twice")
+    return value
+
+
+def no_number(text: str) -> Any:
+    """What JSON does not have: NaN and infinities."""
+    raise damaged("manifest", text, "is no number of JSON")
 
 
 # Writing -----------------------------------------------------------------------------------------------------
@@ -218,6 +233,32 @@ class _Reader:
             raise damaged(f"{fields.path}.entry", len(constant.data), f"bytes are not {constant.buffer.nbytes}")
         return constant
 
+    def _constants(self) -> tuple[Constant, ...]:
+        """All constants; they do not overlap, so that loading them takes no longer than the regions are large."""
+        constants = tuple(map(self._constant, self._fields.objects("constants")))
+        ends = dict.fromkeys(REGIONS, 0)
+        for constant in sorted(constants, key=lambda constant: constant.buffer.offset):
+            buffer = constant.buffer
+            if buffer.nbytes and buffer.offset < ends[buffer.region]:
+                raise damaged("manifest.constants", (constant.name, buffer.offset), "overlaps another one")
+            ends[buffer.region] = max(ends[buffer.region], buffer.offset + buffer.nbytes)
+        return constants
+
+    def _tensors(self, name: str) -> tuple[TensorInfo, ...]:
+        """The network's inputs or outputs, all of different names."""
+        tensors = tuple(map(self._tensor, self._fields.objects(name)))
+        names = [tensor.name for tensor in tensors]
+        if len(set(names)) != len(names):
+            raise damaged(f"manifest.{name}", names, "names a tensor twice")
+        return tensors
+
+    def _targets(self) -> tuple[HostCode, ...]:
+        codes = tuple(map(self._host_code, self._fields.objects("host_code")))
+        triples = [code.triple for code in codes]
+        if len(set(triples)) != len(triples):
+            raise damaged("manifest.host_code", triples, "names a target twice")
+        return codes
+
     def _layer(self, fields: Fields) -> Layer:
         return Layer(
             fields.text("name"),
@@ -272,7 +313,7 @@ class _Reader:
         fields = self._fields
         config = self._config()
         layers = tuple(map(self._layer, fields.objects("layers")))
-        constants = tuple(map(self._constant, fields.objects("constants")))
+        constants = self._constants()
         steps = tuple(self._step(item, len(layers), config) for item in fields.objects("steps"))
         known = {constant.buffer for constant in constants}
         for k, step in enumerate(steps):
@@ -280,13 +321,13 @@ class _Reader:
                 raise damaged(f"manifest.steps[{k}].instructions", step.instructions, "is no constant of the module")
         return ModuleContent(
             config=config,
-            inputs=tuple(map(self._tensor, fields.objects("inputs"))),
-            outputs=tuple(map(self._tensor, fields.objects("outputs"))),
+            inputs=self._tensors("inputs"),
+            outputs=self._tensors("outputs"),
             region_bytes=self._regions,
             constants=constants,
             layers=layers,
             steps=steps,
-            host_code=tuple(map(self._host_code, fields.objects("host_code"))),
+            host_code=self._targets(),
         )
 
 

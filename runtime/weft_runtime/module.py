@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from .device import Device
 from .errors import ModuleError
 from .external_functions import External
 from .files import write_atomically
-from .manifest import from_json, to_json
+from .manifest import from_json, no_number, to_json, unique
 from .module_model import MAX_REGION_BYTES, ModuleContent
 from .session import Inputs, Outputs, Session
 
@@ -38,6 +39,17 @@ MAX_ENTRIES = 100_000
 _ENTRY_NAME = re.compile(r"constants/[0-9]{5}\.bin|host/[a-z0-9_-]{1,64}\.(ll|o)")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SAMPLE = 1 << 14
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,  # RecursionError among them
+    ValueError,
+)
+"""What zip archives and JSON that are none raise."""
 
 
 def _version() -> str:
@@ -45,6 +57,12 @@ def _version() -> str:
         return metadata.version("weft")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def _first_words(error: Exception) -> str:
+    """What a library says, without the pieces of the file that it may quote at length."""
+    text = str(error)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def _compression(data: bytes) -> int:
@@ -122,9 +140,9 @@ class Module:
             raise ModuleError(
                 f"module file {path} does not fit this machine's memory; check where it is from"
             ) from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except _DAMAGED as error:
             raise ModuleError(
-                f"module file {path} is truncated or not a .weft file ({error}); compile the model again"
+                f"module file {path} is truncated or not a .weft file ({_first_words(error)}); compile the model again"
             ) from None
         except OSError as error:
             reason = error.strerror or "it ends early"
@@ -150,6 +168,11 @@ class _Archive:
                 f"module file {self._path}: entry {name!r} has {info.file_size} bytes, more than {limit}; "
                 "compile the model again"
             )
+        if info.compress_type not in _COMPRESSIONS:
+            raise ModuleError(
+                f"module file {self._path}: entry {name!r} is compressed by method {info.compress_type}, and modules "
+                "are stored or deflated; compile the model again"
+            )
         with self._archive.open(info) as stream:
             return stream.read(limit + 1)
 
@@ -170,7 +193,7 @@ class _Archive:
     def content(self) -> ModuleContent:
         text = self._read(MANIFEST, MAX_MANIFEST_BYTES)
         self._check(MANIFEST, text, self._read(MANIFEST_SUM, 64).decode("ascii", "replace"))
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
         entries = value.get("entries") if isinstance(value, dict) else None
         declared = {MANIFEST, MANIFEST_SUM, *(entries if isinstance(entries, dict) else self._infos)}
         if extra := sorted(self._infos.keys() - declared):

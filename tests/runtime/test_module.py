@@ -249,6 +249,18 @@ def damage(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
             "manifest.inputs[0].buffer = 8 bytes do not hold shape (4, 1) of float32",
         ),
         (damage("constants.0", "entry", "../etc"), "manifest.constants[0].entry = '../etc' is no entry of the file"),
+        (
+            damage("inputs.0", "name", "\ud800"),
+            "manifest.inputs[0].name = '\\ud800' is no text: it has half a character",
+        ),
+        (lambda m: m["inputs"].append(m["inputs"][0]), "manifest.inputs = ['x', 'x'] names a tensor twice"),
+        (lambda m: m["outputs"].append(m["outputs"][0]), "manifest.outputs = ['y', 'y'] names a tensor twice"),
+        (
+            lambda m: m["constants"].append(m["constants"][0]),
+            "manifest.constants = ('stream', 64) overlaps another one",
+        ),
+        (lambda m: m["host_code"].append(m["host_code"][0]), "names a target twice"),
+        (damage("layers.0", "macs", float("nan")), "manifest = 'NaN' is no number of JSON"),
         (damage("constants.0.buffer", "nbytes", 31), "manifest.constants[0].entry = 32 bytes are not 31"),
         (damage("host_code.0", "triple", "../x"), "manifest.host_code[0].triple = '../x' is no target triple"),
     ],
@@ -276,6 +288,33 @@ def test_a_manifest_that_is_no_object(path: Path) -> None:
     sums = hashlib.sha256(text).hexdigest().encode()
     rewrite(path, lambda entries: entries.update({MANIFEST: text, MANIFEST_SUM: sums}))
     assert refusal(path) == "module file is damaged: manifest = [] is not an object; compile the model again"
+
+
+def test_a_manifest_that_names_something_twice(path: Path) -> None:
+    text = b'{"format": 1, "format": 2}'
+    sums = hashlib.sha256(text).hexdigest().encode()
+    rewrite(path, lambda entries: entries.update({MANIFEST: text, MANIFEST_SUM: sums}))
+    assert refusal(path) == (
+        "module file is damaged: manifest = ['format', 'format'] names something twice; compile the model again"
+    )
+
+
+def test_an_entry_of_another_compression(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    assert refusal(path) == (
+        f"module file {path}: entry 'manifest.json' is compressed by method 14, and modules are stored or deflated; "
+        "compile the model again"
+    )
+
+
+def test_long_quotations_are_cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(MANIFEST.encode(), b"manifest.jsoN", 1))
+    assert len(refusal(path)) < 300
 
 
 def test_deeply_nested_json_is_refused(path: Path) -> None:
