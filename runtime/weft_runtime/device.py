@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from weft_hardware.isa import Memory, Queue, instruction_bytes
 from weft_hardware.registers import Activity
 
 from .errors import DeviceError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Bytes = NDArray[np.uint8]
 
@@ -133,13 +138,39 @@ def check_launch(launch: Launch, config: AcceleratorConfig) -> None:
             )
 
 
+@dataclass(frozen=True)
+class MemoryUse:
+    """A device's memory as its allocator counts it, in bytes.
+
+    ``used`` counts whole allocations, rounded up to their alignment, ``largest_free`` is what `Device.allocate` could
+    give at most, ``buffers`` the allocations.
+    """
+
+    total: int
+    used: int
+    largest_free: int
+    buffers: int
+
+
 class Device(ABC):
     """An accelerator with its memory.
 
     A launch starts with empty token queues; scratchpads keep what the launch before left in them.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Whoever shares a device among threads holds it for a launch with its transfers, and around `allocate` and
+        `free`, as sessions do.
     """
 
     config: AcceleratorConfig
+    lock: threading.RLock
+
+    def __new__(cls, *arguments: object, **options: object) -> Self:
+        device = super().__new__(cls)
+        device.lock = threading.RLock()
+        return device
 
     @abstractmethod
     def allocate(self, nbytes: int) -> int:
@@ -162,6 +193,17 @@ class Device(ABC):
     @abstractmethod
     def read(self, address: int, nbytes: int) -> Bytes:
         """Copy bytes out of device memory."""
+
+    def view(self, address: int, nbytes: int) -> Bytes | None:
+        """The bytes at an address as memory of this process that the device works on, where there is such memory.
+
+        What is written there needs no `write`, and what a launch wrote there no `read`; None where both are needed.
+        """
+        return None
+
+    def memory_use(self) -> MemoryUse | None:
+        """What of the memory is taken; None where the device does not say."""
+        return None
 
     @abstractmethod
     def launch(self, launch: Launch) -> RunReport:

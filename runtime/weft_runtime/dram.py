@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory
 
-from .device import Bytes, Launch
+from .device import Bytes, Launch, MemoryUse
 from .errors import DeviceError
+from .host_functions import aligned_bytes
 
 ALIGNMENT = 64
 """Every allocation starts at a multiple of this many bytes."""
@@ -34,7 +34,7 @@ class Dram:
 
     @classmethod
     def zeros(cls, size: int, base: int = 0) -> Dram:
-        return cls(np.zeros(size, np.uint8), base)
+        return cls(aligned_bytes(size), base)
 
     def view(self, address: int, nbytes: int) -> Bytes:
         """The bytes at an address, without a copy.
@@ -78,6 +78,11 @@ class Dram:
             elif begin < end:
                 merged.append((begin, end))
         self._free = merged
+
+    def use(self) -> MemoryUse:
+        """What is allocated now."""
+        free = [end - begin for begin, end in self._free]
+        return MemoryUse(self.data.size, sum(self._used.values()), max(free, default=0), len(self._used))
 
     def addressable(self, config: AcceleratorConfig) -> tuple[int, int]:
         """Bytes ``[begin, end)`` of the memory that an accelerator's bus can address."""

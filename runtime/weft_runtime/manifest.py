@@ -236,7 +236,7 @@ class _Reader:
     def _constants(self) -> tuple[Constant, ...]:
         """All constants; they do not overlap, so that loading them takes no longer than the regions are large."""
         constants = tuple(map(self._constant, self._fields.objects("constants")))
-        ends = dict.fromkeys(REGIONS, 0)
+        ends: dict[str, int] = dict.fromkeys(REGIONS, 0)
         for constant in sorted(constants, key=lambda constant: constant.buffer.offset):
             buffer = constant.buffer
             if buffer.nbytes and buffer.offset < ends[buffer.region]:

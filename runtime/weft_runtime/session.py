@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from weft_hardware.isa import Memory
 from .device import ActivityCycles, Device, Launch, RunReport, add_activities
 from .errors import ModuleError
 from .external_functions import bind
-from .host_functions import HostFunctions, aligned_bytes
+from .host_functions import ALIGNMENT, HostFunctions, aligned_bytes
 from .module_model import AcceleratorStep, Buffer, ExternalStep, HostStep, ModuleContent, TensorInfo
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class LayerProfile:
     """What one layer took in the last run.
 
     ``cycles`` and ``activity``, see `device.RunReport`, sum its launches and are None where nothing was launched or the
-    device models no time; ``host_seconds`` is the wall time of its host steps.
+    device models no time; ``host_seconds`` is the wall time of its host steps, ``device_seconds`` that of its launches
+    with their transfers and the wait for the device.
     """
 
     name: str
@@ -45,6 +48,7 @@ class LayerProfile:
     macs: int
     cycles: int | None = None
     host_seconds: float = 0.0
+    device_seconds: float = 0.0
     activity: ActivityCycles | None = None
 
     def add(self, report: RunReport) -> None:
@@ -56,10 +60,12 @@ class LayerProfile:
 
 
 class Session:
-    """One module on one device.
+    """One module on one device; any number of sessions share a device.
 
-    The device's region is mirrored in host memory: what a launch reads is copied to the device before it, what it
-    writes is copied back after it.
+    Where the device's memory is memory of this process (`Device.view`), host functions work on it directly. Otherwise
+    the device's region is mirrored: what a launch reads is copied to the device before it, what it writes is copied
+    back after it. Threads may share a session: runs of one session follow each other, and a launch with its transfers
+    has the device for itself.
 
     Parameters
     ----------
@@ -70,10 +76,18 @@ class Session:
 
     Attributes
     ----------
+    inputs, outputs : dict of str to array
+        The network's tensors where they lie, for runs without copies; see `execute`.
+    zero_copy : bool
+        Whether the device's region is the device's own memory.
+    device_bytes : int
+        Bytes of the device's memory that the module takes.
     last_profile : list of LayerProfile
         One for each layer of the last run, in the network's order.
     last_launches : list of (str, RunReport)
         The last run's launches, in order, by the name of their layer.
+    host_seconds, device_seconds : float
+        Wall time of all runs' host steps, and of their launches; see `LayerProfile`.
 
     Raises
     ------
@@ -88,32 +102,60 @@ class Session:
         _check_config(content, device)
         self._content = content
         self._device = device
-        self._memory = {region: aligned_bytes(nbytes) for region, nbytes in content.region_bytes.items()}
+        self._lock = threading.RLock()
+        self._worker: ThreadPoolExecutor | None = None
         host_steps = [step for step in content.steps if isinstance(step, HostStep)]
         functions = HostFunctions(content.host_code, (step.function for step in host_steps))
         self._functions = functions
-        self._calls: dict[int, Callable[[], None]] = {
-            id(step): partial(functions[step.function], self._addresses(step)) for step in host_steps
-        }
-        for step in content.steps:
-            if isinstance(step, ExternalStep):
-                self._calls[id(step)] = bind(step, module.functions, self._array)
-        self._base: int | None = device.allocate(max(1, content.region_bytes["device"]))
-        for constant in content.constants:
-            self._view(constant.buffer)[:] = np.frombuffer(constant.data, np.uint8)
+        self.device_bytes = max(1, content.region_bytes["device"])
+        self._base: int | None = device.allocate(self.device_bytes)
         try:
-            device.write(self._base, self._memory["device"])
+            self._memory = self._regions()
+            self._load()
+            self._calls: dict[int, Callable[[], None]] = {
+                id(step): partial(functions[step.function], self._addresses(step)) for step in host_steps
+            }
+            for step in content.steps:
+                if isinstance(step, ExternalStep):
+                    self._calls[id(step)] = bind(step, module.functions, self._array)
         except BaseException:
             self.close()
             raise
+        self.inputs = {tensor.name: self._array(tensor) for tensor in content.inputs}
+        self.outputs = {tensor.name: self._array(tensor) for tensor in content.outputs}
         self.last_profile: list[LayerProfile] = []
         self.last_launches: list[tuple[str, RunReport]] = []
+        self.host_seconds = self.device_seconds = 0.0
+
+    def _regions(self) -> dict[str, NDArray[np.uint8]]:
+        """The memory that host functions work on."""
+        assert self._base is not None
+        nbytes = self._content.region_bytes["device"]
+        shared = self._device.view(self._base, nbytes)
+        self.zero_copy = shared is not None and shared.ctypes.data % ALIGNMENT == 0
+        if not self.zero_copy:
+            shared = aligned_bytes(nbytes)
+        assert shared is not None
+        return {"device": shared, "host": aligned_bytes(self._content.region_bytes["host"])}
+
+    def _load(self) -> None:
+        """Zeros and constants in both regions."""
+        assert self._base is not None
+        with self._device.lock:
+            self._memory["device"][:] = 0
+            for constant in self._content.constants:
+                self._view(constant.buffer)[:] = np.frombuffer(constant.data, np.uint8)
+            if not self.zero_copy:
+                self._device.write(self._base, self._memory["device"])
 
     def close(self) -> None:
-        """Free the device's memory; the session cannot run afterwards."""
-        if self._base is not None:
-            self._device.free(self._base)
-            self._base = None
+        """Finish runs that were begun, then free the device's memory; the session cannot run afterwards."""
+        if self._worker is not None:
+            self._worker.shutdown()
+        with self._lock, self._device.lock:
+            if self._base is not None:
+                self._device.free(self._base)
+                self._base = None
 
     def __enter__(self) -> Session:
         return self
@@ -131,23 +173,56 @@ class Session:
         FaultError, DeadlockError, TokenError
             If the accelerator does not complete.
         """
+        with self._lock:
+            self._require_open()
+            for tensor, values in _match(self._content.inputs, inputs):
+                self._view(tensor.buffer)[:] = np.frombuffer(values.tobytes(), np.uint8)
+            self.execute()
+            outputs = tuple(self._array(tensor).copy() for tensor in self._content.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run_async(self, inputs: Inputs) -> Future[Outputs]:
+        """Begin a run and return at once; runs of one session follow each other in the order of the calls.
+
+        The inputs are copied, so that the caller may change them. What `run` raises, the future's ``result()`` raises.
+        """
+        kept = {tensor.name: np.array(values) for tensor, values in _match(self._content.inputs, inputs)}
+        with self._lock:
+            self._require_open()
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(1, "weft-session")
+            return self._worker.submit(self.run, kept)
+
+    def execute(self) -> None:
+        """Run the network on what ``inputs`` hold; the results are then in ``outputs``.
+
+        Both are the module's own memory, where tensors share bytes with others that live at another time: write all
+        inputs before every run, and read the outputs before the next. Threads that share the session use `run`.
+
+        Raises
+        ------
+        FaultError, DeadlockError, TokenError
+            If the accelerator does not complete.
+        """
+        with self._lock:
+            self._require_open()
+            layers = self._content.layers
+            self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
+            self.last_launches = []
+            for step in self._content.steps:
+                profile = self.last_profile[step.layer]
+                if isinstance(step, AcceleratorStep):
+                    self._launch(step, profile)
+                else:
+                    begin = time.perf_counter()
+                    self._calls[id(step)]()
+                    profile.host_seconds += time.perf_counter() - begin
+            self.host_seconds += sum(profile.host_seconds for profile in self.last_profile)
+            self.device_seconds += sum(profile.device_seconds for profile in self.last_profile)
+
+    def _require_open(self) -> None:
         if self._base is None:
             raise ModuleError("session is closed; open a new one")
-        for tensor, values in _match(self._content.inputs, inputs):
-            self._view(tensor.buffer)[:] = np.frombuffer(values.tobytes(), np.uint8)
-        layers = self._content.layers
-        self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
-        self.last_launches = []
-        for step in self._content.steps:
-            profile = self.last_profile[step.layer]
-            if isinstance(step, AcceleratorStep):
-                self._launch(step, profile)
-            else:
-                begin = time.perf_counter()
-                self._calls[id(step)]()
-                profile.host_seconds += time.perf_counter() - begin
-        outputs = tuple(self._array(tensor).copy() for tensor in self._content.outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
 
     def run_many(self, inputs: Inputs) -> Outputs:
         """Run on any number of images, group by group of the compiled batch; the leading dimension counts images.
@@ -180,11 +255,16 @@ class Session:
 
     def _launch(self, step: AcceleratorStep, profile: LayerProfile) -> None:
         assert self._base is not None
-        for buffer in step.reads:
-            self._device.write(self._base + buffer.offset, self._view(buffer))
-        report = self._device.launch(launch_of(step, self._content, self._base))
-        for buffer in step.writes:
-            self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
+        begin = time.perf_counter()
+        with self._device.lock:
+            if not self.zero_copy:
+                for buffer in step.reads:
+                    self._device.write(self._base + buffer.offset, self._view(buffer))
+            report = self._device.launch(launch_of(step, self._content, self._base))
+            if not self.zero_copy:
+                for buffer in step.writes:
+                    self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
+        profile.device_seconds += time.perf_counter() - begin
         profile.add(report)
         self.last_launches.append((profile.name, report))
 

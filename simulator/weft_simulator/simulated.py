@@ -7,7 +7,7 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, as_words
 from weft_hardware.isa import Memory, instruction_bytes
 from weft_hardware.registers import Cause, Unit
-from weft_runtime.device import Bytes, Device, Launch, check_launch
+from weft_runtime.device import Bytes, Device, Launch, MemoryUse, check_launch
 from weft_runtime.diagnosis import fault_message
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError, Fault, FaultError
@@ -34,10 +34,19 @@ class SimulatedDevice(Device):
         self.dram = dram if dram is not None else Dram.zeros(dram_size)
 
     def allocate(self, nbytes: int) -> int:
-        return self.dram.allocate(nbytes)
+        with self.lock:
+            return self.dram.allocate(nbytes)
 
     def free(self, address: int) -> None:
-        self.dram.free(address)
+        with self.lock:
+            self.dram.free(address)
+
+    def view(self, address: int, nbytes: int) -> Bytes:
+        return self.dram.view(address, nbytes)
+
+    def memory_use(self) -> MemoryUse:
+        with self.lock:
+            return self.dram.use()
 
     def write(self, address: int, data: Bytes) -> None:
         raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)

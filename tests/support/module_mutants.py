@@ -1,4 +1,4 @@
-"""Mutants of ``.weft`` files: damaged bytes, and manifests, entries and archives that lie with their checksums right."""
+"""Mutants of ``.weft`` files: damaged bytes; manifests, entries and archives that lie, their checksums right."""
 
 from __future__ import annotations
 

@@ -31,6 +31,20 @@ def test_run(module, tmp_path):
     assert np.load(tmp_path / "out.npy").argmax(1).tolist() == labels[:5].tolist()
 
 
+def test_benchmark(module, tmp_path):
+    images, _ = digits_heldout()
+    np.save(tmp_path / "in.npy", images[:3])
+    command = ("run", module, "--input", tmp_path / "in.npy", "--output", tmp_path / "out.npy", "--benchmark", 4)
+    values = json.loads(weft(*command, "--json").out)
+    total, host, accelerator = (values[f"{name}_milliseconds"] for name in ("total", "host", "accelerator"))
+    assert total["runs"] == 4
+    assert 0 < host["minimum"] <= host["median"] <= host["maximum"]
+    assert total["maximum"] >= accelerator["median"] > host["median"]
+    assert "accelerator milliseconds: median " in weft(*command).out
+    refused = weft(*command[:-1], 0)
+    assert (refused.code, refused.out) == (2, "")
+
+
 def test_disasm_shows_every_launch(module):
     result = weft("disasm", module)
     assert result.code == 0, result.err

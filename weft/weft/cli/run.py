@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,12 +25,17 @@ def run_command(
     wave: options.Wave = None,
     wave_start: options.WaveStart = 0,
     wave_stop: options.WaveStop = None,
+    benchmark: Annotated[
+        int | None,
+        typer.Option("--benchmark", metavar="N", min=1, help="Run N times more and measure.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Run a compiled module on its input, or on more images than it was compiled for, group by group.
 
     A network of several inputs takes them from a .npz, by name; several outputs go into one.
     """
+    from weft_runtime.benchmark import measure
     from weft_runtime.session import Session
 
     import weft
@@ -47,13 +53,16 @@ def run_command(
         Session(module, opened) as session,
     ):
         result = session.run_many(inputs)
+        spreads = measure(session, inputs, benchmark) if benchmark else {}
         cycles = [layer.cycles for layer in session.last_profile if layer.cycles is not None]
     outputs = result if isinstance(result, tuple) else (result,)
     write_arrays(output_file, [tensor.name for tensor in content.outputs], outputs)
-    values = {
+    values: dict[str, Any] = {
         "device": device,
         "output": str(output_file),
         "shapes": [list(output.shape) for output in outputs],
         "cycles_of_last_run": sum(cycles) if cycles else None,
     }
+    for name, spread in spreads.items():
+        values[f"{name}_milliseconds"] = asdict(spread) if json else str(spread)
     print_values(values, json)
