@@ -73,7 +73,7 @@ def test_imports_on_python_310():
         ),
         (
             "onnx",
-            ["compile", "MODEL", "-o", "out.weft"],
+            ["compile", "MODEL", "--no-cache", "-o", "out.weft"],
             "compiling a network needs the Python package 'onnx', which is not installed; "
             "run: pip install 'weft[compiler]'",
         ),

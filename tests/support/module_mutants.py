@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -104,7 +105,7 @@ def _change(manifest: Any, rng: random.Random) -> None:
     other, other_key = rng.choice(places)
     match rng.randrange(7):
         case 0 | 1:
-            container[key] = rng.choice(VALUES)
+            container[key] = copy.deepcopy(rng.choice(VALUES))
         case 2:
             del container[key]
         case 3 if isinstance(container, list):
@@ -116,7 +117,9 @@ def _change(manifest: Any, rng: random.Random) -> None:
         case 5 if type(container[key]) is int:
             container[key] += rng.choice((-64, -1, 1, 64, 1 << 31))
         case _:
-            container[rng.choice(["x", "", key]) if isinstance(container, dict) else key] = rng.choice(VALUES)
+            container[rng.choice(["x", "", key]) if isinstance(container, dict) else key] = copy.deepcopy(
+                rng.choice(VALUES)
+            )
 
 
 def change_manifest(data: bytes, rng: random.Random) -> bytes:
