@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,3 +94,59 @@ def show(board: Name, json: options.Json = False) -> None:
     rows += [("source", source) for source in (*chosen.sources, chosen.part.source)]
     for name, value in rows:
         print(f"{name:12} {value}")
+
+
+@app.command("build")
+def build(
+    board: Name,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The directory to write.", show_default=False)
+    ],
+    config: Annotated[
+        str | None, typer.Option("--config", metavar="NAME|FILE", help="The accelerator; else the board's preset.")
+    ] = None,
+    clock: Annotated[
+        float | None, typer.Option("--clock", metavar="MHZ", min=0, help="The clock to ask for; else the board's.")
+    ] = None,
+    packed: Annotated[
+        bool | None,
+        typer.Option(
+            "--packed/--plain", help="Two products a multiplier; else as the board's preset needs.", show_default=False
+        ),
+    ] = None,
+    project_only: Annotated[
+        bool, typer.Option("--project-only", help="Write the project, do not run Vivado even where it is installed.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Write a board's project and, where Vivado is on the PATH, its bitstream."""
+    from weft_boards.catalogue import find_board
+    from weft_boards.vivado.project import COMMAND, find_vivado, make_project, run_vivado
+
+    import weft
+    from weft.extras import needs_extra
+
+    from .output import print_values
+
+    chosen = find_board(board)
+    name = config or chosen.preset
+    accelerator = weft.load_config(name)
+    with needs_extra("rtl", "building for a board"):
+        from weft_hardware.rtl.verilog import emit
+    project = make_project(chosen, accelerator, emit, config_name=name, packed=packed, clock_mhz=clock)
+    project.write(output)
+    values: dict[str, Any] = {
+        "board": chosen.name,
+        "config": name,
+        "clock_mhz": round(project.clock_mhz, 3),
+        "project": str(output),
+        "bitstream": None,
+        "handoff": None,
+    }
+    if project_only or find_vivado() is None:
+        why = "as asked" if project_only else "vivado is not on the PATH"
+        values["next"] = f"{why}: to build the bitstream, run in {output}: {' '.join(COMMAND)}"
+    else:
+        bitstream, handoff = run_vivado(output, lambda line: print(line, file=sys.stderr))
+        values |= {"bitstream": str(bitstream), "handoff": str(handoff)}
+    print_values(values, json)
