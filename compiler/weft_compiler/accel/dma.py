@@ -94,19 +94,21 @@ def _axes(move: TileMove) -> list[_Axis]:
                 raise CompileError(
                     f"{move.name}: the part that is copied is no box; tile its loops so that each bound is one loop's"
                 )
-    if move.inside and not move.can_pad:
-        raise CompileError(f"{move.name}: STORE writes no padding; store the part inside the tensor only")
+    assert move.can_pad or not move.inside, f"{move.name}: STORE writes no padding"
     needed = cut(steps, move.extents, move.guards)
     copied = cut(steps, move.extents, (*move.guards, *move.inside))
     axes = []
     order = sorted(range(len(move.extents)), key=lambda k: -move.sram.factors[k])
+    # Where no tiles lie side by side, each is a column of its own, and padding its.
+    apart = all(extent == 1 or factor != 1 for extent, factor in zip(move.extents, move.sram.factors, strict=True))
+    innermost = None if apart else order[-1]
     for k in order:
         extent = move.extents[k]
         low, high = np.clip(copied.low[k], 0, extent), np.clip(copied.high[k], 0, extent)
         if move.can_pad:
             # Where all is padding, that is the innermost loop's: the others run over what is needed.
-            low = np.where(copied.empty, 0 if k == order[-1] else needed.low[k], low)
-            high = np.where(copied.empty, 0 if k == order[-1] else needed.high[k], high)
+            low = np.where(copied.empty, 0 if k == innermost else needed.low[k], low)
+            high = np.where(copied.empty, 0 if k == innermost else needed.high[k], high)
         size = np.maximum(high - low, 0)
         end = np.where(needed.high[k] > needed.low[k], needed.high[k], 0)
         if move.can_pad:
@@ -129,6 +131,9 @@ def _axes(move: TileMove) -> list[_Axis]:
                 free=extent - lead - size - trail,
             )
         )
+    if apart:
+        empty = copied.empty.astype(np.int64) if move.can_pad else np.zeros(steps, np.int64)
+        axes.append(replace(_unit(steps), size=1 - empty, lead=empty))
     return axes
 
 
@@ -173,7 +178,8 @@ def _shaped(move: TileMove, axes: list[_Axis]) -> tuple[list[_Axis], _Axis, _Axi
     axes = list(axes)
     last = axes[-1]
     is_single = last.extent == 1 and last.is_whole
-    if not is_single and (last.dram != 1 or last.parameter not in (0, 1)):
+    # Tiles of a row lie side by side in both memories.
+    if not is_single and (last.dram != 1 or last.sram != 1 or last.parameter not in (0, 1)):
         axes.append(unit)
     columns = axes.pop()
     if not axes:

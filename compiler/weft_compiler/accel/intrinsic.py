@@ -27,7 +27,10 @@ class AcceleratorIntrinsic(Intrinsic):
         The emission rule.
     in_place : tuple of int
         The inputs that it can write over: its result best lies where one of them does.
+    pads : bool
+        It can write padding where a condition fails, as LOAD does.
     """
 
     emit: EmissionRule = field(kw_only=True)
     in_place: tuple[int, ...] = field(default=(), kw_only=True)
+    pads: bool = field(default=False, kw_only=True)

@@ -29,6 +29,10 @@ def lower_nest(nest: Nest, config: AcceleratorConfig) -> Stream:
         intrinsic = operation.invoke.intrinsic
         if not isinstance(intrinsic, AcceleratorIntrinsic):
             raise CompileError(f"{intrinsic.name} is no intrinsic of the accelerator; tensorize with one of its own")
+        if operation.invoke.predicate is not None and not intrinsic.pads:
+            raise CompileError(
+                f"{operation.output.buffer.name}: {intrinsic.name} writes no padding, only LOADs do; pad what it reads"
+            )
         intrinsic.emit(operation, emitter)
     if not emitter.rows:
         raise CompileError("the nest asks nothing of the accelerator; tensorize a stage")

@@ -62,8 +62,10 @@ class Operation:
         Nothing runs where one of them is negative.
     inside : tuple of Linear
         The output is padded where one of them is negative.
+    omits : tuple of Linear
+        Where one of them is negative a reduction adds nothing; its first value is there all the same.
     zeros : tuple of Linear
-        Where one of them is negative an input is padded with zeros, or nothing is added.
+        Where one of them is negative an input is padded with zeros.
     begins : bool array
         The steps in which a reduction starts: its output has no value yet.
     """
@@ -75,6 +77,7 @@ class Operation:
     inputs: tuple[Operand, ...]
     guards: tuple[Linear, ...]
     inside: tuple[Linear, ...]
+    omits: tuple[Linear, ...]
     zeros: tuple[Linear, ...]
     begins: NDArray[np.bool_]
 
@@ -349,11 +352,9 @@ class _Builder:
             inputs=tuple(self.operand(region, space) for region in invoke.inputs),
             guards=guards,
             inside=inside,
-            zeros=(
-                *map(space.linear, nothing),
-                *(form for region in invoke.inputs for form in self._zeros_here(region, space)),
-            ),
-            begins=self._begins(place, space),
+            omits=tuple(map(space.linear, nothing)),
+            zeros=tuple(form for region in invoke.inputs for form in self._zeros_here(region, space)),
+            begins=self._begins(place, invoke.output.buffer, space),
         )
 
     def _drop_idle(self, conditions: Sequence[Expr], space: Space) -> None:
@@ -384,9 +385,11 @@ class _Builder:
             return []
         return not_negative(substitute(producer.predicate, known))
 
-    def _begins(self, place: _Place, space: Space) -> NDArray[np.bool_]:
+    def _begins(self, place: _Place, buffer: Buffer, space: Space) -> NDArray[np.bool_]:
+        """Reductions around the buffer's allocation are those of stages that read it."""
         begins = np.ones(space.steps, bool)
-        for loop in place.outer:
+        around = self.walk.allocated[buffer].loops if buffer in self.walk.allocated else ()
+        for loop in place.outer[len(around) :]:
             if loop.axis.kind == "reduction":
                 begins &= space.values[loop.axis] == 0
         return begins

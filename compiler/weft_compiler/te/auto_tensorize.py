@@ -61,6 +61,11 @@ def auto_tensorize(schedule: Schedule, tensor: Tensor | str, intrinsic: Intrinsi
         what came in between. The schedule is then as it was.
     """
     stage = schedule.program.find(tensor)
+    if stage.is_scan:
+        raise ScheduleError(
+            f"auto_tensorize({stage.name}, {intrinsic.name}): {stage.name} is a scan, whose time 0 and later times are "
+            "two intrinsics; name both by tensorize(axis, intrinsic, initial=…)"
+        )
     candidates = sorted(_mappings(schedule, stage, intrinsic), key=lambda mapping: -mapping.fit)
     if not candidates and (found := _on_a_diagonal(schedule, stage, intrinsic)) is not None:
         return found
@@ -184,7 +189,9 @@ def _lies_in_tiles(
     trailing = indices[len(indices) - len(own) :]
     sizes = tensor.shape[len(indices) - len(own) :]
     return len(trailing) == len(own) and all(
-        isinstance(mine, Axis) and size == mine.extent and (size == 1 or axes[mine] is subscript)
+        (size == mine.extent and (size == 1 or axes[mine] is subscript))
+        if isinstance(mine, Axis)
+        else mine == subscript
         for mine, subscript, size in zip(own, trailing, sizes, strict=True)
     )
 
@@ -194,7 +201,16 @@ def _packing(schedule: Schedule, tensor: Tensor) -> tuple[tuple[int, int], ...]:
 
 
 def _tiles(own: Sequence[Expr], indices: Sequence[Expr], axes: Mapping[Axis, Axis]) -> tuple[tuple[int, int], ...]:
-    """The dimensions that become the tile's; an axis of one iteration takes any that is free."""
+    """The dimensions that become the tile's; an axis of one iteration takes any that is free.
+
+    Raises
+    ------
+    ScheduleError
+        If a place in the tile is no axis, as in a table: such an operand has to be declared in tiles.
+    """
+    for mine in own:
+        if not isinstance(mine, Axis):
+            raise ScheduleError(f"an operand whose index in the tile is ({mine}) cannot be packed; declare it in tiles")
     places: dict[Expr, int] = {}
     for mine in own:
         if mine in axes:
@@ -222,9 +238,9 @@ def _apply(schedule: Schedule, stage: StageState, intrinsic: Intrinsic, mapping:
         schedule[tensor].set_scope(scope)
     if not in_tiles:
         _pack(schedule, tensor, tiles)
-    operands = {}
+    operands, copies = {}, {}
     for mine, given in mapping.reads:
-        operands[mine.tensor] = _operand(schedule, tensor, intrinsic, mapping, mine, given)
+        operands[mine.tensor] = _operand(schedule, tensor, intrinsic, mapping, mine, given, copies)
     axis = _tile_loops(schedule, tensor, stage, intrinsic, axes)
     schedule[tensor].tensorize(axis, intrinsic)
     return Tensorized(tensor, tuple(operands[own] for own in intrinsic.inputs), axis)
@@ -236,25 +252,40 @@ def _pack(schedule: Schedule, tensor: Tensor, tiles: Sequence[tuple[int, int]]) 
 
 
 def _operand(
-    schedule: Schedule, tensor: Tensor, intrinsic: Intrinsic, mapping: _Mapping, mine: Read, given: Read
+    schedule: Schedule,
+    tensor: Tensor,
+    intrinsic: Intrinsic,
+    mapping: _Mapping,
+    mine: Read,
+    given: Read,
+    copies: dict[Tensor, Tensor],
 ) -> Tensor:
-    """The tensor that the stage reads, where and as the intrinsic wants it: itself, moved and packed, or a copy."""
+    """The tensor that the stage reads, where and as the intrinsic wants it: itself, moved and packed, or a copy.
+
+    What is read twice has one copy in ``copies``, which `match` finds fit for both or not.
+    """
     assert isinstance(mine.tensor, Tensor)
     source = read_tensor(given)
+    if source in copies:
+        return copies[source]
     scope = intrinsic.scopes[1 + intrinsic.inputs.index(mine.tensor)]
     in_tiles = _lies_in_tiles(schedule, source, mine.indices, given.indices, mapping.axes)
     program = schedule.program
     state = next((stage for stage in program.stages if stage.tensor is source), None)
     if in_tiles and scope == (state.scope if state else "global"):
         return source
-    tiles = _tiles(mine.indices, given.indices, mapping.axes)
+    if in_tiles:
+        first = len(given.indices) - len(mine.indices)
+        tiles = tuple((first + k, size) for k, size in enumerate(mine.tensor.shape))
+    else:
+        tiles = _tiles(mine.indices, given.indices, mapping.axes)
     own = state is not None and not program.is_output(state) and len(program.consumers(source)) == 1
     own = own and state is not None and (scope == "global" or _is_whole(state, tiles))
     if own and state is not None and not state.packing and state.scope in ("global", scope):
         if state.scope != scope:
             schedule[source].set_scope(scope)
     else:
-        source = schedule.cache_read(source, scope, [tensor])
+        copies[source] = source = schedule.cache_read(source, scope, [tensor])
         in_tiles = in_tiles and not (state and state.packing)
     if not in_tiles:
         _pack(schedule, source, tiles)

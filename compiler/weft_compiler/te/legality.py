@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ScheduleError
 from .bounds import infer
 from .expr import Axis
-from .lower import point, tensorized
+from .lower import tensorized
 from .nest import Buffer
 from .state import Program, StageState
 
@@ -136,4 +136,4 @@ def _tensorized(program: Program) -> None:
     inputs = {tensor: Buffer(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
     for stage in program.stages:
         if stage.tensorized is not None:
-            tensorized(stage, placed[stage.tensor], point(program, stage, placed, inputs))
+            tensorized(program, stage, placed, inputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import ScheduleError
 from .bounds import Placed, infer
-from .expr import Axis, Expr, Read, Reduce, Select, every
+from .expr import Axis, Const, Expr, Read, Reduce, Select, compare, every
 from .intrinsic import Intrinsic
 from .linear import variables
 from .match import Point, match
@@ -85,17 +85,25 @@ class _Lowering:
         outer = stage.leaves
         if stage.tensorized is not None:
             outer = outer[: stage.position(stage.tensorized[0])]
-        what = point(self.program, stage, self.placed, self.inputs)
         if stage.tensorized is None:
-            init, update = _assignments(what)
+            init, update = _assignments(point(self.program, stage, self.placed, self.inputs))
         else:
-            init, update = tensorized(stage, here, what)
+            init, update = tensorized(self.program, stage, self.placed, self.inputs)
         before = None
         if init is not None:
-            first = next((k for k, leaf in enumerate(outer) if leaf.kind == "reduction"), len(outer))
+            first = self._beginning(stage, outer)
             parallel = tuple(leaf for leaf in outer[first:] if leaf.kind != "reduction")
             before = _Init(first, parallel, init)
         return self._loops(_Loops(stage, outer, update, before), 0, frozenset(here.around), here.guards)
+
+    def _beginning(self, stage: StageState, outer: Sequence[Axis]) -> int:
+        """At which depth initial values are computed: outside all reductions; of a scan, inside its time.
+
+        What runs inside other loops of a scan is there for time 0, too.
+        """
+        if not stage.is_scan:
+            return next((k for k, leaf in enumerate(outer) if leaf.kind == "reduction"), len(outer))
+        return max((k + 1 for k, leaf in enumerate(outer) if leaf.kind == "time" or self.program.attached(stage, leaf)))
 
     def _loops(self, loops: _Loops, depth: int, known: frozenset[Axis], guards: Sequence[Expr]) -> Statement:
         """The loops from a depth on; each guard stands where all that it names is known."""
@@ -144,20 +152,61 @@ def _assignments(what: Point) -> tuple[Statement | None, Statement]:
     return Assign(what.buffer, what.indices, combiner.identity), step
 
 
-def tensorized(stage: StageState, here: Placed, what: Point) -> tuple[Statement | None, Statement]:
+def tensorized(
+    program: Program, stage: StageState, placed: Mapping[Tensor, Placed], inputs: Mapping[Tensor, Buffer]
+) -> tuple[Statement | None, Statement]:
     """The intrinsic's invocations: the fill, if it accumulates, and the one at every point outside the tile.
 
-    A condition around what is reduced, otherwise the reduction's identity, guards the second one alone.
+    A condition around what is reduced, otherwise the reduction's identity, guards the second one alone. In a recurrence
+    one intrinsic does time 0, another one all later times.
     """
     assert stage.tensorized is not None
     axis, intrinsic = stage.tensorized
+    here = placed[stage.tensor]
     inner = tuple(here.loops[leaf] for leaf in stage.leaves[stage.position(axis) :])
+    if stage.is_scan or stage.initial is not None:
+        return _recurrence(program, stage, placed, inputs, inner)
+    what = point(program, stage, placed, inputs)
     condition, what = _reduced_where(what, intrinsic, inner)
     invoke = match(intrinsic, what, inner, here.guards)
     update = invoke if condition is None else Guard(condition, invoke)
     if intrinsic.init is None:
         return None, update
     return Invoke(intrinsic, invoke.output, (), fill=True), update
+
+
+def _recurrence(
+    program: Program,
+    stage: StageState,
+    placed: Mapping[Tensor, Placed],
+    inputs: Mapping[Tensor, Buffer],
+    inner: Sequence[Axis],
+) -> tuple[Statement | None, Statement]:
+    """What is done at time 0, and what at later times."""
+    assert stage.tensorized is not None
+    _, intrinsic = stage.tensorized
+    here, value = placed[stage.tensor], stage.value
+    if not stage.is_scan:
+        raise ScheduleError(f"{stage.name} is no scan, it has no time 0; leave initial out")
+    if stage.initial is None:
+        raise ScheduleError(
+            f"{stage.name} is a scan, {intrinsic.name} would compute its later steps alone; "
+            "name the intrinsic of time 0, too: initial=…"
+        )
+    if not isinstance(value, Select):
+        raise ScheduleError(f"{stage.name} reduces at every step; only steps that do not can be tensorized")
+    time = here.value(stage.axes[0])
+    parts: list[Statement] = []
+    for what, step, when in (
+        (stage.initial, value.a, simplify(compare("lt", time, 1))),
+        (intrinsic, value.b, simplify(compare("ge", time, 1))),
+    ):
+        here_and_now = point(program, replace(stage, value=step), placed, inputs)
+        invoke = match(what, here_and_now, inner, here.guards)
+        if when == Const(True, "bool"):
+            return None, invoke
+        parts.append(Guard(when, invoke))
+    return parts[0], parts[1]
 
 
 def _reduced_where(what: Point, intrinsic: Intrinsic, inner: Sequence[Axis]) -> tuple[Expr | None, Point]:

@@ -80,11 +80,11 @@ class Schedule:
             legal = SCHEDULE_PRIMITIVES if stage is None else STAGE_PRIMITIVES
             if primitive not in legal:
                 raise ScheduleError(f"the trace has the step {step}; a primitive is one of {', '.join(legal)}")
-            if "intrinsic" in arguments:
-                name = arguments["intrinsic"]
+            for key in arguments.keys() & {"intrinsic", "initial"}:
+                name = arguments[key]
                 if name not in known:
                     raise ScheduleError(f"the trace names the intrinsic {name}; pass it to replay in intrinsics")
-                arguments["intrinsic"] = known[name]
+                arguments[key] = known[name]
             target = schedule if stage is None else schedule[stage]
             several = [arguments.pop(key) for key in ("axes", "tiles") if key in arguments]
             try:
@@ -325,13 +325,20 @@ class Stage:
         """Take two buffers in turn, so that one can be filled while the other is read."""
         self._apply("double_buffer", {}, lambda p: caches.double_buffer(p, self.tensor))
 
-    def tensorize(self, axis: AxisLike, intrinsic: Intrinsic) -> None:
-        """Let an intrinsic do everything from one loop inwards."""
+    def tensorize(self, axis: AxisLike, intrinsic: Intrinsic, initial: Intrinsic | None = None) -> None:
+        """Let an intrinsic do everything from one loop inwards.
+
+        Parameters
+        ----------
+        initial : Intrinsic, optional
+            The one of time 0; a scan has it, and nothing else.
+        """
 
         def change(stage: StageState) -> StageState:
-            return replace(stage, tensorized=(stage.axis(axis), intrinsic))
+            return replace(stage, tensorized=(stage.axis(axis), intrinsic), initial=initial)
 
-        self._change("tensorize", {"axis": _name(axis), "intrinsic": intrinsic.name}, change)
+        more = {} if initial is None else {"initial": initial.name}
+        self._change("tensorize", {"axis": _name(axis), "intrinsic": intrinsic.name, **more}, change)
 
     def _mark(self, kind: str, axis: AxisLike) -> None:
         self._change(kind, {"axis": _name(axis)}, lambda stage: axes.mark(stage, axis, kind))
@@ -355,7 +362,7 @@ def _call(step: Step) -> str:
         if isinstance(value, list):
             words.append(f"readers=[{', '.join(value)}]" if key == "readers" else ", ".join(map(_word, value)))
         elif value is not None:
-            words.append(f"{key}={value}" if key in ("factor", "nparts", "operand") else str(value))
+            words.append(f"{key}={value}" if key in ("factor", "nparts", "operand", "initial") else str(value))
     stage = f"{step['stage']}." if "stage" in step else ""
     return f"{stage}{step['primitive']}({', '.join(words)})"
 

@@ -76,6 +76,8 @@ class StageState:
         last, in this order.
     tensorized : (Axis, Intrinsic), optional
         From which leaf on an intrinsic does the work.
+    initial : Intrinsic, optional
+        The one that does it at time 0, in a recurrence.
     """
 
     tensor: Tensor
@@ -89,6 +91,7 @@ class StageState:
     slots: int = 1
     packing: tuple[tuple[int, int], ...] = ()
     tensorized: tuple[Axis, Intrinsic] | None = None
+    initial: Intrinsic | None = None
 
     @property
     def name(self) -> str:

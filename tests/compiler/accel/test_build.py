@@ -8,13 +8,15 @@ from support.accel_kernels import Conv, by_name, convolution, expected, max_pool
 from support.configs import CONFIGS
 from weft_compiler import te
 from weft_compiler.accel.build import build_kernel
+from weft_compiler.accel.intrinsics.alu import alu, alu_immediate, alu_reduce
 from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load
 from weft_compiler.accel.intrinsics.store import store
 from weft_compiler.conv_task import Requantisation
 from weft_compiler.errors import CompileError
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import as_words, decode, unpack
-from weft_hardware.isa import Finish, Load, Memory, Queue
+from weft_hardware.isa import AluOp, Finish, Load, Memory, Queue
 from weft_hardware.presets import PRESETS, VTA
 from weft_runtime.check import check_module
 from weft_simulator.functional import FunctionalDevice
@@ -190,6 +192,88 @@ def test_rtl_gives_the_same_bytes_with_random_stalls(name):
     with TsimDevice(config, memory=MemoryTiming(read_latency=20, stall_seed=7)) as device:
         found = build_kernel(schedule, config).run(device, by_name(inputs))
     assert np.array_equal(found, expected(schedule, inputs))
+
+
+TINY = AcceleratorConfig(block_in=4, block_out=4, alu_extensions=True)
+
+
+def tensorized(stages, out):
+    """A schedule in which intrinsics compute these stages and a STORE the last one; what they read is loaded."""
+    s = te.Schedule(out)
+    for tensor, _ in stages:
+        s[tensor].set_scope("acc")
+    te.auto_tensorize(s, out, store(TINY))
+    for tensor, intrinsic in reversed(stages):
+        for k, operand in enumerate(te.auto_tensorize(s, tensor, intrinsic).operands):
+            if all(operand is not other for other, _ in stages):
+                te.auto_tensorize(s, operand, load(TINY, intrinsic.scopes[1 + k]))
+    return s
+
+
+def test_a_product_inside_the_loops_of_a_reduction_that_reads_it_begins_each_time():
+    x, w = te.placeholder((3, 5, 1, 4), "int8", "X"), te.placeholder((4, 4), "int8", "W")
+    i, p = te.reduce_axis(4, "i"), te.reduce_axis(3, "p")
+    seen = te.compute(
+        (3, 5, 1, 4), lambda c, y, b, o: te.sum(x[c, y, b, i].cast("int32") * w[o, i].cast("int32"), i), "seen"
+    )
+    pool = te.compute((3, 3, 1, 4), lambda c, y, b, o: te.max(seen[c, y + p, b, o], p), "pool")
+    out = te.compute(pool.shape, lambda *at: pool[at], "out")
+    s = tensorized([(seen, gemm(TINY)), (pool, alu_reduce(TINY, AluOp.MAX))], out)
+    s[pool].reorder("c", "y", "p", "b", "o")
+    s[seen].compute_at(pool, "p")
+    module, found, wanted = run(s, TINY, 3)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+def test_what_a_guard_keeps_out_of_a_reduction_is_not_added():
+    x, p = te.placeholder((4, 5, 1, 4), "int32", "X"), te.reduce_axis(3, "p")
+    total = te.compute((4, 3, 1, 4), lambda c, y, b, o: te.sum(x[c, y + p, b, o], p), "total")
+    s = tensorized([(total, alu_reduce(TINY, AluOp.ADD))], te.compute(total.shape, lambda *at: total[at], "out"))
+    s[total].split("p", 2)
+    _, found, wanted = run(s, TINY, 4)
+    assert np.array_equal(found, wanted)
+
+
+def test_columns_of_an_image_one_by_one():
+    x = te.placeholder((4, 1, 1, 4), "int32", "X")
+    image = te.compute((4, 3, 1, 4), lambda y, c, b, o: te.select(c >= 2, x[y, c - 2, b, o], 0), "image")
+    s = te.Schedule(te.compute(image.shape, lambda *at: image[at], "out"))
+    te.auto_tensorize(s, "out", store(TINY))
+    te.auto_tensorize(s, image, load(TINY, "acc"))
+    s[image].reorder("c", "y")
+    s[image].unroll("c")
+    module, found, wanted = run(s, TINY, 5)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
+
+
+def test_only_loads_write_padding():
+    x = te.placeholder((5, 1, 4), "int32", "X")
+    half = te.compute((6, 1, 4), lambda k, b, o: te.select(k >= 1, x[k - 1, b, o] >> 1, 0), "half")
+    s = tensorized([(half, alu_immediate(TINY, AluOp.SHR, 1))], te.compute(half.shape, lambda *at: half[at], "out"))
+    with pytest.raises(CompileError) as refused:
+        build_kernel(s, TINY)
+    assert str(refused.value) == "half: alu.shr(1) writes no padding, only LOADs do; pad what it reads"
+
+
+def test_a_scan():
+    x, z = te.placeholder((5, 3, 1, 4), "int32", "X"), te.placeholder((3, 1, 4), "int32", "Z")
+    state = te.scan(
+        (5, 3, 1, 4), lambda j, b, o: z[j, b, o], lambda s, t, j, b, o: te.maximum(s[t - 1, j, b, o], x[t, j, b, o]),
+        "int32", "S",
+    )  # fmt: skip
+    s = te.Schedule(te.compute(state.shape, lambda *at: state[at], "out"))
+    te.auto_tensorize(s, "out", store(TINY))
+    s[state].set_scope("acc")
+    first, later = s.cache_read(z, "acc"), s.cache_read(x, "acc")
+    s[state].tensorize("b", alu(TINY, AluOp.MAX), initial=alu(TINY, AluOp.COPY))
+    for copy in (first, later):
+        te.auto_tensorize(s, copy, load(TINY, "acc"))
+    s[later].compute_at(state, "t")
+    module, found, wanted = run(s, TINY, 6, order_seed=6)
+    assert np.array_equal(found, wanted)
+    assert not check(module)
 
 
 def test_a_scratchpad_that_is_too_small():

@@ -83,6 +83,13 @@ def test_a_stride_in_columns_becomes_rows_of_one_tile():
     assert (columns["x_size"].tolist(), columns["y_size"].tolist(), columns["x_stride"].tolist()) == ([1], [5], [2])
 
 
+def test_tiles_that_do_not_lie_side_by_side_in_the_scratchpad_take_an_instruction_each():
+    move = TileMove("x", (3,), Linear(np.array([4]), (1,)), Linear(np.array([0]), (2,)))
+    _, columns = move_columns(move)
+    assert (columns["dram"].tolist(), columns["sram"].tolist()) == ([4, 5, 6], [0, 2, 4])
+    assert columns["tiles"].tolist() == [1, 1, 1]
+
+
 def test_too_much_padding_is_refused():
     inside = (Linear(np.array([-16]), (1,)),)
     move = TileMove("x", (20,), Linear(np.array([-16]), (1,)), Linear(np.array([0]), (1,)), inside=inside)

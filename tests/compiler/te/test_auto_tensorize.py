@@ -5,13 +5,17 @@ from textwrap import dedent
 import numpy as np
 import pytest
 from weft_compiler import te
+from weft_compiler.accel.intrinsics.alu import alu
 from weft_compiler.accel.intrinsics.gemm import gemm
 from weft_compiler.accel.intrinsics.load import load
+from weft_compiler.accel.intrinsics.requantise import requantised, store_requantised
 from weft_compiler.accel.intrinsics.store import store
+from weft_compiler.conv_task import Requantisation
 from weft_compiler.errors import ScheduleError
 from weft_compiler.te.auto_tensorize import auto_tensorize
 from weft_compiler.te.kernel import build
 from weft_compiler.te.reference import evaluate
+from weft_hardware.isa import AluOp
 from weft_hardware.presets import VTA
 
 GEMM = gemm(VTA)
@@ -201,6 +205,42 @@ def refused(build_output, intrinsic, message):
     assert str(error.value) == f"auto_tensorize({output.name}, {intrinsic.name}): {message}"
     assert s.loops() == before
     assert s.trace == []
+
+
+def test_what_is_read_twice_has_one_copy():
+    x = te.placeholder((5, 1, 16), "int32", "X")
+    out = te.compute((4, 1, 16), lambda k, b, o: x[k, b, o] - x[k + 1, b, o], "out")
+    s = te.Schedule(out)
+    found = auto_tensorize(s, out, alu(VTA, AluOp.SUB))
+    assert len({operand.name for operand in found.operands}) == 1
+    auto_tensorize(s, found.operands[0], load(VTA, "acc"))
+    auto_tensorize(s, out, store(VTA))
+    assert s.loops().count("load.acc(") == 1
+    values = {x: np.arange(5 * 16, dtype=np.int32).reshape(x.shape) ** 3}
+    np.testing.assert_array_equal(build(s)(*values.values()), evaluate([out], values)[0])
+
+
+def test_an_operand_that_is_indexed_by_numbers_is_taken_if_it_lies_in_tiles():
+    how = Requantisation()
+    acc = te.placeholder((4, 1, 16), "int32", "X")
+    p = te.placeholder((4, 16, 2), "int32", "P")
+
+    def value(k, b, o):
+        return requantised(how, acc[k, b, o], p[k, o, 0], p[k, o, 1])
+
+    s = te.Schedule(te.compute((4, 1, 16), value, "out"))
+    found = auto_tensorize(s, "out", store_requantised(VTA, how))
+    assert [operand.name for operand in found.operands] == ["X.acc", "P.param"]
+    q = te.placeholder((4, 2, 16), "int32", "P")
+    s = te.Schedule(
+        te.compute((4, 1, 16), lambda k, b, o: requantised(how, acc[k, b, o], q[k, 0, o], q[k, 1, o]), "out")
+    )
+    with pytest.raises(ScheduleError) as error:
+        auto_tensorize(s, "out", store_requantised(VTA, how))
+    assert str(error.value) == (
+        "auto_tensorize(out, store.int8): an operand whose index in the tile is (0) cannot be packed; "
+        "declare it in tiles"
+    )
 
 
 def test_refusals():

@@ -5,7 +5,10 @@ from textwrap import dedent
 
 import pytest
 from weft_compiler import te
+from weft_compiler.accel.intrinsics.alu import alu
 from weft_compiler.errors import ScheduleError
+from weft_hardware.isa import AluOp
+from weft_hardware.presets import VTA
 
 A = te.placeholder((10, 8), "int32", "A")
 B = te.placeholder((8, 12), "int32", "B")
@@ -295,6 +298,92 @@ def test_a_scan_keeps_its_time_outside():
     )
     with pytest.raises(ScheduleError, match=r"^S\.reorder\(t\.inner, t\.outer\): each step of a scan reads"):
         s[state].reorder("t.inner", "t.outer")
+
+
+def tensorized_scan(initial):
+    x = te.placeholder((6, 4, 1, 16), "int32", "x")
+    state = te.scan(
+        (6, 4, 1, 16), lambda i, b, o: x[0, i, b, o], lambda s, t, i, b, o: s[t - 1, i, b, o] + x[t, i, b, o],
+        "int32", "S",
+    )  # fmt: skip
+    s = te.Schedule(te.compute(state.shape, lambda *at: state[at], "out"))
+    s[state].set_scope("acc")
+    s.cache_read(x, "acc")
+    s[state].tensorize("b", alu(VTA, AluOp.ADD), initial)
+    return s
+
+
+def test_a_scan_is_two_intrinsics():
+    s = tensorized_scan(alu(VTA, AluOp.COPY))
+    assert code("""
+        for t in 6:
+            for i in 4:
+                if t < 1:
+                    alu.copy(S[t, i, …], x.acc[0, i, …])
+            for i in 4:
+                if t >= 1:
+                    alu.add(S[t, i, …], S[t - 1, i, …], x.acc[t, i, …])
+    """) in body(s)
+    assert s.trace[-1] == {
+        "primitive": "tensorize", "stage": "S", "axis": "b", "intrinsic": "alu.add", "initial": "alu.copy"
+    }  # fmt: skip
+    again = te.Schedule.replay(
+        s.program.outputs, json.loads(json.dumps(s.trace)), [alu(VTA, AluOp.ADD), alu(VTA, AluOp.COPY)]
+    )
+    assert again.loops() == s.loops()
+
+
+def test_what_a_scan_reads_may_come_inside_all_its_loops():
+    s = tensorized_scan(alu(VTA, AluOp.COPY))
+    s["x.acc"].compute_at("S", "i")
+    assert code("""
+        for t in 6:
+            for i in 4:
+                allocate x.acc: int32[6, 1, 1, 16] in acc
+    """) in body(s)
+    assert body(s).count("for i in 4:") == 1
+
+
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        (
+            None,
+            "S.tensorize(b, alu.add): S is a scan, alu.add would compute its later steps alone; "
+            "name the intrinsic of time 0, too: initial=…",
+        ),
+        (
+            alu(VTA, AluOp.ADD),
+            "S.tensorize(b, alu.add, initial=alu.add): S is not alu.add: it computes (x.acc[0, i, 0, o]), "
+            "alu.add has (first[0, o] + second[0, o]) there",
+        ),
+    ],
+)
+def test_a_scan_whose_time_0_is_missing_or_wrong(initial, message):
+    with pytest.raises(ScheduleError) as error:
+        tensorized_scan(initial)
+    assert str(error.value) == message
+
+
+def test_what_is_no_scan_has_no_time_0():
+    x = te.placeholder((6, 1, 16), "int32", "x")
+    s = te.Schedule(te.compute(x.shape, lambda i, b, o: x[i, b, o], "y"))
+    with pytest.raises(ScheduleError) as error:
+        s["y"].tensorize("b", alu(VTA, AluOp.COPY), alu(VTA, AluOp.COPY))
+    assert str(error.value) == (
+        "y.tensorize(b, alu.copy, initial=alu.copy): y is no scan, it has no time 0; leave initial out"
+    )
+
+
+def test_a_scan_is_tensorized_by_hand():
+    x = te.placeholder((6, 1, 16), "int32", "x")
+    s = te.Schedule(te.scan(x.shape, lambda b, o: x[0, b, o], lambda s, t, b, o: s[t - 1, b, o] + x[t, b, o], "int32"))
+    with pytest.raises(ScheduleError) as error:
+        te.auto_tensorize(s, "scan", alu(VTA, AluOp.ADD))
+    assert str(error.value) == (
+        "auto_tensorize(scan, alu.add): scan is a scan, whose time 0 and later times are two intrinsics; name both by "
+        "tensorize(axis, intrinsic, initial=…)"
+    )
 
 
 def everything():

@@ -173,7 +173,8 @@ def _emit_reduction(operation: Operation, emitter: Emitter, op: AluOp) -> None:
     """The first tile is copied, the others are merged into it."""
     none = Linear(np.zeros(operation.steps, np.int64), (0,) * len(operation.extents))
     (src,) = operation.inputs
-    product = TileProduct(operation.extents, (operation.output.tile, src.tile, none), operation.guards)
+    tiles = (operation.output.tile, src.tile, none)
+    product = TileProduct(operation.extents, tiles, operation.guards, operation.omits)
     rows = emitter.products(product, operation, overwrites=True)
     mode = rows.columns["mode"]
     if (mode == Mode.RESET.value).any():

@@ -35,7 +35,8 @@ def _emit(operation: Operation, emitter: Emitter) -> None:
     What an input has as zero padding is not multiplied.
     """
     dst, (src, wgt) = operation.output, operation.inputs
-    product = TileProduct(operation.extents, (dst.tile, src.tile, wgt.tile), operation.guards, operation.zeros)
+    skips = (*operation.omits, *operation.zeros)
+    product = TileProduct(operation.extents, (dst.tile, src.tile, wgt.tile), operation.guards, skips)
     rows = emitter.products(product, operation, emitter.config.gemm_overwrite)
     emitter.macs += operation.steps * prod(operation.extents) * emitter.config.macs
     overwrites = rows.columns["mode"] == Mode.OVERWRITE.value

@@ -32,6 +32,7 @@ def load(config: AcceleratorConfig, memory: str) -> AcceleratorIntrinsic:
         (source,),
         (memory, "global"),
         emit=lambda operation, emitter: _emit(operation, emitter, scratchpad, scratchpad, {}),
+        pads=True,
     )
 
 
@@ -55,6 +56,7 @@ def load_widened(config: AcceleratorConfig, dtype: str = "int8") -> AcceleratorI
         (source,),
         ("acc", "global"),
         emit=lambda operation, emitter: _emit(operation, emitter, Memory.ACC, Memory.ACC_8BIT, settings),
+        pads=True,
     )
 
 
