@@ -321,10 +321,12 @@ class ControlUnit(wiring.Component):
     def _watchdog(self, m: Module, running: Value) -> Value:
         """Whether nothing moved for WATCHDOG cycles."""
         limit = Mux(self._resetting, self._stored["DRAIN_LIMIT"], self._stored["WATCHDOG"])
-        moves = Cat(getattr(self, f"effort_{module}").moves for module in MODULES).any() | self.bus_moves
+        # Each is known late in its cycle, and they come from everywhere: they are gathered in the next one.
+        moved = Signal(len(MODULES) + 1)
+        m.d.sync += moved.eq(Cat(*(getattr(self, f"effort_{module}").moves for module in MODULES), self.bus_moves))
         expired = Signal()
         # A program and a reset never wait at the same time.
-        with m.If(self._resetting | (running & ~moves)):
+        with m.If(self._resetting | (running & ~moved.any())):
             m.d.sync += self._waited.eq(self._waited + 1)
         with m.Else():
             m.d.sync += self._waited.eq(0)

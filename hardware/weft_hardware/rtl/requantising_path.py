@@ -38,7 +38,7 @@ class RequantisingPath(wiring.Component):
     first_param : In(16)
         Parameter tile of the first tile of the block on offer, ``mode`` (6 bits, `isa.StoreMode`) likewise.
     hold : In(1)
-        No block of those that are requantised may begin.
+        No block may begin: it needs what a LOAD brings, or would overwrite in DRAM what that still reads.
     tiles : In stream of acc_tile_bits
     passed : Out stream of acc_tile_bits
         Those that are not requantised.
@@ -125,8 +125,8 @@ class RequantisingPath(wiring.Component):
             waiting.w_en.eq(self.blocks.valid),
             self.blocks.ready.eq(waiting.w_rdy),
             taken.eq(self.tiles.valid & self.tiles.ready),
-            fits.eq(~self.hold & ((inside == 0) | ((following.mode ^ self._mode) & STATIC_MODE == 0))),
-            begins.eq(waiting.r_rdy & (~following.requantised | fits)),
+            fits.eq((inside == 0) | ((following.mode ^ self._mode) & STATIC_MODE == 0)),
+            begins.eq(waiting.r_rdy & ~self.hold & (~following.requantised | fits)),
             waiting.r_en.eq(begins & (~present | (taken & (left == 1)))),
             enters.eq(waiting.r_en & following.requantised),
         ]

@@ -397,6 +397,21 @@ class _Builder:
         region = PARAMETERS if self.rng.random() < 0.9 else ARENA
         self.add(Load(**self._block(Memory.PARAM, None, region, padding=self.rng.random() < 0.3)))
 
+    def share_dram(self) -> None:
+        """A STORE where a LOAD of its queue still reads, or the other way round: nothing but their order keeps them apart."""
+        rng = self.rng
+        memories = [Memory.PARAM, Memory.ACC if self.config.raw_store else Memory.OUT]
+        rng.shuffle(memories)
+        region = self._source()
+        for memory in memories:
+            kind = Load if memory is Memory.PARAM else Store
+            self.add(kind(**self._block(memory, None, region, padding=False)))
+            touched = self.accesses[-1].reads.get("dram", 0) | self.accesses[-1].writes.get("dram", 0)
+            if touched:
+                spare = 4 * max(self.tracker.tile_bytes[m] for m in memories)
+                first, end = (touched & -touched).bit_length() - 1, touched.bit_length()
+                region = max(first - spare, ARENA[0]), min(end + spare, ARENA[1])
+
     def load_table(self) -> None:
         rng = self.rng
         rows: Fields = {"y_size": 1} if rng.random() < 0.95 else {rng.choice(("y_pad0", "y_pad1")): 1}  # or zeros
@@ -614,6 +629,7 @@ class _Builder:
             (partial(self.load, Memory.ACC_8BIT), 2, self.config.widening_load),
             (self.load_parameters, 2, self.config.epilogue_lanes),
             (self.load_table, 1, self.config.table),
+            (self.share_dram, 1, self.config.epilogue_lanes),
             (self.requantise, 6, self.config.epilogue_lanes),
         ):
             if is_there:

@@ -164,8 +164,8 @@ def _next_path_block(m, taken, sent, had):
     advances = False
     if had and (s.path_present == 0 or ends):
         insn = instruction(m, state(m).path_blocks[s.path_head % PLACES])
-        fits = s.loading == 0 and (s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0)
-        advances = insn.requantised == 0 or fits
+        fits = s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0
+        advances = s.loading == 0 and (insn.requantised == 0 or fits)
     if taken:
         s.path_left -= 1
         s.path_present = 0 if ends else 1

@@ -285,7 +285,7 @@ def test_watchdog(busy, limit):
         ctx.set(dut.bus_moves, 1)
         await ctx.tick()
         ctx.set(dut.bus_moves, 0)
-        await ctx.tick().repeat(limit + 1)
+        await ctx.tick().repeat(limit + 2)
         assert not ctx.get(dut.stop)
         await ctx.tick()
         assert ctx.get(dut.stop) == (limit != 0)
