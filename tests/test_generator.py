@@ -197,9 +197,10 @@ def test_what_instructions_do_is_seen(name):
     assert seen[Gemm] / runs[Gemm] > 0.25
 
 
+# Half of what 144 seeds of `full` show, or more: some kinds come twenty times only in those that the test runs.
 LEAST_SEEN = {
     "Store ACC_8BIT": 0.9,
-    "Load ACC_8BIT": 0.4,
+    "Load ACC_8BIT": 0.25,
     "GemmOverwrite": 0.25,
     "Set": 0.15,
     "Load PARAM": 0.15,
@@ -212,7 +213,7 @@ def test_what_extensions_do_is_seen(name):
     """The same for what extensions add; a register may be set again before it is used."""
     config = EXTENDED[name]
     runs, seen = Counter(), Counter()
-    for seed in range(24):
+    for seed in range(32):
         program = generate(config, seed)
         order = linear_order(predecessors(program.instructions))
         expected = Machine(config).run(program, order)

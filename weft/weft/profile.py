@@ -152,7 +152,7 @@ def profile_module(module: Module, device: Device, inputs: Inputs | None = None)
         for layer, work in zip(session.last_profile, works, strict=True)
     )
     if all(row.cycles is None for row in rows) and any(work.instructions for work in works):
-        raise _no_time()
+        raise models_no_time()
     return _checked(Profile(content.config, rows, _traced(session.last_launches)))
 
 
@@ -165,7 +165,7 @@ def profile_program(name: str, stream: bytes, report: RunReport, config: Acceler
         As `profile_module`.
     """
     if report.cycles is None:
-        raise _no_time()
+        raise models_no_time()
     work = count_work(as_words(stream, config), config)
     macs = work.gemm_cycles * config.macs
     row = Row(name, "accelerator", macs, report.cycles, report.activity, work)
@@ -180,7 +180,8 @@ def _traced(launches: Iterable[tuple[str, RunReport]]) -> tuple[TracedLaunch, ..
     )
 
 
-def _no_time() -> DeviceError:
+def models_no_time() -> DeviceError:
+    """What to say of a device such as `functional`."""
     return DeviceError("this device models no time, so there is nothing to profile; use --device tsim or timing")
 
 

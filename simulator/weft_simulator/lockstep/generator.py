@@ -398,7 +398,7 @@ class _Builder:
         self.add(Load(**self._block(Memory.PARAM, None, region, padding=self.rng.random() < 0.3)))
 
     def share_dram(self) -> None:
-        """A STORE where a LOAD of its queue still reads, or the other way round: nothing but their order keeps them apart."""
+        """A STORE where a LOAD of its queue still reads, or the other way round: only their order keeps them apart."""
         rng = self.rng
         memories = [Memory.PARAM, Memory.ACC if self.config.raw_store else Memory.OUT]
         rng.shuffle(memories)

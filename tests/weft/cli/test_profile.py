@@ -84,6 +84,10 @@ def test_trace(image, tmp_path):
             "this device models no time, so there is nothing to profile; use --device tsim or timing",
         ),
         (
+            ("missing.onnx", "--device", "functional"),  # nothing is compiled before
+            "this device models no time, so there is nothing to profile; use --device tsim or timing",
+        ),
+        (
             ("image.bin", *PLACE, "--trace", "t.json"),
             "--trace needs the moments of each instruction, which tsim does not tell; "
             "use --device timing, whose cycles are the same",

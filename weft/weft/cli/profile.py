@@ -56,11 +56,14 @@ def profile_command(
     from json import dumps
 
     from weft.errors import UsageError
+    from weft.profile import models_no_time
     from weft.profile_page import render, require_plotly
 
     from .files import write_atomically
     from .output import print_json
 
+    if device == "functional":
+        raise models_no_time()  # before anything is compiled or run
     if trace is not None and device != "timing":
         raise UsageError(
             f"--trace needs the moments of each instruction, which {device} does not tell; "
