@@ -411,6 +411,7 @@ class _Builder:
                 spare = 4 * max(self.tracker.tile_bytes[m] for m in memories)
                 first, end = (touched & -touched).bit_length() - 1, touched.bit_length()
                 region = max(first - spare, ARENA[0]), min(end + spare, ARENA[1])
+        self.requantise()  # which shows what was loaded
 
     def load_table(self) -> None:
         rng = self.rng
