@@ -66,6 +66,13 @@ class Launch:
     windows: Mapping[Memory, tuple[int, int]] = field(default_factory=dict)
 
 
+def window_of(launch: Launch, memory: Memory, memory_range: tuple[int, int]) -> tuple[int, int]:
+    """Bytes ``[begin, end)`` where a program may reach with one of its memories, on a device of this memory."""
+    low, high = memory_range
+    begin, end = launch.windows.get(memory, memory_range)
+    return max(begin, low), min(end, high)
+
+
 @dataclass(frozen=True)
 class Timeline:
     """When what happened in one launch, in cycles from its beginning.

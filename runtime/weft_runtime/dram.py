@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory
 
-from .device import Bytes, Launch, MemoryUse
+from .device import Bytes, Launch, MemoryUse, window_of
 from .errors import DeviceError
 from .host_functions import aligned_bytes
 
@@ -90,6 +90,4 @@ class Dram:
 
     def window(self, launch: Launch, memory: Memory, config: AcceleratorConfig) -> tuple[int, int]:
         """Bytes ``[begin, end)`` where a program's LOADs and STOREs of one of its memories may reach."""
-        low, high = self.addressable(config)
-        begin, end = launch.windows.get(memory, (low, high))
-        return max(begin, low), min(end, high)
+        return window_of(launch, memory, self.addressable(config))

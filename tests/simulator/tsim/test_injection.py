@@ -175,18 +175,18 @@ class Bench:
         """Run a program that must fault; what the device says, and how many the store queue had retired."""
         self.install(self.dram, words)
         retired = []
-        describe = self.device._fault_error
+        describe = self.device._engine._fault_error
 
         def watch(program):
-            retired.append(self.device._retired()[Queue.STORE])
+            retired.append(self.device._engine.retired()[Queue.STORE])
             return describe(program)
 
-        self.device._fault_error = watch
+        self.device._engine._fault_error = watch
         try:
             with pytest.raises(FaultError) as caught:
                 self.device.launch(self.launch(words, windows))
         finally:
-            del self.device._fault_error
+            del self.device._engine._fault_error
         return caught.value.fault, str(caught.value), retired[0]
 
 
@@ -305,11 +305,11 @@ def inject_reset(bench, rng, words):
     """No fault: the host resets the engine in the middle of the program."""
     bench.install(bench.dram, words)
     device = bench.device
-    device._start(bench.launch(words))
+    device._engine.start(bench.launch(words))
     device._model.run_until(offset("STATUS"), Status.FAULT, rng.randrange(1, bench.cycles))
-    retired = device._retired()[Queue.STORE]
-    assert device._soft_reset() is None
-    assert device._read("STATUS") == 0
+    retired = device._engine.retired()[Queue.STORE]
+    assert device._engine.soft_reset() is None
+    assert device._engine.read("STATUS") == 0
     return retired
 
 
