@@ -18,6 +18,7 @@ MODULES = [
     "weft.execute",
     "weft.models",
     "weft_boards.catalogue",
+    "weft_boards.pynq_device",
     *(f"weft_hardware.{name}" for name in ("config", "disasm", "encoding", "isa", "isa_doc", "presets", "registers")),
     *(f"weft_runtime.{name}" for name in ("check", "device", "diagnosis", "dram", "errors", "module", "session")),
 ]

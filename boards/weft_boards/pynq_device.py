@@ -1,7 +1,7 @@
 """`PynqDevice`: a Zynq board, through the pynq package that its image has (3.0 to 4.0).
 
-pynq loads the bitstream (`Overlay`), reaches the registers (`MMIO`) and gives physically contiguous memory (`allocate`).
-The memory port is not coherent with the processors' caches: a cacheable buffer is flushed after it was written and
+pynq loads the bitstream (`Overlay`), reaches the registers (`MMIO`) and gives contiguous memory (`allocate`). The
+memory port is not coherent with the processors' caches: a cacheable buffer is flushed after it was written and
 invalidated before it is read. pynq synchronises whole buffers, so none may hold unflushed data while another part of it
 is invalidated: every write is flushed at once.
 """
@@ -137,7 +137,9 @@ class PynqDevice(Device):
                 "as root on the board"
             ) from None
         except RuntimeError as error:
-            raise DeviceError(f"bitstream {bitstream!r} cannot be loaded ({error}); is this a board with pynq?") from None
+            raise DeviceError(
+                f"bitstream {bitstream!r} cannot be loaded ({error}); is this a board with pynq?"
+            ) from None
 
     def _registers(self, bitstream: str) -> Any:
         """MMIO of the one accelerator in the overlay."""
@@ -164,8 +166,8 @@ class PynqDevice(Device):
             )
         except (RuntimeError, MemoryError) as error:
             raise DeviceError(
-                f"allocation of {nbytes} bytes of contiguous memory failed ({error}); free buffers, or give the board's "
-                "kernel more of it (cma=)"
+                f"allocation of {nbytes} bytes of contiguous memory failed ({error}); free buffers, or give the "
+                "board's kernel more of it (cma=)"
             ) from None
         skip = -buffer.device_address % ALIGNMENT
         address = buffer.device_address + skip
@@ -210,6 +212,9 @@ class PynqDevice(Device):
         check_launch(launch, self.config)
         nbytes = launch.insn_count * instruction_bytes(self.config)
         self._part(launch.insn_address, nbytes)  # a clear sentence, before the accelerator reads what nobody allocated
+        # The rest of the board's memory is the operating system's: nothing outside the buffers may be reached.
+        last = self._addresses[-1]
+        self._engine.memory_range = (self._addresses[0], last + self._buffers[last].nbytes)
 
         def program() -> Words:
             return as_words(self.read(launch.insn_address, nbytes), self.config)

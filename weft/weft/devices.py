@@ -57,5 +57,20 @@ def _timing(config: AcceleratorConfig, **options: Any) -> Device:
     return TimingDevice(config, **options)
 
 
-DEVICES: dict[str, Callable[..., Device]] = {"functional": _functional, "tsim": _tsim, "timing": _timing}
+def _pynq(config: AcceleratorConfig, **options: Any) -> Device:
+    from weft_boards.pynq_device import PynqDevice
+
+    if "bitstream" not in options:
+        raise UsageError(
+            "device 'pynq' needs bitstream=, the path of a .bit with its .hwh beside it; see docs/boards.md"
+        )
+    return PynqDevice(config, **options)
+
+
+DEVICES: dict[str, Callable[..., Device]] = {
+    "functional": _functional,
+    "tsim": _tsim,
+    "timing": _timing,
+    "pynq": _pynq,
+}
 """How each device is opened."""
