@@ -31,7 +31,7 @@ MAY_IMPORT = {
 }
 
 RUNTIME_MAY_IMPORT = {
-    f"weft_hardware.{name}" for name in ("config", "isa", "encoding", "disasm", "registers", "errors")
+    f"weft_hardware.{name}" for name in ("config", "isa", "encoding", "disasm", "registers", "errors", "work")
 }
 
 BASE = {"numpy", "tomli"}
@@ -103,11 +103,11 @@ def test_runtime_imports_what_a_board_has():
 
 @pytest.mark.parametrize("package", ["weft_hardware", "weft_runtime", "weft_boards", "weft"])
 def test_importing_the_base_needs_numpy_alone(package):
-    """The command line and what builds networks are extras; everything else of these packages a board installs."""
+    """The command line, what builds networks and remote devices are extras; a board installs everything else."""
     zoo = PACKAGES["weft"] / "zoo"
     excluded = (
         *(PACKAGES["weft_hardware"] / "rtl", PACKAGES["weft"] / "cli"),
-        *(zoo / "builder.py", zoo / "quantiser.py"),
+        *(zoo / "builder.py", zoo / "quantiser.py", PACKAGES["weft_runtime"] / "remote"),
     )
     allowed = BASE | set(sys.stdlib_module_names) | PACKAGES.keys()
     heavy = {"weft_compiler", "weft_simulator", "weft_explore"}

@@ -15,28 +15,43 @@ from .errors import UsageError
 from .extras import needs_extra
 
 
-def open_device(name: str, config: AcceleratorConfig | str | Path, **options: Any) -> Device:
+def open_device(name: str, config: AcceleratorConfig | str | Path | None = None, **options: Any) -> Device:
     """Open a device.
 
     Parameters
     ----------
     name : str
-        One of `DEVICES`.
-    config : AcceleratorConfig, str or Path
-        The accelerator: itself, a preset's name, or a file (see `weft_hardware.presets.load_config`).
+        One of `DEVICES`, or a server's address such as ``grpc://board.lan:7350``, see docs/remote.md.
+    config : AcceleratorConfig, str or Path, optional
+        The accelerator: itself, a preset's name, or a file (see `weft_hardware.presets.load_config`). By default the
+        ``vta`` preset, and of a server whatever it has.
     **options
-        Passed on to the device: ``dram`` for all, ``memory`` and ``max_cycles`` for tsim and timing.
+        Passed on to the device: ``dram`` for all, ``memory`` and ``max_cycles`` for tsim and timing, ``read_latency``
+        and ``max_cycles`` for a server's.
 
     Raises
     ------
     WeftError
         If the device does not exist, or what it needs is missing.
     """
+    if is_remote(name):
+        return _remote(name, None if config is None else load_config(config), **options)
     if name not in DEVICES:
         close = difflib.get_close_matches(name, DEVICES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UsageError(f"device {name!r} does not exist; choose one of {', '.join(DEVICES)}{hint}")
-    return DEVICES[name](load_config(config), **options)
+    return DEVICES[name](load_config("vta" if config is None else config), **options)
+
+
+def is_remote(name: str) -> bool:
+    """Whether a device's name is a server's address."""
+    return name.startswith("grpc://")
+
+
+def _remote(address: str, config: AcceleratorConfig | None, **options: Any) -> Device:
+    with needs_extra("remote", "a remote device"):
+        from weft_runtime.remote.device import RemoteDevice
+    return RemoteDevice(address, config, **options)
 
 
 def _functional(config: AcceleratorConfig, **options: Any) -> Device:

@@ -21,6 +21,7 @@ from . import (
     profile,
     registers,
     run,
+    serve,
     synth,
     verilog,
     zoo,
@@ -58,6 +59,7 @@ def root(
 app.command("compile")(compile.compile_command)
 app.command("run")(run.run_command)
 app.command("exec")(exec.exec_command)
+app.command("serve")(serve.serve_command)
 app.command("profile")(profile.profile_command)
 app.command("check")(check.check_command)
 app.command("opt")(opt.opt_command)

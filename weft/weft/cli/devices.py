@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from weft.devices import is_remote
 from weft.errors import UsageError
 from weft.extras import needs_extra
 
@@ -28,12 +29,15 @@ def device_options(
     """
     if wave is not None and device != "tsim":
         raise UsageError(f"--wave shows the RTL's signals, which device {device!r} has none of; use --device tsim")
+    limit: dict[str, Any] = {} if max_cycles is None else {"max_cycles": max_cycles}
+    if is_remote(device):
+        yield {"read_latency": read_latency, **limit}
+        return
     if device not in ("tsim", "timing"):
         yield {}
         return
     with needs_extra("rtl" if device == "tsim" else "timing", f"the {device} device"):
         from weft_simulator.tsim.model import MemoryTiming, Wave
-    limit: dict[str, Any] = {} if max_cycles is None else {"max_cycles": max_cycles}
     memory = {"memory": MemoryTiming(read_latency=read_latency)}
     if device == "timing":
         yield {**memory, **limit}

@@ -43,7 +43,9 @@ INSN_COUNT = typer.Option(
 Config = Annotated[
     str, typer.Option("--config", metavar="NAME|FILE", help="A preset, a TOML file or a vta_config.json.")
 ]
-Device = Annotated[str, typer.Option("--device", metavar="functional|tsim|timing", help="What executes the program.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="functional|tsim|timing|grpc://HOST", help="What executes the program.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
 ReadLatency = Annotated[
     int, typer.Option("--read-latency", metavar="N", min=0, help="tsim: cycles until the memory answers.")

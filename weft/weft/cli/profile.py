@@ -23,7 +23,8 @@ def profile_command(
         ),
     ],
     device: Annotated[
-        str, typer.Option("--device", metavar="tsim|timing", help="What executes it, or predicts its cycles.")
+        str,
+        typer.Option("--device", metavar="tsim|timing|grpc://HOST", help="What executes it, or predicts its cycles."),
     ] = "tsim",
     config: options.Config = "vta",
     input_file: Annotated[
