@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from weft_compiler.placement import Placement
     from weft_compiler.te import Schedule
     from weft_runtime.external_functions import External as Function
+    from weft_runtime.remote.client import Server
 
 __all__ = [
     "DEVICES",
@@ -35,6 +36,7 @@ __all__ = [
     "WeftError",
     "build",
     "compile",
+    "connect",
     "external",
     "graph",
     "load",
@@ -198,6 +200,24 @@ def external(
         from weft_compiler.graph import External
 
         return External(name, tuple(outputs), function, language)
+
+
+def connect(address: str) -> Server:
+    """Connect to a server of devices, to give it modules and run them by name.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``grpc://board.lan:7350?credentials=FOLDER``, see docs/remote.md.
+
+    Raises
+    ------
+    WeftError
+        If the server does not answer, or the ``remote`` extra is missing.
+    """
+    with needs_extra("remote", "a remote device"):
+        from weft_runtime.remote.client import Server
+    return Server(address)
 
 
 def load(path: str | Path, functions: Mapping[str, Function] | None = None) -> Module:

@@ -100,11 +100,13 @@ def _entry(path: Path, table: Any) -> Served:
     return served
 
 
-def open_sources(entries: Iterable[Served], progress: Any = None) -> list[Source]:
+def open_sources(entries: Iterable[Served], progress: Any = None, *, shared: bool = False) -> list[Source]:
     """Sources of all entries, each of which has been opened once: what is missing shows now.
 
     Parameters
     ----------
+    shared : bool
+        Lend simulators as boards are lent: one device, and one memory, for all clients.
     progress : callable, optional
         Told how far the build of a simulator is.
 
@@ -122,7 +124,7 @@ def open_sources(entries: Iterable[Served], progress: Any = None) -> list[Source
                 open_device(entry.device, entry.config)  # which says what there is
             config = load_config(entry.config)
             for _ in range(entry.count):
-                if entry.device in SIMULATORS:
+                if entry.device in SIMULATORS and not shared:
                     sources.append(_simulators(entry.device, config, FreshDevices, progress))
                 else:
                     sources.append(KeptDevice(entry.device, open_device(entry.device, config)))

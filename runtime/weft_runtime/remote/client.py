@@ -11,25 +11,31 @@ from typing import Any
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 
+from ..device import MemoryUse
 from ..errors import ModuleError
 from ..module import Module
 from ..session import Inputs, LayerProfile, Outputs
 from .address import Address
 from .connection import Connection
-from .convert import config_from_json, layer_from_message, tensor_from_message, tensor_to_message
+from .convert import config_from_json, layer_from_message, memory_from_message, tensor_from_message, tensor_to_message
 from .errors import RemoteError
 from .messages import message
 
 
 @dataclass(frozen=True)
 class OfferedDevice:
-    """A device of a server; ``fresh`` is one that each client gets for itself."""
+    """A device of a server.
+
+    ``fresh`` is one that each client gets for itself; ``memory`` is what of another's memory is taken, None while it is
+    in use, or where it does not say.
+    """
 
     name: str
     kind: str
     config: AcceleratorConfig
     in_use: bool
     fresh: bool
+    memory: MemoryUse | None
 
 
 @dataclass(frozen=True)
@@ -78,29 +84,39 @@ class RemoteModule:
         WeftError
             As `session.Session.run`, or what is wrong with the link.
         """
-        return next(iter(self.stream([inputs], device=device))).outputs
+        (run,) = self.stream([inputs], device=device)
+        return run.outputs
 
     def profile(self, inputs: Inputs, *, device: str = "") -> RemoteRun:
         """Run once and say what each layer took."""
-        return next(iter(self.stream([inputs], device=device, profile=True)))
+        (run,) = self.stream([inputs], device=device, profile=True)
+        return run
 
     def stream(self, many: Iterable[Inputs], *, device: str = "", profile: bool = False) -> Iterator[RemoteRun]:
         """Run on each of any number of inputs; results come while later inputs are still sent.
 
-        An error ends the stream. Between two runs other clients have their turn.
+        An error ends the stream, one in making the inputs after the results of those before. Between two runs other
+        clients have their turn.
         """
-        stream = self._connection.stream("Run", self._requests(many, device, profile))
+        failures: list[Exception] = []
+        stream = self._connection.stream("Run", self._requests(many, device, profile, failures))
         try:
             with self._connection.explained("Run"):
                 for reply in stream:
                     yield _run_of(reply)
         finally:
             stream.cancel()
+        if failures:
+            raise failures[0]
 
-    def _requests(self, many: Iterable[Inputs], device: str, profile: bool) -> Iterator[Any]:
-        for inputs in many:
-            tensors = [tensor_to_message(name, values) for name, values in self._by_name(inputs).items()]
-            yield message("RunRequest")(module=self.name, kind=device, profile=profile, inputs=tensors)
+    def _requests(self, many: Iterable[Inputs], device: str, profile: bool, failures: list[Exception]) -> Iterator[Any]:
+        """The requests, made on gRPC's thread, where nobody would see an error: it is kept for who waits."""
+        try:
+            for inputs in many:
+                tensors = [tensor_to_message(name, values) for name, values in self._by_name(inputs).items()]
+                yield message("RunRequest")(module=self.name, kind=device, profile=profile, inputs=tensors)
+        except Exception as error:
+            failures.append(error)
 
     def _by_name(self, inputs: Inputs) -> Mapping[str, Any]:
         if isinstance(inputs, Mapping):
@@ -133,9 +149,7 @@ class Server:
     def devices(self) -> list[OfferedDevice]:
         """What the server offers, now."""
         offer = self._connection.call("Describe", message("DescribeRequest")())
-        return [
-            OfferedDevice(x.name, x.kind, config_from_json(x.config_json), x.in_use, x.fresh) for x in offer.devices
-        ]
+        return [_offered(device) for device in offer.devices]
 
     def upload(self, module: Module | str | Path, name: str = "", *, replace: bool = False) -> RemoteModule:
         """Give a module to the server, which keeps it until it is removed or the server ends.
@@ -195,6 +209,12 @@ class Server:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _offered(device: Any) -> OfferedDevice:
+    memory = memory_from_message(device.memory) if device.HasField("memory") else None
+    config = config_from_json(device.config_json)
+    return OfferedDevice(device.name, device.kind, config, device.in_use, device.fresh, memory)
 
 
 def _file_of(module: Module | str | Path) -> bytes:

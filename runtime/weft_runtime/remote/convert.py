@@ -14,6 +14,7 @@ from weft_hardware.isa import Memory, Queue
 from weft_hardware.registers import Activity
 
 from ..device import ActivityCycles, Launch, RunReport
+from ..device import MemoryUse as DeviceMemory
 from ..module_model import DTYPES
 from ..module_model import TensorInfo as ModuleTensor
 from ..session import LayerProfile
@@ -23,7 +24,7 @@ from .messages import message
 Array = NDArray[Any]
 
 LaunchRequest, LaunchReply, Window = message("LaunchRequest"), message("LaunchReply"), message("Window")
-Cycles, LayerReport = message("Cycles"), message("LayerReport")
+MemoryUse, Cycles, LayerReport = message("MemoryUse"), message("Cycles"), message("LayerReport")
 Tensor, TensorInfo = message("Tensor"), message("TensorInfo")
 
 MAX_DIMENSIONS = 16
@@ -44,6 +45,16 @@ def config_from_json(text: str) -> AcceleratorConfig:
         raise RemoteError(
             f"the server's configuration is not one of this version's ({error}); install the same Weft on both sides"
         ) from None
+
+
+def memory_to_message(use: DeviceMemory | None) -> Any:
+    """None where the device does not say."""
+    return None if use is None else MemoryUse(**vars(use))
+
+
+def memory_from_message(use: Any) -> DeviceMemory:
+    """What of the memory is taken."""
+    return DeviceMemory(int(use.total), int(use.used), int(use.largest_free), int(use.buffers))
 
 
 def launch_to_message(launch: Launch, lease: str) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 
-from ..device import Bytes, Device, Launch, RunReport, check_launch
+from ..device import Bytes, Device, Launch, MemoryUse, RunReport, check_launch
 from ..dram import Dram
 from .address import Address
 from .connection import Connection
-from .convert import config_from_json, launch_to_message, report_from_message
+from .convert import config_from_json, launch_to_message, memory_from_message, report_from_message
 from .errors import RemoteError
 from .messages import message
 
@@ -96,6 +96,12 @@ class RemoteDevice(Device):
         if self._dram is not None:
             return self._dram.view(address, nbytes).copy()
         return self._read(address, nbytes)
+
+    def memory_use(self) -> MemoryUse | None:
+        if self._dram is not None:
+            return self._dram.use()
+        reply = self._call("UseOfMemory")
+        return memory_from_message(reply.use) if reply.HasField("use") else None
 
     def launch(self, launch: Launch) -> RunReport:
         check_launch(launch, self.config)

@@ -18,6 +18,7 @@ from .convert import (
     infos_to_messages,
     launch_from_message,
     layer_to_message,
+    memory_to_message,
     report_to_message,
     tensor_from_message,
     tensor_to_message,
@@ -82,7 +83,7 @@ class Service:
         return message("DescribeReply")(
             protocol=PROTOCOL,
             version=_version(),
-            devices=[self._device_info(slot) for slot in self._pool.slots],
+            devices=[await self._device_state(slot) for slot in self._pool.slots],
             limits=message("Limits")(
                 message_bytes=self._limits.message_bytes,
                 chunk_bytes=self._limits.chunk_bytes,
@@ -134,6 +135,10 @@ class Service:
     async def launch(self, request: Any, context: Context) -> Any:
         launch = launch_from_message(request)
         return report_to_message(await self._leases.call(request.lease, lambda tenant: tenant.launch(launch)))
+
+    async def use_of_memory(self, request: Any, context: Context) -> Any:
+        use = await self._leases.call(request.lease, lambda tenant: tenant.memory_use())
+        return message("UseOfMemoryReply")(use=memory_to_message(use))
 
     async def upload(self, requests: Any, context: Context) -> Any:
         self._check_open()
@@ -254,6 +259,13 @@ class Service:
                 )
         most = self._limits.launch_cycles
         return Wish(memory, request.read_latency, min(request.max_cycles or most, most))
+
+    async def _device_state(self, slot: Slot) -> Any:
+        """What the device is and what is on it."""
+        info = self._device_info(slot)
+        if slot.holder is None and (use := await slot.call(slot.source.memory_use)) is not None:
+            info.memory.CopyFrom(memory_to_message(use))
+        return info
 
     def _device_info(self, slot: Slot) -> Any:
         source = slot.source

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from weft_hardware.config import AcceleratorConfig
 
-from ..device import Device
+from ..device import Device, MemoryUse
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Source(ABC):
             If it cannot be opened.
         """
 
+    def memory_use(self) -> MemoryUse | None:
+        """What of a kept device's memory is taken; None where there is none or it does not say."""
+        return None
+
     def close(self) -> None:  # noqa: B027, most sources hold nothing
         """Release what the source holds."""
 
@@ -86,6 +90,9 @@ class KeptDevice(Source):
 
     def open(self, wish: Wish) -> Device:
         return self._device
+
+    def memory_use(self) -> MemoryUse | None:
+        return self._device.memory_use()
 
     def close(self) -> None:
         self._device.close()

@@ -9,7 +9,7 @@ import numpy as np
 from weft_hardware.encoding import as_words
 from weft_hardware.isa import Memory, instruction_bytes
 
-from ..device import Bytes, Device, Launch, RunReport, check_launch
+from ..device import Bytes, Device, Launch, MemoryUse, RunReport, check_launch
 from ..errors import DeviceError
 from .errors import RemoteError
 from .limits import Limits, check_length
@@ -99,6 +99,10 @@ class Tenant:
         else:
             check_length(as_words(program, config), config, self._limits)
         return self._device.launch(self._confined(launch) if self._shared else launch)
+
+    def memory_use(self) -> MemoryUse | None:
+        """As `Device.memory_use`."""
+        return self._device.memory_use()
 
     def clear(self) -> None:
         """Free everything, as far as the device lets us."""

@@ -46,6 +46,9 @@ def serve_command(
         bool,
         typer.Option("--allow-host-code", help="Run the host code of uploaded modules: trust whoever can upload."),
     ] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Lend simulators as a board is lent: one memory for all clients.")
+    ] = False,
     read_latency: options.ReadLatency = 0,
     launch_cycles: Annotated[
         int, typer.Option("--launch-cycles", metavar="N", min=1, help="The most that one launch may take.")
@@ -103,7 +106,7 @@ def serve_command(
     )
     entries = from_file(pool) if pool is not None else from_options(device or [], config or [])
     with build_progress() as progress:
-        sources = open_sources(entries, progress)
+        sources = open_sources(entries, progress, shared=shared)
     _serve(sources, chosen)
 
 

@@ -1,0 +1,184 @@
+"""``weft serve`` in a process of its own, and the verbs that use what it serves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.command import weft
+from support.images import bias_image
+from weft_hardware.presets import PRESETS
+
+pytest.importorskip("llvmlite", reason="needs the compiler extra (llvmlite)")
+pytest.importorskip("grpc", reason="needs the remote extra (grpcio)")
+
+import weft as face
+
+MODEL = Path(face.__file__).parent / "models" / "digits.onnx"
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server on a free port, and its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weft", "serve", "--listen", "127.0.0.1:0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("serving on "):
+                break
+        else:
+            pytest.fail(f"no address after {lines}, but {process.stderr and process.stderr.read()}")
+        yield process, lines[-1].split()[2].rstrip(";")
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served("--device", "functional", "--device", "timing", "--device", "functional", "--config", "vta") as (
+        _,
+        address,
+    ):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("module") / "digits.weft"
+    face.compile(MODEL, "vta", cache=True).save(path)
+    return path
+
+
+def test_run_gives_the_same_bytes(address, module, tmp_path):
+    with np.load(MODEL.parent / "digits_heldout.npz") as held:
+        images = held["images"][:3, np.newaxis].astype(np.float32)
+    np.save(tmp_path / "in.npy", images)
+    outputs = []
+    for device in ("functional", f"{address}?device=functional"):
+        out = tmp_path / f"{len(outputs)}.npy"
+        result = weft("run", module, "--input", tmp_path / "in.npy", "--output", out, "--device", device)
+        assert result.code == 0, result.err
+        outputs.append(np.load(out))
+    assert outputs[0].shape == (3, 10)
+    assert np.array_equal(*outputs)
+
+
+def test_profile_gives_the_same_cycles(address, module):
+    profiles = []
+    for device in ("timing", f"{address}?device=timing"):
+        result = weft("profile", module, "--device", device, "--json")
+        assert result.code == 0, result.err
+        rows = json.loads(result.out)["rows"]
+        profiles.append([{key: value for key, value in row.items() if key != "host_seconds"} for row in rows])
+    assert profiles[0] == profiles[1]
+    assert any("activity" in row for row in profiles[0])
+
+
+def test_exec_writes_the_image_back(address, tmp_path):
+    image = bias_image(PRESETS["vta"])
+    path = tmp_path / "image.bin"
+    path.write_bytes(image.data)
+    arguments = ["exec", path, "--image-base", "0x10000", "--insn-addr", "0x10000", "--insn-count", "5"]
+    result = weft(*arguments, "--device", f"{address}?device=functional", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["instructions"] == 5
+    assert path.read_bytes() == image.expected
+
+
+def test_a_wrong_configuration(address, tmp_path):
+    path = tmp_path / "image.bin"
+    path.write_bytes(bytes(64))
+    place = ["--image-base", "0", "--insn-addr", "0", "--insn-count", "1"]
+    result = weft("exec", path, *place, "--device", address, "--config", "tiny4")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"weft: server {address} has no device of the wanted configuration: functional-1 has block_in = 16, not 4; "
+        "compile for its configuration, or serve another device\n"
+    )
+    assert path.read_bytes() == bytes(64)
+
+
+def test_ctrl_c_drains():
+    with served("--device", "functional", "--config", "tiny4") as (process, address):
+        with face.open_device(address) as device:
+            device.allocate(64)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        out, err = process.communicate()
+    assert out.splitlines() == ["stopping: running calls may end", "stopped"]
+    assert err == ""
+
+
+def test_credentials(tmp_path):
+    folder = tmp_path / "credentials"
+    made = weft("serve", "--make-credentials", folder, "--name", "board.lan")
+    assert made.code == 0, made.err
+    assert made.out == (
+        f"{folder}/certificate.pem\n{folder}/key.pem\n{folder}/token\n"
+        f"serve with --credentials {folder}; give clients everything in it but key.pem\n"
+    )
+    os.chmod(folder, 0o700)
+    with served("--device", "functional", "--config", "tiny4", "--credentials", str(folder)) as (_, address):
+        with face.open_device(f"{address}?credentials={folder}", "tiny4") as device:
+            assert device.config == PRESETS["tiny4"]
+        with pytest.raises(face.WeftError, match="does not answer"):
+            face.open_device(address)
+
+
+def test_a_pool_in_a_file(tmp_path):
+    (tmp_path / "own.toml").write_text("batch = 2\n")
+    pool = tmp_path / "pool.toml"
+    pool.write_text(
+        '[[device]]\ndevice = "functional"\nconfig = "own.toml"\n\n'
+        '[[device]]\ndevice = "functional"\nconfig = "tiny8"\ncount = 2\n'
+    )
+    with served("--pool", str(pool), "--shared") as (_, address), face.connect(address) as server:
+        devices = [(device.name, device.config.batch, device.fresh) for device in server.devices()]
+    assert devices == [("functional-0", 2, False), ("functional-1", 2, False), ("functional-2", 2, False)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to serve; give --device functional, or --pool FILE.toml"),
+        (
+            ["--device", "functional", "--listen", "0.0.0.0:1"],
+            "listen address 0.0.0.0 can be reached from other machines, which takes a certificate and a token; make "
+            "them with weft serve --make-credentials FOLDER and serve with --credentials FOLDER, or listen on "
+            "127.0.0.1",
+        ),
+        (
+            ["--device", "functional", "--idle-limit", "0"],
+            "limit idle_seconds = 0.0 lets nothing happen; choose more than 0",
+        ),
+    ],
+)
+def test_what_cannot_be_served(tmp_path, arguments, message):
+    result = weft("serve", *arguments, cwd=tmp_path)
+    assert (result.code, result.out, result.err) == (2, "", f"weft: {message}\n")
+
+
+def test_a_port_that_is_taken():
+    with served("--device", "functional", "--config", "tiny4") as (_, address):
+        port = address.rpartition(":")[2]
+        result = weft("serve", "--device", "functional", "--config", "tiny4", "--listen", f"127.0.0.1:{port}")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"weft: the server cannot listen on 127.0.0.1:{port}: the port is in use, the address is not this machine's, "
+        "or the certificate and key do not fit together; choose another port, or make new credentials\n"
+    )
