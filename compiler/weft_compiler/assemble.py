@@ -32,12 +32,13 @@ from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .dialects import accel, qgraph, te
 from .dialects import floats as float_ops
-from .dialects.calls import CallOp, ExternalOp, callee_of
+from .dialects.calls import SIGNATURE, CallOp, ExternalOp, callee_of, is_host_function
 from .dump_ir import Dump
 from .errors import CompileError
 from .host import elementwise, layout, normalize, recurrent, windows
 from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
+from .host.llvm_ir import check_lowerable
 from .host.targets import X86_64, Target
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
@@ -83,6 +84,10 @@ def _text(op: Operation, name: str) -> str:
     if not isinstance(attribute, StringAttr):
         raise CompileError(f"{op.name} of layer {qgraph.layer_of(op)!r} has no {name}; run the pass place before")
     return attribute.data
+
+
+def _is_on_host(function: Operation) -> bool:
+    return isinstance(function, te.FuncOp) and function.target.data == te.HOST
 
 
 class _Assembler:
@@ -190,7 +195,7 @@ class _Assembler:
                 taken = tuple(self._info(f"input{k}", value) for k, value in enumerate(op.inputs))
                 given = tuple(self._info(f"output{k}", value) for k, value in enumerate(op.outputs))
                 self.steps.append(ExternalStep(layer, op.function_name, function.language.data, taken, given))
-            case te.FuncOp() if function.target.data == te.HOST:
+            case _ if is_host_function(function) or _is_on_host(function):
                 self.steps.append(HostStep(layer, self._host_function(function), (*inputs, *outputs)))
             case te.FuncOp() | accel.FuncOp():
                 changing = tuple(
@@ -201,13 +206,24 @@ class _Assembler:
             case _:
                 raise CompileError(f"@{op.function_name} is a graph function; run the pass inline before")
 
-    def _host_function(self, function: te.FuncOp) -> str:
-        """The name of the host's code for a tensor function, which is compiled once."""
+    def _host_function(self, function: Operation) -> str:
+        """The name of the host's code for a function, which is compiled once."""
         if function not in self.host_names:
+            assert isinstance(function, te.FuncOp | FuncOp)
             name = f"function{len(self.host_names)}_{_SYMBOL.sub('_', function.sym_name.data)}"
-            self.host_functions.append(host_function(nest_of(function, self.config), name))
+            self.host_functions.append(self._loops(function, name))
             self.host_names[function] = name
         return self.host_names[function]
+
+    def _loops(self, function: te.FuncOp | FuncOp, name: str) -> FuncOp:
+        """The host's code for a function, under another name."""
+        if isinstance(function, te.FuncOp):
+            return host_function(nest_of(function, self.config), name)
+        check_lowerable(function)
+        copy = function.clone()
+        copy.sym_name = StringAttr(name)
+        del copy.attributes[SIGNATURE]
+        return copy
 
     def _program(
         self, function: te.FuncOp | accel.FuncOp, layer: int, buffers: Sequence[Buffer]

@@ -21,6 +21,7 @@ from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
 from .passes.inline import Inline
 from .passes.lower_accel import LowerAccel
+from .passes.lower_host import LowerHost
 from .passes.outline_kernels import OutlineKernels
 from .passes.pack_layout import PackLayout
 from .passes.place import Place
@@ -57,7 +58,7 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
 
 def extra_passes(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
     """Passes that no compilation needs: they show a level, or make it possible to change it by hand."""
-    return (OutlineKernels(config), LowerAccel(config))
+    return (OutlineKernels(config), LowerAccel(config), LowerHost(config))
 
 
 def named_passes(names: Sequence[str], config: AcceleratorConfig) -> list[ModulePass]:

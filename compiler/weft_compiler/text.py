@@ -14,6 +14,7 @@ from xdsl.dialects.func import Func
 from xdsl.dialects.math import Math
 from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
+from xdsl.dialects.vector import Vector
 from xdsl.ir import Dialect
 from xdsl.irdl import IRDLOperation
 from xdsl.parser import Parser
@@ -34,7 +35,7 @@ _QGRAPH = {
 }
 """Every operation of the dialect, whatever file declares it."""
 
-DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, Dialect("qgraph", list(_QGRAPH)), Te, Accel, Calls)
+DIALECTS = (Builtin, Func, Arith, Math, MemRef, Scf, Vector, Dialect("qgraph", list(_QGRAPH)), Te, Accel, Calls)
 
 
 class _Parser(Parser):
@@ -68,8 +69,12 @@ def print_ir(module: ModuleOp, longest: int | None = None) -> str:
     text = stream.getvalue() + "\n"
     if longest is None:
         return text
-    left_out = re.compile(rf'(qgraph\.constant) "([0-9a-f]{{{2 * longest + 1},}})"')
-    return left_out.sub(lambda found: f'{found[1]} "{len(found[2]) // 2} bytes left out"', text)
+
+    def shortened(found: re.Match[str]) -> str:
+        nbytes = len(found[2]) // 2
+        return f'{found[1]} "{nbytes} bytes left out"' if nbytes > longest else found[0]
+
+    return re.sub(r'(qgraph\.constant) "([0-9a-f]+)"', shortened, text)
 
 
 def parse_ir(text: str, name: str = "the IR") -> ModuleOp:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from support.onnx_models import random_conv
 from support.operator_cases import CASES, operators
+from weft.models import digits_onnx
+from weft_compiler import compile_model
 from weft_compiler.dialects import qgraph
 from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
@@ -26,6 +28,14 @@ def test_a_network_comes_back_after_every_pass(model: bytes) -> None:
     assert len(texts) > 5
     for name, text in texts.items():
         assert print_ir(parse_ir(text)) == text, name
+
+
+def test_every_level_below_the_graph_comes_back(tmp_path: Path) -> None:
+    compile_model(digits_onnx(), AcceleratorConfig(), dump=tmp_path)
+    files = [path for path in tmp_path.glob("*.mlir") if re.search(r"\.(te|accel)\.mlir|host\.mlir", path.name)]
+    assert {path.name.split(".", 1)[1] for path in files} == {"te.mlir", "accel.mlir", "mlir"}
+    for path in files:
+        assert print_ir(read_ir(path)) == path.read_text(), path.name
 
 
 @pytest.mark.parametrize("values", [np.frombuffer(b"text", np.int8), np.arange(256).astype(np.uint8)])
@@ -48,6 +58,7 @@ def test_floats_come_back_bit_by_bit(number: float) -> None:
 
 def test_long_constants_can_be_left_out() -> None:
     module = ModuleOp([qgraph.ConstantOp(np.zeros(9, np.int8)), qgraph.ConstantOp(np.ones(8, np.int8))])
+    assert print_ir(module, longest=1 << 40) == print_ir(module)
     text = print_ir(module, longest=8)
     assert '"9 bytes left out" : tensor<9xsi8>' in text
     assert '"0101010101010101" : tensor<8xsi8>' in text

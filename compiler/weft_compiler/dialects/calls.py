@@ -2,16 +2,20 @@
 
 A graph function (`func.func` over tensors) calls other graph functions, tensor functions (`te.func`), accelerator
 functions (`accel.func`) and functions that the module only declares (`weft.external`). A call has tensors as operands
-and results; what is called gets their memory: inputs first, then outputs, which it writes.
+and results; what is called gets their memory: inputs first, then outputs, which it writes. A function of the host
+(`func.func` over memrefs) says by its attribute `SIGNATURE` what tensors these are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from xdsl.dialects.builtin import (
     FlatSymbolRefAttrConstr,
     FunctionType,
+    IndexType,
+    IntegerType,
     MemRefType,
     ModuleOp,
     StringAttr,
@@ -36,6 +40,10 @@ from . import accel, te
 
 LANGUAGES = ("python", "c")
 """Whose callables external functions are."""
+
+
+SIGNATURE = "weft.signature"
+"""Attribute of a ``func.func`` over memrefs that calls may name: the tensors that it takes and gives."""
 
 
 @irdl_op_definition
@@ -98,6 +106,8 @@ class CallOp(IRDLOperation):
         signature = signature_of(function)
         if signature is None:
             raise VerifyException(f"weft.call of @{self.function_name}, which is no function")
+        if is_host_function(function):
+            _check_buffers(function)
         taken, given = signature
         for what, mine, theirs in (("input", self.inputs.types, taken), ("output", self.outputs.types, given)):
             if len(mine) != len(theirs):
@@ -138,9 +148,58 @@ def _tensor(type_: Attribute) -> TensorType:
     return TensorType(type_.element_type, type_.get_shape())
 
 
+def is_graph_function(op: Operation) -> TypeGuard[FuncOp]:
+    """Whether it is a function over tensors."""
+    return isinstance(op, FuncOp) and SIGNATURE not in op.attributes
+
+
+def is_host_function(op: Operation) -> TypeGuard[FuncOp]:
+    """Whether it is a function over memory that calls may name."""
+    return isinstance(op, FuncOp) and SIGNATURE in op.attributes
+
+
+def as_host_function(function: FuncOp, taken: Sequence[Attribute], given: Sequence[Attribute]) -> FuncOp:
+    """A function over memory, made known as one of these tensors."""
+    function.attributes[SIGNATURE] = FunctionType.from_lists(taken, given)
+    return function
+
+
+def _check_buffers(function: FuncOp) -> None:
+    """That a host function takes the memory of the tensors that it says it takes."""
+    signature, name = signature_of(function), function.sym_name.data
+    assert signature is not None
+    if function.is_declaration:
+        raise VerifyException(f"@{name} is only declared; write out what it computes")
+    wanted = [_memory(type_, name) for type_ in (*signature[0], *signature[1])]
+    found = list(function.function_type.inputs)
+    if found != wanted or function.function_type.outputs.data:
+        raise VerifyException(
+            f"@{name} takes {', '.join(map(str, found))}; its {SIGNATURE} asks for {', '.join(map(str, wanted))}, "
+            "and no results"
+        )
+
+
+def _memory(type_: Attribute, name: str) -> MemRefType:
+    """The buffer of a tensor: signs are the operations' matter, indices are 64 bits."""
+    if not isinstance(type_, TensorType):
+        raise VerifyException(f"{SIGNATURE} of @{name} has {type_}; it may have only tensors")
+    element = type_.element_type
+    te.dtype_of(element)
+    if isinstance(element, IntegerType):
+        element = IntegerType(max(8, element.width.data))
+    elif isinstance(element, IndexType):
+        element = IntegerType(64)
+    return MemRefType(element, type_.get_shape())
+
+
 def signature_of(function: Operation) -> tuple[list[Attribute], list[Attribute]] | None:
     """The tensors that a function takes and gives; None if it is no function."""
     match function:
+        case FuncOp() if SIGNATURE in function.attributes:
+            signature = function.attributes[SIGNATURE]
+            if not isinstance(signature, FunctionType):
+                raise VerifyException(f"{SIGNATURE} of @{function.sym_name.data} is {signature}, no type of a function")
+            return list(signature.inputs), list(signature.outputs)
         case FuncOp() | ExternalOp():
             return list(function.function_type.inputs), list(function.function_type.outputs)
         case te.FuncOp() | accel.FuncOp():

@@ -19,6 +19,8 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     MemRefType,
+    NoneAttr,
+    Signedness,
     StringAttr,
     UnrankedMemRefType,
     VectorType,
@@ -27,8 +29,9 @@ from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.utils import FastMathFlag
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
+from ..errors import CompileError
 from .targets import GENERIC, Level, Target
-from .templates.named import named
+from .templates.named import is_named, named
 from .templates.template import Template
 from .vector_loops import VectorLoop, vector_loop
 
@@ -481,6 +484,52 @@ def _function(function: FuncOp, module: _Module) -> str:
             "}",
         ]
     )
+
+
+_OTHERS = (
+    *(arith.ConstantOp, arith.CmpiOp, arith.CmpfOp, arith.SelectOp, arith.IndexCastOp),
+    *(memref.LoadOp, memref.StoreOp, memref.AllocaOp, memref.AllocOp, memref.DeallocOp, memref.CastOp),
+    *(vector.LoadOp, vector.StoreOp, scf.ForOp, scf.IfOp, scf.YieldOp, CallOp, FuncOp, ReturnOp),
+)
+
+
+def check_lowerable(function: FuncOp) -> None:
+    """Refuse what somebody wrote and there is no code for.
+
+    Raises
+    ------
+    CompileError
+        If an operation or a type is none that `lower` knows, or a call is of no template.
+    """
+    known, name = {*_BINARY, *_INTRINSICS, *_LIBRARY, *_CASTS, *_OTHERS}, function.sym_name.data
+    for op in function.walk():
+        if type(op) not in known:
+            raise CompileError(
+                f"@{name} has {op.name}, which host code does not know; use what weft opt --passes lower-host writes"
+            )
+        if isinstance(op, scf.IfOp) and (op.results or op.false_region.blocks):
+            raise CompileError(f"@{name} has scf.if with results or else; use arith.select, or two scf.if")
+        if isinstance(op, CallOp) and not is_named(op.callee.string_value()):
+            raise CompileError(f"@{name} calls @{op.callee.string_value()}, no kernel of the host's; write it out")
+        for value in (*op.operands, *op.results):
+            if not _has_code(value.type):
+                raise CompileError(
+                    f"@{name}: {op.name} has {value.type}, which host code does not know; use index, f32, integers of "
+                    "up to 64 bits, and buffers of a fixed shape of them"
+                )
+
+
+def _has_code(type_: Attribute) -> bool:
+    match type_:
+        case MemRefType():
+            plain = isinstance(type_.layout, NoneAttr) and all(size >= 0 for size in type_.get_shape())
+            return plain and _has_code(type_.element_type)
+        case UnrankedMemRefType() | VectorType():
+            return _has_code(type_.element_type)
+        case IntegerType():
+            return type_.width.data <= 64 and type_.signedness.data == Signedness.SIGNLESS
+        case _:
+            return isinstance(type_, IndexType | Float32Type)
 
 
 def lower(

@@ -11,7 +11,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.passes import ModulePass
 
 from ..dialects import qgraph
-from ..dialects.calls import CallOp, callee_of
+from ..dialects.calls import CallOp, callee_of, is_graph_function
 from ..errors import CompileError
 from .plan_memory import main_function
 
@@ -20,8 +20,8 @@ from .plan_memory import main_function
 class Inline(ModulePass):
     """``weft.call`` of a graph function to its operations; their layers are named behind the call's.
 
-    Calls of tensor, accelerator and external functions are left alone. Graph functions other than ``@main`` are gone
-    afterwards.
+    Calls of tensor, accelerator, host and external functions are left alone. Graph functions other than ``@main`` are
+    gone afterwards.
 
     Raises
     ------
@@ -36,16 +36,18 @@ class Inline(ModulePass):
         _check_recursion(main, ())
         while (call := _next_call(main)) is not None:
             function = callee_of(call)
-            assert isinstance(function, FuncOp)
+            assert is_graph_function(function)
             _inline(call, function)
-        for function in [f for f in op.body.block.ops if isinstance(f, FuncOp) and f is not main]:
+        for function in [f for f in op.body.block.ops if is_graph_function(f) and f is not main]:
+            if function.is_declaration:
+                continue  # of what host functions call
             function.detach()
             function.erase()
 
 
 def _next_call(main: FuncOp) -> CallOp | None:
     calls = (op for op in main.body.block.ops if isinstance(op, CallOp))
-    return next((call for call in calls if isinstance(callee_of(call), FuncOp)), None)
+    return next((call for call in calls if is_graph_function(callee_of(call))), None)
 
 
 def _check_recursion(function: FuncOp, callers: tuple[FuncOp, ...]) -> None:
@@ -53,7 +55,7 @@ def _check_recursion(function: FuncOp, callers: tuple[FuncOp, ...]) -> None:
         rule = "is only declared" if function.is_declaration else "calls itself"
         raise CompileError(f"graph function @{function.sym_name.data} {rule}; write out what it computes")
     for call in function.walk():
-        if isinstance(call, CallOp) and isinstance(callee := callee_of(call), FuncOp):
+        if isinstance(call, CallOp) and is_graph_function(callee := callee_of(call)):
             _check_recursion(callee, (*callers, function))
 
 

@@ -15,7 +15,7 @@ from ..accelerated import Mapped, accelerate, useful_macs
 from ..accelerated_pools import accelerate_pool
 from ..accelerated_sums import accelerate_sum
 from ..dialects import floats, movement, qgraph, quantised, te
-from ..dialects.calls import CallOp, ExternalOp, callee_of
+from ..dialects.calls import CallOp, ExternalOp, callee_of, is_host_function
 
 _REASONS: dict[type[Operation], str] = {
     qgraph.QuantizeOp: "floating point is the host's work",
@@ -55,6 +55,8 @@ def _reason_of_call(function: Operation) -> str:
         return "external functions are the host's work"
     if isinstance(function, te.FuncOp) and function.target.data == te.HOST:
         return "its tensor function is the host's"
+    if is_host_function(function):
+        return "its function is the host's"
     return ""
 
 

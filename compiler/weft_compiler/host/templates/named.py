@@ -38,6 +38,11 @@ _PRODUCT = re.compile(re.escape(PREFIX) + r"product\.(float32|int8|uint8)\.(\d+)
 _REQUANTISED = re.compile(re.escape(PREFIX) + r"requantised\.(\d+)x(\d+)")
 
 
+def is_named(name: str) -> bool:
+    """Whether there is a template of a name."""
+    return name in (transpose().name, depthwise().name) or any(p.fullmatch(name) for p in (_PRODUCT, _REQUANTISED))
+
+
 def named(name: str) -> Template:
     """The template of a name."""
     for template in (transpose(), depthwise()):
