@@ -63,13 +63,11 @@ def _source(package: str) -> Iterable[str | bytes]:
 
 
 def _keep(module: Module, path: Path) -> None:
+    from weft_simulator.tsim.cache import keep_within
+
     path.parent.mkdir(exist_ok=True)
     try:
         module.save(path)
     except ModuleError:
         return
-    left = MAX_BYTES
-    for file in sorted(path.parent.glob("*.weft"), key=lambda file: file.stat().st_mtime, reverse=True):
-        left -= file.stat().st_size
-        if left < 0:
-            file.unlink(missing_ok=True)
+    keep_within(path.parent, "*.weft", MAX_BYTES)

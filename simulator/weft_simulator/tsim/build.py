@@ -20,7 +20,7 @@ from weft_runtime.errors import DeviceError
 
 from . import activity, vectors
 from .activity import UnsupportedModelError, skip_what_rests
-from .cache import cache_directory, content_key, cpu_identity, exclusive, source_key, work_directory
+from .cache import cache_directory, content_key, cpu_identity, exclusive, keep_within, source_key, work_directory
 from .fst_compressor import INCLUDE as FST_HEADERS
 from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
 
@@ -94,6 +94,10 @@ def put_together(directory: Path, harness: Path) -> list[Path]:
     return kept
 
 
+MAX_BYTES = 4 << 30
+"""What all libraries together may take, some hundreds; those that were not asked for the longest make room."""
+
+
 class Builder:
     """Builds simulators with one compiler into one cache.
 
@@ -160,12 +164,13 @@ class Builder:
         code += tuple(path.read_bytes() for path in sorted(FST_HEADERS.iterdir())) if self.wave == "fst" else ()
         key = content_key(source, self._tools, *code, *(() if self.rests else ("restless",)))
         library = self.directory / f"{key}.so"
-        if library.exists():
-            return library
-        with exclusive(self.directory / f"{key}.lock"):
-            if not library.exists():
-                with work_directory(self.directory / f"{key}.build") as directory:
-                    os.replace(self._build(verilog, harness, directory), library)
+        if not library.exists():
+            with exclusive(self.directory / f"{key}.lock"):
+                if not library.exists():
+                    with work_directory(self.directory / f"{key}.build") as directory:
+                        os.replace(self._build(verilog, harness, directory), library)
+                    keep_within(self.directory, "*.so", MAX_BYTES)
+        os.utime(library)
         return library
 
     def _build(self, verilog: Callable[[], str], harness: Path, directory: Path) -> Path:

@@ -72,6 +72,18 @@ def cpu_identity() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(wanted)})) or platform.machine()
 
 
+def keep_within(directory: Path, pattern: str, max_bytes: int) -> None:
+    """Remove the files of a pattern that were not asked for the longest, until the others fit.
+
+    Whoever finds a file in the cache touches it (``os.utime``), which makes it the last to go.
+    """
+    left = max_bytes
+    for file in sorted(directory.glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True):
+        left -= file.stat().st_size
+        if left < 0:
+            file.unlink(missing_ok=True)
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file; a killed holder releases it."""

@@ -1,5 +1,6 @@
 """Building: cached by content, once for many waiters, and whole or not at all."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def test_a_second_request_is_a_cache_hit_that_emits_nothing(builder):
     first = builder.library("design", lambda: "verilog")
     assert builder.library("design", lambda: pytest.fail("emitted again")) == first
     assert first.read_text() == "verilog"
+
+
+def test_libraries_not_asked_for_the_longest_make_room(builder, monkeypatch):
+    monkeypatch.setattr(build, "MAX_BYTES", 2)
+    names = ["first", "second"]
+    paths = [builder.library(name, lambda: "v") for name in names]
+    for age, path in enumerate(paths):
+        os.utime(path, (age, age))
+    builder.library("first", lambda: pytest.fail("still there"))  # so the second one is the oldest
+    builder.library("third", lambda: "v")
+    assert [path.exists() for path in paths] == [True, False]
 
 
 def test_another_source_is_another_library(builder):
