@@ -31,7 +31,8 @@ MAY_IMPORT = {
 }
 
 RUNTIME_MAY_IMPORT = {
-    f"weft_hardware.{name}" for name in ("config", "isa", "encoding", "disasm", "registers", "errors", "work")
+    f"weft_hardware.{name}"
+    for name in ("config", "isa", "encoding", "disasm", "registers", "c_header", "errors", "work")
 }
 
 BASE = {"numpy", "tomli"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
+from .isa import Memory
 from .registers import (
     ADDRESS_BITS,
     IDENTITY_VALUE,
@@ -41,6 +42,7 @@ def render() -> str:
         "",
         *(f"#define WEFT_{r.name} {r.offset:#05x}u /* {_ACCESS[r.access]}: {_comment(r.doc)} */" for r in REGISTERS),
     ]
+    lines += ["", f"#define WEFT_EACH_MEMORY(X) {' '.join(f'X({memory.name})' for memory in Memory)}"]
     for enum in ENUMS:
         prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum.__name__)
         lines += ["", *(f"#define WEFT{prefix}_{member.name} {int(member):#x}u" for member in enum)]

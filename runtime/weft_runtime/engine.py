@@ -125,6 +125,10 @@ class Engine:
         self.write("DRAIN_LIMIT", self._drain_limit)
         self.write("IRQ_ENABLE", Interrupt.DONE | Interrupt.FAULT)
 
+    def forget_windows(self) -> None:
+        """Somebody else writes the registers, so that all are written again before the next launch."""
+        self._windows = {}
+
     def start(self, launch: Launch) -> None:
         """Write a launch's registers, and begin."""
         self.write("INSN_COUNT", launch.insn_count)

@@ -96,6 +96,30 @@ class Module:
         with Session(self, device) as session:
             return session.run(inputs)
 
+    def export(self, path: str | Path, target: str = "x86_64") -> Path:
+        """Write the module as a shared library with a C interface, and its header beside it; see docs/export.md.
+
+        Parameters
+        ----------
+        path : path
+            Of the library, such as ``net.so``.
+        target : str
+            ``"armv7"``, ``"aarch64"``, ``"x86_64"`` or ``"riscv64"``: Linux, with floats in hardware.
+
+        Returns
+        -------
+        Path
+            The header.
+
+        Raises
+        ------
+        ModuleError
+            If the ``export`` extra is missing, a step calls Python, or a file cannot be written.
+        """
+        from .export.library import export_library
+
+        return export_library(self.content, path, target)
+
     def save(self, path: str | Path) -> None:
         """Write the module, whole or not at all.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import llvmlite.binding as llvm
+from weft_runtime import host_targets
 from weft_runtime.module_model import HostCode
 from xdsl.dialects.func import FuncOp
 
@@ -38,24 +39,9 @@ def assembly(functions: Sequence[FuncOp], target: Target) -> str:
 
 def machine_of(target: Target) -> llvm.TargetMachine:
     """LLVM's code generator for a target."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu,
-        features=",".join(f"+{name}" for name in target.features),
-        opt=3,
-        reloc=target.relocation,
-        codemodel="small",
-        abiname=target.abi,
-    )
+    return host_targets.machine_of(target, llvm)
 
 
 def optimised(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     """A module's text after LLVM's passes."""
-    module = llvm.parse_assembly(text)
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
-    return module
+    return host_targets.optimised(text, machine, llvm)

@@ -8,6 +8,7 @@ from functools import cache
 
 import llvmlite.binding as llvm
 from weft_runtime.host_functions import CPU_FEATURES
+from weft_runtime.host_targets import HOST_TARGETS, HostTarget
 
 from ..errors import CompileError
 
@@ -48,27 +49,13 @@ LEVELS = (VNNI, AVX2, DOTPROD, NEON, NEON32, GENERIC)
 """The best first."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """A host that modules carry an object for: any CPU with these features runs it, others compile the IR.
+class Target(HostTarget):
+    """A host, and the levels of vector instructions that it has."""
 
-    Parameters
-    ----------
-    triple, cpu : str
-        By LLVM's names.
-    features : tuple of str
-        What the object's instructions ask of the CPU.
-    abi : str
-        How floats are passed, where the triple does not say it.
-    relocation : str
-        ``"pic"`` for shared libraries, ``"static"`` for programs without an operating system.
-    """
-
-    triple: str
-    cpu: str
-    features: tuple[str, ...]
-    abi: str = ""
-    relocation: str = "pic"
+    @classmethod
+    def of(cls, host: HostTarget) -> Target:
+        """The same host."""
+        return cls(host.triple, host.cpu, host.features, host.abi, host.relocation)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -92,35 +79,11 @@ class Target:
         return level.architecture in ("", self.architecture) and features.issuperset(level.features)
 
 
-X86_64 = Target(
-    "x86_64-unknown-linux-gnu", "x86-64-v3", ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
-)
-"""Every x86-64 since 2013. Only templates whose sums are reassociable fuse a product with an addition."""
-
-AARCH64 = Target("aarch64-unknown-linux-gnu", "generic", ("neon",))
-"""Every 64-bit ARM; what has 8-bit dot products uses them."""
-
-ARMV7 = Target("armv7-unknown-linux-gnueabihf", "cortex-a9", ("neon",))
-"""The processors of a Zynq-7000. Without *unknown* in its name, LLVM would pass floats in integer registers."""
-
-RISCV64 = Target("riscv64-unknown-linux-gnu", "generic-rv64", ("m", "a", "f", "d", "c"), "lp64d")
-"""Every 64-bit RISC-V that runs a Linux distribution (RV64GC)."""
-
-RISCV32 = Target("riscv32-unknown-elf", "generic-rv32", ("m",), "ilp32", "static")
-"""Small soft cores: RV32IM, floats in software."""
-
-CORTEX_M = Target("thumbv7em-none-eabi", "cortex-m4", ("thumb2", "dsp", "fp16", "vfp4d16sp"), "", "static")
-"""Cortex-M4 with its unit for single precision, and whatever follows it; floats are passed in integer registers."""
-
-TARGETS = {
-    "x86_64": X86_64,
-    "aarch64": AARCH64,
-    "armv7": ARMV7,
-    "riscv64": RISCV64,
-    "riscv32": RISCV32,
-    "cortex-m4": CORTEX_M,
-}
+TARGETS = {name: Target.of(host) for name, host in HOST_TARGETS.items()}
 """Hosts that a compilation can be asked for, by name."""
+
+X86_64, AARCH64, ARMV7 = (TARGETS[name] for name in ("x86_64", "aarch64", "armv7"))
+RISCV64, RISCV32, CORTEX_M = (TARGETS[name] for name in ("riscv64", "riscv32", "cortex-m4"))
 
 
 def targets_named(names: str | Sequence[str]) -> tuple[Target, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.registers import Status
+from weft_hardware.registers import BY_NAME, Status
 from weft_runtime.device import Launch, RunReport
 from weft_runtime.dram import Dram
 from weft_runtime.engine import Engine, RegisterPort
@@ -137,6 +137,19 @@ class TsimDevice(TimedDevice):
     def clear_irq(self) -> None:
         """Tell the accelerator that its interrupt was heard."""
         self._engine.clear_irq()
+
+    def read_register(self, offset: int) -> int:
+        """What a driver of one's own reads over AXI4-Lite."""
+        return self._model.read(offset)
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write as a driver of one's own; `launch` sets all registers that it needs afterwards."""
+        self._engine.forget_windows()
+        self._model.write(offset, value)
+
+    def pass_time(self, cycles: int) -> None:
+        """Run until a program ends, or for so many cycles."""
+        self._model.run_until(BY_NAME["STATUS"].offset, Status.DONE | Status.FAULT, cycles)
 
     def read_traffic(self, axi_id: int) -> Traffic:
         """What the last launch read with one AXI id; `weft_hardware.rtl.accelerator.READ_CLIENTS` names them."""

@@ -1,0 +1,1 @@
+"""Modules as programs of their own: a shared library with a C interface, or C for processors without a system."""
