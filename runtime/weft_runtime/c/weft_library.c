@@ -160,13 +160,6 @@ void weft_unload(weft_model *model) {
     destroy(model);
 }
 
-size_t weft_input_count(void) { return network->input_count; }
-size_t weft_output_count(void) { return network->output_count; }
-uint64_t weft_device_bytes(void) { return network->region_bytes[WEFT_DEVICE_REGION]; }
-
-const weft_tensor *weft_input(size_t index) { return index < network->input_count ? &network->inputs[index] : NULL; }
-const weft_tensor *weft_output(size_t index) { return index < network->output_count ? &network->outputs[index] : NULL; }
-
 void *weft_input_data(weft_model *model, size_t index) {
     const weft_tensor *tensor = weft_input(index);
     return tensor ? weft_runner_data(&model->runner, tensor) : NULL;

@@ -1,13 +1,15 @@
-/* Functions that compilers and the host's code call, where the C library may lack them or there is none. */
-#include <stddef.h>
-#include <stdint.h>
+/* Functions that the host's code calls and C libraries may lack. */
 
-/* Rounds to the nearest integer, and half-way cases to the even one: adding 2^23 leaves no room for a fraction. */
-__attribute__((weak)) float roundevenf(float value) {
-    const float limit = 8388608.0f;
-    volatile float shifted;
-    if (!(value < limit && value > -limit)) return value;
-    shifted = value + (value < 0 ? -limit : limit);
-    shifted = shifted - (value < 0 ? -limit : limit);
-    return __builtin_copysignf(shifted, value);
+#if defined(__GNUC__)
+__attribute__((weak))
+#endif
+float roundevenf(float value);
+
+/* To the nearest integer, half-way cases to the even one: after adding 2^23 there is no room for a fraction. */
+float roundevenf(float value) {
+    const float room = value < 0 ? -8388608.0f : 8388608.0f;
+    volatile float sum = value + room;
+    if (!(value < 8388608.0f && value > -8388608.0f)) return value;
+    sum = sum - room;
+    return sum == 0 ? value * 0.0f : sum; /* zero keeps the sign */
 }
