@@ -19,7 +19,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import IO
@@ -119,6 +119,28 @@ class Module:
         from .export.library import export_library
 
         return export_library(self.content, path, target)
+
+    def export_bare_metal(self, folder: str | Path, targets: Sequence[str] = ("riscv32", "cortex-m4")) -> list[Path]:
+        """Write the module as C99 that needs no system and no library; see docs/export.md.
+
+        Parameters
+        ----------
+        targets : sequence of str
+            Processors that the host's operators are compiled for, by the names of `weft.compile`'s host targets.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        ModuleError
+            If a target does not exist, a step calls Python, or a file cannot be written.
+        """
+        from .export.bare_metal import export_bare_metal
+
+        return export_bare_metal(self.content, folder, targets)
 
     def save(self, path: str | Path) -> None:
         """Write the module, whole or not at all.

@@ -1,7 +1,7 @@
 """A simulator for programs of other languages: registers over a Unix socket, memory as a file that both sides map.
 
-Messages are 16 bytes each way, little-endian: kind (u32), offset (u32), value (u64); `runtime/weft_runtime/c/weft_links.c`
-is the other side. One client has the device at a time, others wait for it to leave.
+Messages are 16 bytes each way, little-endian: kind (u32), offset (u32), value (u64). The other side is
+`runtime/weft_runtime/c/weft_links.c`. One client has the device at a time, others wait for it to leave.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class LinkServer:
             raise DeviceError(f"memory_bytes = {memory_bytes} holds nothing; give at least 1")
         self._listener = self._listen()
         try:
-            with self._memory_path.open("w+b") as file:
+            handle = os.open(self._memory_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "r+b") as file:
                 file.truncate(memory_bytes)
                 memory = mmap.mmap(file.fileno(), memory_bytes)
-            os.chmod(self._memory_path, 0o600)
             self.dram = Dram(np.frombuffer(memory, np.uint8))
             self.device = open_device(self.dram)
         except BaseException as error:
@@ -90,6 +90,7 @@ class LinkServer:
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            self._remove_abandoned()
             listener.bind(str(self.path))
             os.chmod(self.path, 0o600)
             listener.listen()
@@ -99,10 +100,20 @@ class LinkServer:
         listener.settimeout(_POLL_SECONDS)
         return listener
 
+    def _remove_abandoned(self) -> None:
+        """A socket that nobody listens at is what a server that was killed left behind."""
+        if not self.path.is_socket():
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionRefusedError):
+            probe.connect(str(self.path))
+            raise OSError("a device is served there already")
+        self.path.unlink()
+
     def _remove(self) -> None:
         self._listener.close()
-        self.path.unlink(missing_ok=True)
-        self._memory_path.unlink(missing_ok=True)
+        for path in (self.path, self._memory_path):
+            with suppress(OSError):
+                path.unlink()
 
     def close(self) -> None:
         """Disconnect whoever is there, and close the device."""

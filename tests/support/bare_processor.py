@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import unicorn
-from unicorn import arm_const, riscv_const
+from unicorn import arm_const
 from weft_simulator.ports import Port
 
 REGISTERS, DEVICE_MEMORY, DEVICE_MEMORY_BYTES = 0x4000_0000, 0x6000_0000, 1 << 20

@@ -111,4 +111,5 @@ def _array(data: bytes) -> str:
     """Bytes as a C array."""
     rows = [", ".join(map(str, data[k : k + _COLUMNS])) for k in range(0, len(data), _COLUMNS)]
     body = ",\n    ".join(rows or ["0"])
-    return f"#include <stdint.h>\n\nextern const uint8_t weft_constants[];\nconst uint8_t weft_constants[] = {{\n    {body}}};\n"
+    declared = "const uint8_t weft_constants[]"
+    return f"#include <stdint.h>\n\nextern {declared};\n{declared} = {{\n    {body}}};\n"

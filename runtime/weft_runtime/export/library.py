@@ -28,7 +28,15 @@ ZIG_TARGETS = {
 }
 """What zig calls the targets of libraries: with the oldest C library that they run on, and a processor."""
 
-SOURCES = ("weft_engine.c", "weft_runner.c", "weft_tables.c", "weft_library.c", "weft_links.c", "weft_cpu.c", "weft_math.c")
+SOURCES = (
+    "weft_engine.c",
+    "weft_runner.c",
+    "weft_tables.c",
+    "weft_library.c",
+    "weft_links.c",
+    "weft_cpu.c",
+    "weft_math.c",
+)
 HEADERS = ("weft_device.h", "weft.h", "weft_network.h", "weft_engine.h", "weft_runner.h", "weft_library.h")
 FLAGS = ("-std=c99", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-O2", "-fPIC", "-Wall", "-Wextra", "-Werror")
 _CONSTANTS = """\
@@ -135,9 +143,7 @@ def export_library(content: ModuleContent, path: Path | str, target: str) -> Pat
             write_atomically(library, lambda file: shutil.copyfileobj((folder / "library.so").open("rb"), file))
             write_atomically(header_path, lambda file: file.write(header(content).encode()))
         except OSError as error:
-            raise ModuleError(
-                f"library {library} cannot be written: {error.strerror}; choose another path"
-            ) from None
+            raise ModuleError(f"library {library} cannot be written: {error.strerror}; choose another path") from None
     return header_path
 
 

@@ -1,5 +1,5 @@
-/* Where the processor begins: main, and its result to the port that ends the test. The test sets the stack pointer and
-   turns on the floating-point unit, which reset and start-up code do on a chip. */
+/* Where the processor begins: main, and its result to the port that ends the test. On a chip, reset sets the stack
+   pointer, and start-up code turns on the floating-point unit; here the emulator has done both. */
     .syntax unified
     .thumb
     .section .start, "ax"

@@ -16,7 +16,9 @@ from . import (
     demo,
     disasm,
     exec,
+    export,
     fuzz,
+    link,
     opt,
     profile,
     registers,
@@ -58,6 +60,8 @@ def root(
 
 app.command("compile")(compile.compile_command)
 app.command("run")(run.run_command)
+app.command("export")(export.export_command)
+app.command("link")(link.link_command)
 app.command("exec")(exec.exec_command)
 app.command("serve")(serve.serve_command)
 app.command("profile")(profile.profile_command)
