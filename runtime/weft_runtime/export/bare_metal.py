@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from weft_hardware import c_header
+from weft_hardware.c_header import render as registers_header
 
 from ..errors import ModuleError
 from ..files import write_atomically
@@ -51,7 +51,7 @@ def export_bare_metal(content: ModuleContent, folder: Path | str, targets: Seque
         if target not in HOST_TARGETS:
             raise ModuleError(f"target {target!r} does not exist; choose among {', '.join(HOST_TARGETS)}")
     written: dict[str, bytes] = {name: c_file(name).encode() for name in (*SOURCES, *HEADERS)}
-    written["weft_registers.h"] = c_header.render().encode()
+    written["weft_registers.h"] = registers_header().encode()
     written["network.c"] = network_source(content).encode()
     written["network.h"] = header(content).encode()
     written["constants.c"] = _array(constants_of(content)).encode()

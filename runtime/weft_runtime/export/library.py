@@ -11,7 +11,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from weft_hardware import c_header
+from weft_hardware.c_header import render as registers_header
 
 from ..errors import ModuleError
 from ..files import write_atomically
@@ -127,7 +127,7 @@ def export_library(content: ModuleContent, path: Path | str, target: str) -> Pat
         folder = Path(name)
         for file in (*SOURCES, *HEADERS):
             (folder / file).write_text(c_file(file), encoding="utf-8")
-        (folder / "weft_registers.h").write_text(c_header.render(), encoding="utf-8")
+        (folder / "weft_registers.h").write_text(registers_header(), encoding="utf-8")
         (folder / "network.c").write_text(tables, encoding="utf-8")
         (folder / "constants.bin").write_bytes(constants_of(content))
         (folder / "constants.S").write_text(_CONSTANTS, encoding="utf-8")
