@@ -28,6 +28,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from .accel.assembly import program_of
+from .accel.link import Part
 from .accel.lower import lower_nest
 from .accel.stream import UOPS, Program, Stream
 from .dialects import accel, qgraph, te
@@ -40,9 +41,10 @@ from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .host.llvm_ir import check_lowerable
 from .host.targets import X86_64, Target
+from .launches import Pending, linked_step
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
-from .tasks import AcceleratedOp, stream_of, task_program, tensors_of
+from .tasks import AcceleratedOp, task_stream, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
 
@@ -104,6 +106,7 @@ class _Assembler:
         self.layers: dict[str, Layer] = {}
         self.counted: set[str] = set()
         self.streams: dict[Operation, Stream] = {}
+        self.pending: list[Pending] = []
         self.host_names: dict[Operation, str] = {}
         sizes = function.attributes.get(REGION_BYTES)
         if not isinstance(sizes, DictionaryAttr):
@@ -143,6 +146,7 @@ class _Assembler:
         return list(self.layers).index(name)
 
     def _host_step(self, op: Operation, layer: int) -> None:
+        self.flush()
         name = f"step{len(self.steps)}_{op.name.removeprefix('qgraph.')}"
         if type(op) in EXPRESSIONS:
             expression = EXPRESSIONS[type(op)](op)
@@ -156,35 +160,34 @@ class _Assembler:
         self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
-        tensors = tensors_of(op)
-        uop_offset = self.region_bytes["device"]
-        offsets = {name: place_of(value).offset for name, value in tensors.items()}
-        program = task_program(op, self.config, offsets | {UOPS: uop_offset})
-        reads = tuple(place_of(v) for v in op.operands if not isinstance(v.owner, qgraph.ConstantOp))
-        if self.dump:
-            self._dump(layer, stream_of(op, self.config), program)
-        self._launch(op, layer, program, uop_offset, reads, (place_of(op.y),))
+        offsets = {name: place_of(value).offset for name, value in tensors_of(op).items()}
+        stream, registers = task_stream(op, self.config)
+        self._append(Pending(op, layer, Part(stream, offsets, registers), tuple(op.operands), (op.y,)))
 
-    def _dump(self, layer: int, stream: Stream, program: Program) -> None:
+    def _append(self, pending: Pending) -> None:
+        """Add a program to the next launch."""
+        self.pending.append(pending)
         if self.dump:
-            self.dump.kernel(list(self.layers)[layer], stream, program, self.config)
+            stream, offsets = pending.part.stream, {**pending.part.offsets, UOPS: 0}
+            self._dump(self._name(pending.layer), stream, stream.emit(offsets, pending.part.registers))
 
-    def _launch(
-        self,
-        op: Operation,
-        layer: int,
-        program: Program,
-        uop_offset: int,
-        reads: tuple[Buffer, ...],
-        writes: tuple[Buffer, ...],
-    ) -> None:
-        """A step of the accelerator, its micro-ops and instructions appended to the device's region."""
-        if program.uops.nbytes:
-            uops = self.constant(f"{qgraph.layer_of(op)}.uops", "device", program.uops)
-            assert uops.offset == uop_offset
-        words = program.instructions.astype("<u8")
-        stream = self.constant(f"{qgraph.layer_of(op)}.instructions", "device", words)
-        self.steps.append(AcceleratorStep(layer, stream, len(words), reads, writes))
+    def _dump(self, name: str, stream: Stream | None, program: Program) -> None:
+        if self.dump:
+            self.dump.kernel(name, stream, program, self.config)
+
+    def _name(self, layer: int) -> str:
+        return list(self.layers)[layer]
+
+    def flush(self) -> None:
+        """Make one launch of the programs that were gathered."""
+        if not self.pending:
+            return
+        step, words = linked_step(self.pending, self._name, self._device_constant, self.config)
+        self.steps.append(step)
+        self.pending.clear()
+
+    def _device_constant(self, name: str, values: NDArray[Any]) -> Buffer:
+        return self.constant(name, "device", values)
 
     def _call(self, op: CallOp, layer: int) -> None:
         """One step of a function of another level: its inputs' buffers, then those of its outputs."""
@@ -192,17 +195,15 @@ class _Assembler:
         inputs, outputs = (tuple(map(place_of, values)) for values in (op.inputs, op.outputs))
         match function:
             case ExternalOp():
+                self.flush()
                 taken = tuple(self._info(f"input{k}", value) for k, value in enumerate(op.inputs))
                 given = tuple(self._info(f"output{k}", value) for k, value in enumerate(op.outputs))
                 self.steps.append(ExternalStep(layer, op.function_name, function.language.data, taken, given))
             case _ if is_host_function(function) or _is_on_host(function):
+                self.flush()
                 self.steps.append(HostStep(layer, self._host_function(function), (*inputs, *outputs)))
             case te.FuncOp() | accel.FuncOp():
-                changing = tuple(
-                    place_of(v) for v in op.inputs if not isinstance(storage_of(v).owner, qgraph.ConstantOp)
-                )
-                program, uop_offset = self._program(function, layer, (*inputs, *outputs))
-                self._launch(op, layer, program, uop_offset, changing, outputs)
+                self._kernel(op, function, layer, (*inputs, *outputs))
             case _:
                 raise CompileError(f"@{op.function_name} is a graph function; run the pass inline before")
 
@@ -225,23 +226,31 @@ class _Assembler:
         del copy.attributes[SIGNATURE]
         return copy
 
-    def _program(
-        self, function: te.FuncOp | accel.FuncOp, layer: int, buffers: Sequence[Buffer]
-    ) -> tuple[Program, int]:
-        """A function's program for buffers at these places, and where its micro-ops have to lie."""
+    def _kernel(self, op: CallOp, function: te.FuncOp | accel.FuncOp, layer: int, buffers: Sequence[Buffer]) -> None:
+        """A kernel's program for buffers at these places: written out it is a launch by itself."""
         if isinstance(function, accel.FuncOp):
-            program = program_of(function, self.config, [b.offset for b in buffers], self.region_bytes["device"])
-            self._count(layer, count_work(program.instructions, self.config).gemm_cycles * self.config.macs)
-            return program, self.region_bytes["device"]
+            self.flush()
+            self._program(op, function, layer, buffers)
+            return
         nest = nest_of(function, self.config)
         if function not in self.streams:
             self.streams[function] = lower_nest(nest, self.config)
-        stream, uop_offset = self.streams[function], self.region_bytes["device"]
+        stream = self.streams[function]
         self._count(layer, stream.macs)
-        places = {buffer.name: place.offset for buffer, place in zip(nest.buffers, buffers, strict=True)}
-        program = stream.emit(places | {UOPS: uop_offset})
-        self._dump(layer, stream, program)
-        return program, uop_offset
+        offsets = {buffer.name: place.offset for buffer, place in zip(nest.buffers, buffers, strict=True)}
+        self._append(Pending(op, layer, Part(stream, offsets), tuple(op.inputs), tuple(op.outputs)))
+
+    def _program(self, op: CallOp, function: accel.FuncOp, layer: int, buffers: Sequence[Buffer]) -> None:
+        program = program_of(function, self.config, [b.offset for b in buffers], self.region_bytes["device"])
+        self._count(layer, count_work(program.instructions, self.config).gemm_cycles * self.config.macs)
+        name = qgraph.layer_of(op)
+        if program.uops.nbytes:
+            self.constant(f"{name}.uops", "device", program.uops)
+        words = program.instructions.astype("<u8")
+        stream = self.constant(f"{name}.instructions", "device", words)
+        reads = tuple(place_of(v) for v in op.inputs if not isinstance(storage_of(v).owner, qgraph.ConstantOp))
+        writes = tuple(map(place_of, op.outputs))
+        self.steps.append(AcceleratorStep(layer, stream, len(words), reads, writes))
 
     def _count(self, layer: int, macs: int) -> None:
         """What a layer computes, where that is known from its program alone."""
@@ -289,6 +298,7 @@ def assemble(
             outputs = op.operands
         else:
             assembler.operation(op)
+    assembler.flush()
     for region, size in assembler.region_bytes.items():
         if size > MAX_REGION_BYTES:
             raise CompileError(

@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import SetRegister
 from xdsl.ir import SSAValue
 
 from .accel import convolution, pooling
 from .accel.intrinsics.requantise import registers_of, with_any_numbers
 from .accel.lower import lower_nest
-from .accel.stream import Program, Stream
+from .accel.stream import Stream
 from .conv_task import ConvTask, Phases
 from .dialects import qgraph
 from .lowering import LoweredConv, lower_conv
@@ -45,13 +46,13 @@ def stream_of(op: AcceleratedOp, config: AcceleratorConfig) -> Stream:
     return lowered_pool(task, config) if isinstance(task, PoolTask) else _lowered(task, config).stream
 
 
-def task_program(op: AcceleratedOp, config: AcceleratorConfig, offsets: Mapping[str, int]) -> Program:
-    """The instructions that an operation stands for, for tensors at these places: see `Stream.emit`."""
+def task_stream(op: AcceleratedOp, config: AcceleratorConfig) -> tuple[Stream, Mapping[SetRegister, int]]:
+    """The stream that an operation shares with others, and what its registers hold: see `Stream.emit`."""
     task = task_of(op)
     if isinstance(task, PoolTask):
-        return lowered_pool(task, config).emit(offsets)
+        return lowered_pool(task, config), {}
     how = task.requantisation
-    return lowered(task, config).stream.emit(offsets, {} if how is None else registers_of(how))
+    return lowered(task, config).stream, {} if how is None else registers_of(how)
 
 
 def tensors_of(op: AcceleratedOp) -> Mapping[str, SSAValue]:

@@ -58,12 +58,16 @@ class Launch:
     windows : Mapping[Memory, tuple[int, int]]
         Bytes ``[begin, end)`` where the program's LOADs and STOREs of a memory may reach; absent ones may reach all of
         the device's memory. A block that is not wholly inside is a fault, before anything of it is read or written.
+    parts : tuple of (int, int, int)
+        Of a program of several layers each one's instructions in the load, the compute and the store queue, for
+        devices that report them one by one; it changes nothing else.
     """
 
     insn_address: int
     insn_count: int
     bases: Mapping[Memory, int] = field(default_factory=dict)
     windows: Mapping[Memory, tuple[int, int]] = field(default_factory=dict)
+    parts: tuple[tuple[int, int, int], ...] = ()
 
 
 def window_of(launch: Launch, memory: Memory, memory_range: tuple[int, int]) -> tuple[int, int]:
@@ -102,13 +106,15 @@ class RunReport:
 
     ``cycles``, and ``activity``, which tells for each module how many of them it spent on what, are None on a device
     that does not model time. The cycles of a module's activities add up to ``cycles``. ``timeline`` is there where it
-    was asked for.
+    was asked for. ``parts`` are the launch's parts, if it has several and the device can tell them apart; they add up
+    to the whole.
     """
 
     cycles: int | None
     instructions: int
     activity: ActivityCycles | None = None
     timeline: Timeline | None = None
+    parts: tuple[RunReport, ...] = ()
 
 
 def check_launch(launch: Launch, config: AcceleratorConfig) -> None:

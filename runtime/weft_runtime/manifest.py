@@ -26,11 +26,12 @@ from .module_model import (
     HostStep,
     Layer,
     ModuleContent,
+    Part,
     Step,
     TensorInfo,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_TEXT = 1 << 20
 """Characters of one name or reason."""
 
@@ -151,6 +152,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         "count": step.count,
         "reads": [_buffer_to_json(buffer) for buffer in step.reads],
         "writes": [_buffer_to_json(buffer) for buffer in step.writes],
+        "parts": [vars(part) for part in step.parts],
     }
 
 
@@ -287,7 +289,17 @@ class _Reader:
         reads, writes = (tuple(self._buffer(item) for item in fields.objects(name)) for name in ("reads", "writes"))
         if any(buffer.region != "device" for buffer in (instructions, *reads, *writes)):
             raise damaged(fields.path, "host", "is no memory of the accelerator")
-        return AcceleratorStep(layer, instructions, count, reads, writes)
+        parts = tuple(self._part(item, layers, count) for item in fields.objects("parts"))
+        if parts and (total := sum(sum(part.counts) for part in parts)) != count:
+            raise damaged(f"{fields.path}.parts", total, f"instructions are not the {count} of the step")
+        if parts and parts[0].layer != layer:
+            raise damaged(f"{fields.path}.parts[0].layer", parts[0].layer, f"is not the step's layer, {layer}")
+        return AcceleratorStep(layer, instructions, count, reads, writes, parts)
+
+    @staticmethod
+    def _part(fields: Fields, layers: int, most: int) -> Part:
+        layer = fields.integer("layer", 0, layers - 1)
+        return Part(layer, *(fields.integer(name, 0, most) for name in ("load", "compute", "store")))
 
     def _host_code(self, fields: Fields) -> HostCode:
         triple = fields.text("triple", 64)

@@ -82,14 +82,43 @@ class HostStep:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a launch does for one layer: so many instructions of each command queue, behind those of the part before."""
+
+    layer: int
+    load: int
+    compute: int
+    store: int
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """By queue."""
+        return self.load, self.compute, self.store
+
+
+@dataclass(frozen=True)
 class AcceleratorStep:
-    """A launch: the instruction stream's buffer, and the buffers it reads from and writes to."""
+    """A launch: the instruction stream's buffer, and the buffers it reads from and writes to.
+
+    Parameters
+    ----------
+    layer : int
+        Whose it is, of several layers' the first one.
+    parts : tuple of Part
+        Of a program of several layers what is whose; empty where all is ``layer``'s.
+    """
 
     layer: int
     instructions: Buffer
     count: int
     reads: tuple[Buffer, ...]
     writes: tuple[Buffer, ...]
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """All whose it is, in order."""
+        return tuple(part.layer for part in self.parts) or (self.layer,)
 
 
 LANGUAGES = ("python", "c")
@@ -155,8 +184,14 @@ class ModuleContent:
     host_code: tuple[HostCode, ...] = field(default=())
 
     def launches(self) -> Iterator[tuple[str, AcceleratorStep, bytes]]:
-        """Every step of the accelerator, in order: its layer's name, itself, its instructions."""
+        """Every step of the accelerator, in order: its name, itself, its instructions."""
         constants = {constant.buffer: constant.data for constant in self.constants}
         for step in self.steps:
             if isinstance(step, AcceleratorStep):
-                yield self.layers[step.layer].name, step, constants[step.instructions]
+                yield self.name_of(step), step, constants[step.instructions]
+
+    def name_of(self, step: AcceleratorStep) -> str:
+        """The name of a launch: its layer's, or those of its first and its last layer."""
+        first, *_, last = *step.layers, step.layers[-1]
+        names = [self.layers[layer].name for layer in dict.fromkeys((first, last))]
+        return "..".join(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from .errors import ModuleError
 from .external_functions import bind
 from .host_functions import ALIGNMENT, HostFunctions, aligned_bytes
 from .module_model import AcceleratorStep, Buffer, ExternalStep, HostStep, ModuleContent, TensorInfo
+from .parts import least_cycles, shares
 
 if TYPE_CHECKING:
     from .module import Module
@@ -36,9 +37,9 @@ Outputs = Array | tuple[Array, ...]
 class LayerProfile:
     """What one layer took in the last run.
 
-    ``cycles`` and ``activity``, see `device.RunReport`, sum its launches and are None where nothing was launched or the
-    device models no time; ``host_seconds`` is the wall time of its host steps, ``device_seconds`` that of its launches
-    with their transfers and the wait for the device.
+    ``cycles`` and ``activity``, see `device.RunReport`, sum its launches, or its parts of them (`parts`), and are None
+    where nothing was launched or the device does not tell; ``host_seconds`` is the wall time of its host steps,
+    ``device_seconds`` that of its launches with their transfers and the wait for the device.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Session:
     last_profile : list of LayerProfile
         One for each layer of the last run, in the network's order.
     last_launches : list of (str, RunReport)
-        The last run's launches, in order, by the name of their layer.
+        The last run's launches, in order, by the names of their layers.
     host_seconds, device_seconds : float
         Wall time of all runs' host steps, and of their launches; see `LayerProfile`.
 
@@ -126,6 +127,7 @@ class Session:
         self.last_profile: list[LayerProfile] = []
         self.last_launches: list[tuple[str, RunReport]] = []
         self.host_seconds = self.device_seconds = 0.0
+        self._asked: dict[int, NDArray[np.int64]] = {}
 
     def _regions(self) -> dict[str, NDArray[np.uint8]]:
         """The memory that host functions work on."""
@@ -210,10 +212,10 @@ class Session:
             self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
             self.last_launches = []
             for step in self._content.steps:
-                profile = self.last_profile[step.layer]
                 if isinstance(step, AcceleratorStep):
-                    self._launch(step, profile)
+                    self._launch(step)
                 else:
+                    profile = self.last_profile[step.layer]
                     begin = time.perf_counter()
                     self._calls[id(step)]()
                     profile.host_seconds += time.perf_counter() - begin
@@ -253,7 +255,7 @@ class Session:
         outputs = self.run(group)
         return tuple(y[:count] for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
 
-    def _launch(self, step: AcceleratorStep, profile: LayerProfile) -> None:
+    def _launch(self, step: AcceleratorStep) -> None:
         assert self._base is not None
         begin = time.perf_counter()
         with self._device.lock:
@@ -264,9 +266,22 @@ class Session:
             if not self.zero_copy:
                 for buffer in step.writes:
                     self._view(buffer)[:] = self._device.read(self._base + buffer.offset, buffer.nbytes)
-        profile.device_seconds += time.perf_counter() - begin
-        profile.add(report)
-        self.last_launches.append((profile.name, report))
+        seconds = time.perf_counter() - begin
+        for layer, part, portion in self._parts(step, report):
+            self.last_profile[layer].device_seconds += seconds * portion
+            self.last_profile[layer].add(part)
+        self.last_launches.append((self._content.name_of(step), report))
+
+    def _parts(self, step: AcceleratorStep, report: RunReport) -> Iterator[tuple[int, RunReport, float]]:
+        """Each layer of a launch with its part of the report and of the time."""
+        if not step.parts:
+            yield step.layer, report, 1.0
+            return
+        if id(step) not in self._asked:
+            instructions = self._view(step.instructions).tobytes()
+            self._asked[id(step)] = least_cycles(instructions, step, self._content.config)
+        asked = self._asked[id(step)]
+        yield from zip(step.layers, shares(report, asked), (asked / asked.sum()).tolist(), strict=True)
 
     def _view(self, buffer: Buffer) -> NDArray[np.uint8]:
         return self._memory[buffer.region][buffer.offset : buffer.offset + buffer.nbytes]
@@ -283,7 +298,11 @@ def launch_of(step: AcceleratorStep, content: ModuleContent, base: int) -> Launc
     """The launch of a step whose device region lies at an address: every base register is that address."""
     window = (base, base + max(1, content.region_bytes["device"]))
     return Launch(
-        base + step.instructions.offset, step.count, dict.fromkeys(Memory, base), dict.fromkeys(Memory, window)
+        base + step.instructions.offset,
+        step.count,
+        dict.fromkeys(Memory, base),
+        dict.fromkeys(Memory, window),
+        tuple(part.counts for part in step.parts),
     )
 
 

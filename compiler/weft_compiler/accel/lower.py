@@ -23,7 +23,7 @@ def lower_nest(nest: Nest, config: AcceleratorConfig) -> Stream:
         cannot hold what is asked for.
     """
     emitter = Emitter(config, MicroKernels(config))
-    found = operations(nest, config)
+    found, copies = operations(nest, config)
     _check_memory(found)
     for operation in found:
         intrinsic = operation.invoke.intrinsic
@@ -36,7 +36,7 @@ def lower_nest(nest: Nest, config: AcceleratorConfig) -> Stream:
         intrinsic.emit(operation, emitter)
     if not emitter.rows:
         raise CompileError("the nest asks nothing of the accelerator; tensorize a stage")
-    return Stream(config, tuple(emitter.rows), emitter.kernels, emitter.macs, nest)
+    return Stream(config, tuple(emitter.rows), emitter.kernels, emitter.macs, nest, copies)
 
 
 def _check_memory(found: list[Operation]) -> None:

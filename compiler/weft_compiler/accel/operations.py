@@ -25,7 +25,7 @@ from .boxes import Linear
 from .columns import Column
 from .evaluate import Values, conjuncts, linear_over, not_negative
 from .intrinsic import AcceleratorIntrinsic
-from .scratchpads import SCOPES, Wanted, place
+from .scratchpads import SCOPES, Copies, Wanted, place
 
 
 @dataclass(frozen=True)
@@ -272,6 +272,7 @@ class _Builder:
             for buffer, scope in scopes.items()
         ]
         placed = place(wanted, config)
+        self.copies = tuple(Copies(w.memory, w.tiles, tuple(placed[w.buffer].tolist())) for w in wanted)
         return {buffer: placed[homes.get(buffer, buffer)] for buffer in self.walk.allocated}
 
     def _homes(self) -> dict[Buffer, Buffer]:
@@ -401,8 +402,8 @@ def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return a[:length]
 
 
-def operations(nest: Nest, config: AcceleratorConfig) -> list[Operation]:
-    """Everything that a nest asks of the accelerator.
+def operations(nest: Nest, config: AcceleratorConfig) -> tuple[list[Operation], tuple[Copies, ...]]:
+    """Everything that a nest asks of the accelerator, and where its buffers lie in the scratchpads.
 
     Raises
     ------
@@ -410,4 +411,4 @@ def operations(nest: Nest, config: AcceleratorConfig) -> list[Operation]:
         If a stage is not tensorized, an index is not linear, or a scratchpad is too small.
     """
     builder = _Builder(nest, config)
-    return [builder.operation(place, invoke) for place, invoke in builder.walk.found]
+    return [builder.operation(place, invoke) for place, invoke in builder.walk.found], builder.copies

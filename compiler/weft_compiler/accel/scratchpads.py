@@ -47,6 +47,15 @@ class Wanted:
         return SCOPES[self.buffer.scope]
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Where a buffer lies: ``tiles`` from each of ``starts`` on, the copies in the order of their use."""
+
+    memory: Memory
+    tiles: int
+    starts: tuple[int, ...]
+
+
 def place(wanted: Iterable[Wanted], config: AcceleratorConfig) -> dict[Buffer, Column]:
     """The first tile of every copy of every buffer.
 

@@ -28,6 +28,7 @@ from ..te.nest import Nest
 from .columns import Column, inverse
 from .micro_code import MicroKernels, residency
 from .order import fetch_order
+from .scratchpads import Copies
 from .tokens import Accesses, Flags, token_flags
 
 UOPS = "micro-ops"
@@ -155,6 +156,8 @@ class Stream:
         Multiply-accumulates asked for, those with padding included.
     nest : Nest, optional
         The loops that it came from.
+    copies : tuple of Copies
+        Where its buffers lie in the scratchpads.
     """
 
     config: AcceleratorConfig
@@ -162,6 +165,7 @@ class Stream:
     kernels: MicroKernels = field(repr=False)
     macs: int = 0
     nest: Nest | None = field(default=None, repr=False)
+    copies: tuple[Copies, ...] = ()
 
     @cached_property
     def all_rows(self) -> tuple[Rows, ...]:
@@ -224,10 +228,14 @@ class Stream:
         return result
 
     @cached_property
+    def order(self) -> Column:
+        """The position of each of `all_rows` in the order of the loops."""
+        return _by_time(self.all_rows)
+
+    @cached_property
     def _placement(self) -> tuple[Column, Flags]:
         """Each row's position in the program, and its flags."""
-        rows = self.all_rows
-        place = _by_time(rows)
+        rows, place = self.all_rows, self.order
         queue = np.concatenate([np.full(len(r), int(r.queue)) for r in rows])
         in_order = np.empty_like(queue)
         in_order[place] = queue
@@ -267,24 +275,31 @@ class Stream:
         words, done = [], 0
         for r in rows:
             part = slice(done, done + len(r))
-            columns = dict(r.columns)
-            if r.tensor is not None:
-                name, memory = r.tensor
-                first = self._first_tile(name, memory, offsets[name])
-                if r.cls is Set:
-                    (source,) = r.relative.values()
-                    distance = self._first_tile(source, memory, offsets[source]) - first
-                    columns["value"] = columns["value"] + distance & 0xFFFFFFFF
-                else:
-                    columns["dram"] = columns["dram"] + first
-            elif r.cls is Set and (register := SetRegister(int(columns["register"][0]))) in registers:
-                columns["value"] = np.full(len(r), registers[register] & 0xFFFFFFFF)
+            columns = self.placed_columns(r, offsets, registers)
             words.append(pack(r.cls, self.config, **columns, **{name: f[part] for name, f in flags.items()}))
             done = part.stop
         program = np.empty((done + 1, words[0].shape[1]), np.uint64)
         program[place] = np.concatenate(words)
         program[-1:] = pack(Finish, self.config)
         return Program(program, self.kernels.encoded())
+
+    def placed_columns(
+        self, r: Rows, offsets: Mapping[str, int], registers: Mapping[SetRegister, int] = MappingProxyType({})
+    ) -> dict[str, Column]:
+        """The fields of instructions but their flags, for tensors at given places: see `emit`."""
+        columns = dict(r.columns)
+        if r.tensor is not None:
+            name, memory = r.tensor
+            first = self._first_tile(name, memory, offsets[name])
+            if r.cls is Set:
+                (source,) = r.relative.values()
+                distance = self._first_tile(source, memory, offsets[source]) - first
+                columns["value"] = columns["value"] + distance & 0xFFFFFFFF
+            else:
+                columns["dram"] = columns["dram"] + first
+        elif r.cls is Set and (register := SetRegister(int(columns["register"][0]))) in registers:
+            columns["value"] = np.full(len(r), registers[register] & 0xFFFFFFFF)
+        return columns
 
     def listing(self) -> list[tuple[Instruction, str | None, str | None]]:
         """Every instruction in order, for reading: addresses from their tensors' beginnings, with the tensors' names.

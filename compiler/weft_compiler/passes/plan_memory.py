@@ -41,15 +41,15 @@ def storage_of(value: SSAValue) -> SSAValue:
 
 def region_of(value: SSAValue) -> str:
     """``device`` for what the accelerator reads or writes."""
-    users = [value.owner, *_users(value)]
+    users = [value.owner, *users_of(value)]
     return "device" if any(isinstance(op, Operation) and runs_on_accelerator(op) for op in users) else "host"
 
 
-def _users(value: SSAValue) -> Iterator[Operation]:
+def users_of(value: SSAValue) -> Iterator[Operation]:
     """What reads a value or a view of it."""
     for use in value.uses:
         if isinstance(use.operation, qgraph.ReshapeOp):
-            yield from _users(use.operation.y)
+            yield from users_of(use.operation.y)
         else:
             yield use.operation
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode
@@ -19,7 +20,7 @@ from weft_runtime.fault_values import address_outside, value_of
 from ..simulated import DRAM_SIZE, TimedDevice
 from ..tsim.model import MemoryTiming
 from . import state
-from .machine import run
+from .machine import run, settle
 from .parameters import FIRST, machine_at_rest
 from .program import MemoryMap, TimedProgram, timed_program
 
@@ -32,9 +33,19 @@ CHUNK = 50_000_000
 SPANS = 2048
 """Spans of a timeline's traffic, at most one more."""
 
+ONE_SPAN = 1 << 60
+"""A span that no program leaves."""
+
 _POPS = ((None, 1), (0, 3), (2, None))
 _PUSHES_PREV = (None, 1, 3)
 """Each module's channels, numbered as `diagnosis.CHANNELS`."""
+
+
+def _part_ends(launch: Launch, timed: TimedProgram, retired: NDArray[np.int64]) -> list[int]:
+    """The cycle in which each part's last instruction has retired, of the parts before it as well."""
+    begins = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
+    last = begins + np.cumsum(launch.parts, axis=0) - 1
+    return (np.maximum.accumulate(np.where(last >= begins, retired[last], 0).max(axis=1)) + 1).tolist()
 
 
 class TimingDevice(TimedDevice):
@@ -87,7 +98,8 @@ class TimingDevice(TimedDevice):
 
     def launch(self, launch: Launch) -> RunReport:
         if not self._trace:
-            return self._run(launch, self._timed(launch))
+            timed = self._timed(launch)
+            return self._by_parts(launch, timed) if launch.parts else self._run(launch, timed)
         # Twice: how wide a span of the traffic is follows from the cycles. The second run begins as the first did.
         uops, timed = self._uops.copy(), self._timed(launch)
         report = self._run(launch, timed)
@@ -102,6 +114,36 @@ class TimingDevice(TimedDevice):
         return replace(
             report, timeline=Timeline(self.program(launch), fetched["issued"], fetched["retired"], beats, span)
         )
+
+    def _by_parts(self, launch: Launch, timed: TimedProgram) -> RunReport:
+        """Run twice: how far each part reaches follows from the first run, and the second one stops there."""
+        uops = self._uops.copy()
+        moments, traffic = np.zeros(launch.insn_count, state.MOMENTS), np.zeros(1, state.TRAFFIC)
+        report = self._run(launch, timed, ONE_SPAN, moments, traffic)
+        assert report.cycles is not None
+        self._uops[:] = uops
+        ends = _part_ends(launch, timed, moments["retired"])
+        machine = self._start(launch, timed)
+        counts = []
+        for end in ends[:-1]:
+            self._go_on(machine, launch, end)
+            settle(machine.ctypes.data, end)
+            counts.append(machine[0]["activities"].copy())
+        self._go_on(machine, launch, MAX_CYCLES)
+        assert report.activity is not None
+        whole = np.array([[report.activity[queue][activity] for activity in Activity] for queue in Queue])
+        every = np.diff([np.zeros_like(whole), *counts, whole], axis=0)
+        cycles = np.diff([FIRST, *ends[:-1], FIRST + report.cycles])
+        parts = (
+            RunReport(int(n), sum(part), {q: dict(zip(Activity, map(int, row), strict=True)) for q, row in zip(Queue, of, strict=True)})
+            for n, part, of in zip(cycles, launch.parts, every, strict=True)
+        )
+        return replace(report, parts=tuple(parts))
+
+    def _go_on(self, machine: state.Records, launch: Launch, end: int) -> None:
+        """Run to a cycle, or to the program's end."""
+        address, nbytes = launch.insn_address, launch.insn_count * instruction_bytes(self.config)
+        run(machine.ctypes.data, end, address, nbytes)
 
     def _timed(self, launch: Launch) -> TimedProgram:
         return timed_program(self.program(launch), self._memory_map(launch), self.dram, self.config)

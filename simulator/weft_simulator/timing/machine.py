@@ -48,6 +48,13 @@ def run(m, end, address, nbytes):
         _cycle(m, time)
 
 
+@entry
+def settle(m, end):
+    """Between two calls of `run`: what modules did is counted up to a cycle that was not looked at yet."""
+    for queue in range(QUEUES):
+        count_lasting(m, queue, end)
+
+
 @compiled
 def _cycle(m, time):
     """Every unit that has something to do; each sees the others as they were before the cycle.
