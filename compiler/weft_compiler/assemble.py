@@ -41,7 +41,7 @@ from .host.codegen import compile_functions
 from .host.expressions import floats, movement, quantised
 from .host.llvm_ir import check_lowerable
 from .host.targets import X86_64, Target
-from .launches import Pending, linked_step
+from .launches import Pending, launches_of
 from .memory import alignment_of, round_up
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
 from .tasks import AcceleratedOp, task_stream, tensors_of
@@ -180,10 +180,7 @@ class _Assembler:
 
     def flush(self) -> None:
         """Make one launch of the programs that were gathered."""
-        if not self.pending:
-            return
-        step, words = linked_step(self.pending, self._name, self._device_constant, self.config)
-        self.steps.append(step)
+        self.steps += launches_of(self.pending, self._name, self._device_constant, self.config)
         self.pending.clear()
 
     def _device_constant(self, name: str, values: NDArray[Any]) -> Buffer:

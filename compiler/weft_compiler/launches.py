@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.encoding import Words
 from weft_runtime.module_model import AcceleratorStep, Buffer, Part
 from xdsl.ir import Operation, SSAValue
 
 from .accel.link import Linked
 from .accel.link import Part as LinkedPart
 from .dialects import qgraph
+from .errors import CompileError
 from .passes.plan_memory import place_of, storage_of, users_of
 
 PlaceConstant = Callable[[str, NDArray], Buffer]
@@ -39,28 +39,43 @@ class Pending:
     outputs: tuple[SSAValue, ...]
 
 
-def linked_step(
+def launches_of(
     pending: list[Pending], names: Callable[[int], str], place: PlaceConstant, config: AcceleratorConfig
-) -> tuple[AcceleratorStep, Words]:
+) -> Iterator[AcceleratorStep]:
     """One launch of all that is pending, its program and micro-ops put among the constants.
+
+    Where the token queues are too short for that each operation is a launch of its own.
 
     Raises
     ------
     CompileError
-        If its token queues are too short.
+        If they are too short for an operation alone.
     """
-    linked = Linked([p.part for p in pending], config)
+    if len(pending) > 1:
+        try:
+            linked = Linked([p.part for p in pending], config)
+        except CompileError:
+            pass
+        else:
+            yield _launch(pending, linked, names, place)
+            return
+    for one in pending:
+        yield _launch([one], Linked([one.part], config), names, place)
+
+
+def _launch(
+    pending: list[Pending], linked: Linked, names: Callable[[int], str], place: PlaceConstant
+) -> AcceleratorStep:
     uops = [
         place(f"{names(p.layer)}.uops", encoded).offset if encoded.nbytes else 0
         for p, encoded in zip(pending, linked.uops, strict=True)
     ]
-    words = linked.encode(uops)
+    words = linked.encode(uops).astype("<u8")
     parts = tuple(Part(p.layer, *map(int, counts)) for p, counts in zip(pending, linked.counts, strict=True))
     first, last = names(pending[0].layer), names(pending[-1].layer)
-    stream = place(f"{first if first == last else f'{first}..{last}'}.instructions", words.astype("<u8"))
+    stream = place(f"{first if first == last else f'{first}..{last}'}.instructions", words)
     reads, writes = tuple(_read(pending)), tuple(_written(pending))
-    step = AcceleratorStep(pending[0].layer, stream, len(words), reads, writes, parts if len(parts) > 1 else ())
-    return step, words
+    return AcceleratorStep(pending[0].layer, stream, len(words), reads, writes, parts if len(parts) > 1 else ())
 
 
 def _read(pending: list[Pending]) -> Iterator[Buffer]:

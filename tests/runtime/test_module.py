@@ -203,9 +203,9 @@ def test_a_repeated_entry(path: Path) -> None:
 
 
 def test_another_format_version(path: Path) -> None:
-    edit_manifest(path, lambda manifest: manifest.update(format=2))
+    edit_manifest(path, lambda manifest: manifest.update(format=1))
     assert refusal(path) == (
-        "module file has format 2, this weft reads format 1; compile the model again with this version"
+        "module file has format 1, this weft reads format 2; compile the model again with this version"
     )
 
 

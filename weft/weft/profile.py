@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ from weft_hardware.work import Work, count_work
 from weft_runtime.device import ActivityCycles, Device, RunReport, activity_names, add_activities
 from weft_runtime.errors import DeviceError
 from weft_runtime.module import Module
-from weft_runtime.session import Inputs, Session
+from weft_runtime.module_model import AcceleratorStep, ModuleContent
+from weft_runtime.parts import works
+from weft_runtime.session import Inputs, LayerProfile, Session
 
+from .devices import open_device
 from .trace import TracedLaunch
 
 LATENCY = "latency"
@@ -97,13 +100,14 @@ class Profile:
     def total(self) -> Row:
         """All rows as one; its activities are those of the accelerator's cycles."""
         cycles = [row.cycles for row in self.rows if row.cycles is not None]
-        activities = [row.activity for row in self.rows if row.activity is not None]
+        activities = [row.activity for row in self.rows if row.cycles is not None]
+        known = [activity for activity in activities if activity is not None]
         return Row(
             name="total",
             placement="",
             macs=sum(row.macs for row in self.rows if row.cycles is not None),
             cycles=sum(cycles) if cycles else None,
-            activity=add_activities(activities) if activities else None,
+            activity=add_activities(known) if known and len(known) == len(activities) else None,
             work=sum((row.work for row in self.rows), Work()),
             host_seconds=sum(row.host_seconds for row in self.rows),
         )
@@ -136,9 +140,13 @@ def profile_module(module: Module, device: Device, inputs: Inputs | None = None)
         inputs = {tensor.name: np.zeros(tensor.shape, tensor.numpy_dtype) for tensor in content.inputs}
     with Session(module, device) as session:
         session.run(inputs)
-    works = [Work()] * len(content.layers)
+    layers = session.last_profile
+    if any(step.parts and not report.parts for step, report in zip(_steps(content), _reports(session), strict=True)):
+        layers = _told_apart(module, device, inputs, session) or layers
+    asked = [Work()] * len(content.layers)
     for _, step, instructions in content.launches():
-        works[step.layer] += count_work(as_words(instructions, content.config), content.config)
+        for layer, work in zip(step.layers, works(instructions, step, content.config), strict=True):
+            asked[layer] += work
     rows = tuple(
         Row(
             name=layer.name,
@@ -149,11 +157,41 @@ def profile_module(module: Module, device: Device, inputs: Inputs | None = None)
             work=work,
             host_seconds=layer.host_seconds,
         )
-        for layer, work in zip(session.last_profile, works, strict=True)
+        for layer, work in zip(layers, asked, strict=True)
     )
-    if all(row.cycles is None for row in rows) and any(work.instructions for work in works):
+    if all(row.cycles is None for row in rows) and any(work.instructions for work in asked):
         raise models_no_time()
     return _checked(Profile(content.config, rows, _traced(session.last_launches)))
+
+
+def _steps(content: ModuleContent) -> list[AcceleratorStep]:
+    return [step for step in content.steps if isinstance(step, AcceleratorStep)]
+
+
+def _reports(session: Session) -> list[RunReport]:
+    return [report for _, report in session.last_launches]
+
+
+def _told_apart(module: Module, device: Device, inputs: Inputs, session: Session) -> list[LayerProfile] | None:
+    """The layers as the timing model tells them apart; None where it does not take the same cycles.
+
+    tsim reports whole launches. Its memory may do what the timing model does not predict.
+    """
+    memory = getattr(device, "memory_timing", None)
+    if memory is None:
+        return None
+    try:
+        with open_device("timing", module.content.config, memory=memory) as model, Session(module, model) as again:
+            again.run(inputs)
+    except DeviceError:
+        return None
+    pairs = zip(_reports(session), _reports(again), strict=True)
+    if any((mine.cycles, mine.activity) != (theirs.cycles, theirs.activity) for mine, theirs in pairs):
+        return None
+    return [
+        replace(layer, host_seconds=mine.host_seconds)
+        for mine, layer in zip(session.last_profile, again.last_profile, strict=True)
+    ]
 
 
 def profile_program(name: str, stream: bytes, report: RunReport, config: AcceleratorConfig) -> Profile:

@@ -133,7 +133,7 @@ class _View:
 
     def _estimate(self, line: Line, config: AcceleratorConfig) -> None:
         """When compute is over with each of its instructions, and Store."""
-        cycles = line.column(lambda piece: _cycles(piece.rows, config))
+        self.cycles = cycles = line.column(lambda piece: _cycles(piece.rows, config))
         busy = np.zeros((len(Queue), int(self.parts.max()) + 1))
         np.add.at(busy, (self.queues, self.parts), cycles)
         # Where memory is slower, compute waits for it about evenly.
@@ -154,6 +154,15 @@ class _View:
     def stored_at(self, key: int) -> float:
         """When a STORE is over."""
         return float(self.store_end[np.searchsorted(self.store_keys, key)])
+
+    def computed_at(self, key: int) -> float:
+        """When compute is over with an instruction."""
+        return float(self.compute_end[np.searchsorted(self.compute_keys, key)]) if key >= 0 else 0.0
+
+    def needed_at(self, load: int) -> int:
+        """Key of the first instruction of compute that waits for a LOAD, or for a later one."""
+        found = self._first(Queue.LOAD, int(self.keys[load]))
+        return int(self.compute_keys[-1]) if found is None else found
 
     def number(self, key: int) -> int:
         """The STORE with a key."""
@@ -214,19 +223,20 @@ def _cycles(rows: Rows, config: AcceleratorConfig) -> Column:
 
 
 def _weights_first(line: Line, view: _View) -> bool:
-    """Weights that no instruction of compute stands in the way of come before a LOAD that has to wait for a STORE."""
+    """Weights come before a LOAD that has to wait for a STORE: as many as come meanwhile, and those needed with it."""
     keys, moved = view.keys.copy(), False
     seen = set()
-    compute = view.of(Queue.COMPUTE)
     for load in view.later(Queue.LOAD):
         part = int(view.parts[load])
-        if part in seen:
-            continue
-        begin = np.searchsorted(view.parts[compute], part)
-        if not begin or view.stored_at(int(view.needs[load])) < view.compute_end[begin - 1]:
+        idle = view.stored_at(int(view.needs[load])) - view.computed_at(view.waits_for(load))
+        if part in seen or idle <= 0:
             continue
         seen.add(part)
+        needed = view.needed_at(load)
         for rank, number in enumerate(_first_weights(line, part)):
+            idle -= view.cycles[number]
+            if idle < 0 and keys[number] > needed:
+                break
             if keys[number] > keys[load]:
                 keys[number] = keys[load] - BESIDE + rank
                 moved = True

@@ -106,7 +106,8 @@ class TsimDevice(TimedDevice):
         library = accelerator_library(
             config, Builder(cache_dir, compiler, progress, wave.kind if wave else None), packed_multipliers
         )
-        self._model = RtlModel(library, self.dram, memory or MemoryTiming())
+        self.memory_timing = memory or MemoryTiming()
+        self._model = RtlModel(library, self.dram, self.memory_timing)
         self._engine = Engine(
             config,
             _ModelPort(self._model, max_cycles, wave),
