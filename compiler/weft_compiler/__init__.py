@@ -26,6 +26,7 @@ def compile_model(
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
+    overlap: bool = True,
 ) -> Module:
     """Compile a quantised ONNX network.
 
@@ -44,6 +45,9 @@ def compile_model(
     host_targets : str or sequence of str
         CPUs that the module carries an object for, by name or triple, see `host.targets.TARGETS`; others compile its IR
         when they load it.
+    overlap : bool
+        Whether layers of the accelerator that follow each other are one program, so that the next one loads while this
+        one drains; otherwise each is a launch of its own.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def compile_model(
         done("import")
         return module
 
-    return _compile(steps, ["import"], config, {}, progress, dump, host_targets)
+    return _compile(steps, ["import"], config, {}, progress, dump, host_targets, overlap)
 
 
 def compile_module(
@@ -69,6 +73,7 @@ def compile_module(
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
+    overlap: bool = True,
 ) -> Module:
     """Compile a module of IR: its graph function ``@main``, and what that calls.
 
@@ -78,7 +83,7 @@ def compile_module(
         The IR, or its text; it is left as it is.
     functions : Mapping, optional
         The external functions that it calls, by name.
-    progress, dump, host_targets
+    progress, dump, host_targets, overlap
         As for `compile_model`.
 
     Raises
@@ -91,7 +96,7 @@ def compile_module(
     def steps(done: Callable[[str], None]) -> ModuleOp:
         return parse_ir(module) if isinstance(module, str) else module.clone()
 
-    return _compile(steps, [], config, functions or {}, progress, dump, host_targets)
+    return _compile(steps, [], config, functions or {}, progress, dump, host_targets, overlap)
 
 
 def compile_file(
@@ -102,12 +107,19 @@ def compile_file(
     progress: Callable[[str, int, int], None] | None = None,
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
+    overlap: bool = True,
 ) -> Module:
     """Compile a file of IR; see `compile_module`."""
     from .text import read_ir
 
     return compile_module(
-        read_ir(path), config, functions=functions, progress=progress, dump=dump, host_targets=host_targets
+        read_ir(path),
+        config,
+        functions=functions,
+        progress=progress,
+        dump=dump,
+        host_targets=host_targets,
+        overlap=overlap,
     )
 
 
@@ -119,6 +131,7 @@ def _compile(
     progress: Callable[[str, int, int], None] | None,
     dump: str | Path | None,
     host_targets: str | Sequence[str],
+    overlap: bool,
 ) -> Module:
     from weft_runtime.module import Module
 
@@ -145,6 +158,6 @@ def _compile(
     if folder:
         folder.module("import", module)
     run_passes(module, config, observe)
-    content = assemble(module, config, folder, targets)
+    content = assemble(module, config, folder, targets, overlap)
     done("assemble")
     return Module(content, functions)

@@ -30,7 +30,7 @@ from xdsl.ir import Operation, SSAValue
 from .accel.assembly import program_of
 from .accel.link import Part
 from .accel.lower import lower_nest
-from .accel.stream import UOPS, Program, Stream
+from .accel.stream import UOPS, Stream
 from .dialects import accel, qgraph, te
 from .dialects import floats as float_ops
 from .dialects.calls import SIGNATURE, CallOp, ExternalOp, callee_of, is_host_function
@@ -95,8 +95,9 @@ def _is_on_host(function: Operation) -> bool:
 class _Assembler:
     """Collects the parts of one module while walking the function once."""
 
-    def __init__(self, function: FuncOp, config: AcceleratorConfig, dump: Dump | None = None):
+    def __init__(self, function: FuncOp, config: AcceleratorConfig, dump: Dump | None = None, overlap: bool = True):
         self.dump = dump
+        self.overlap = overlap
         self.function = function
         self.config = config
         self.alignment = alignment_of(config)
@@ -166,14 +167,13 @@ class _Assembler:
 
     def _append(self, pending: Pending) -> None:
         """Add a program to the next launch."""
+        if not self.overlap:
+            self.flush()
         self.pending.append(pending)
         if self.dump:
             stream, offsets = pending.part.stream, {**pending.part.offsets, UOPS: 0}
-            self._dump(self._name(pending.layer), stream, stream.emit(offsets, pending.part.registers))
-
-    def _dump(self, name: str, stream: Stream | None, program: Program) -> None:
-        if self.dump:
-            self.dump.kernel(name, stream, program, self.config)
+            program = stream.emit(offsets, pending.part.registers)
+            self.dump.kernel(self._name(pending.layer), stream, program, self.config)
 
     def _name(self, layer: int) -> str:
         return list(self.layers)[layer]
@@ -271,7 +271,11 @@ class _Assembler:
 
 
 def assemble(
-    module: ModuleOp, config: AcceleratorConfig, dump: Dump | None = None, targets: Sequence[Target] = (X86_64,)
+    module: ModuleOp,
+    config: AcceleratorConfig,
+    dump: Dump | None = None,
+    targets: Sequence[Target] = (X86_64,),
+    overlap: bool = True,
 ) -> ModuleContent:
     """Emit everything that a module holds.
 
@@ -281,6 +285,8 @@ def assemble(
         Where kernels and host code are written to be read.
     targets : sequence of Target
         CPUs that host functions are compiled for.
+    overlap : bool
+        Whether operations that follow each other are one launch.
 
     Raises
     ------
@@ -288,7 +294,7 @@ def assemble(
         If the network needs more memory than a module may take.
     """
     function = main_function(module)
-    assembler = _Assembler(function, config, dump)
+    assembler = _Assembler(function, config, dump, overlap)
     outputs: Sequence[SSAValue] = ()
     for op in function.body.block.ops:
         if isinstance(op, ReturnOp):

@@ -53,7 +53,9 @@ class Chain:
             parts = tuple(StepPart(k, *map(int, counts)) for k, counts in zip(group, linked.counts, strict=True))
             stream = place(f"{group}.instructions", words)
             everything = tuple(self.activations)
-            steps.append(AcceleratorStep(group[0], stream, len(words), everything, everything, parts if len(parts) > 1 else ()))
+            steps.append(
+                AcceleratorStep(group[0], stream, len(words), everything, everything, parts if len(parts) > 1 else ())
+            )
         first, *_ = self.activations
         infos = [TensorInfo(f"a{k}", (b.nbytes,), "int8", b) for k, b in enumerate(self.activations)]
         layers = tuple(Layer(f"layer{k}", "conv", "accelerator", "", 0) for k in range(len(self.parts)))
@@ -77,15 +79,16 @@ def random_chain(rng: random.Random, config: AcceleratorConfig, count: int, most
         how = Requantisation(zero_point=rng.randint(-9, 9), low=low, high=rng.randint(low, 127))
         if rng.random() < 0.3:
             how = Requantisation()
-        same = tasks and kernel == 1 or pad
+        same = (tasks and kernel == 1) or pad
         stride = 1 if same else rng.randint(1, 2)
         outputs = channels if same and rng.random() < 0.6 else rng.randint(1, 3)
         if config.residual and tasks and stride == 1 and (outputs == channels) and same:
             how = replace(how, addition=Addition(scale=0.5, residual_scale=0.75, offset=1.0, low=-100, high=99))
+        value = rng.randint(-128, 127) if config.pad_value and pad else 0
         try:
             task = ConvTask(
                 n=n, ic=channels, oc=outputs, ih=height, iw=width, kh=kernel, kw=kernel, stride=(stride, stride),
-                pads=(pad,) * 4, pad_value=rng.randint(-128, 127) if config.pad_value and pad else 0, requantisation=how,
+                pads=(pad,) * 4, pad_value=value, requantisation=how,
             )  # fmt: skip
             lowered(task, config)
         except CompileError:
@@ -98,7 +101,9 @@ def random_chain(rng: random.Random, config: AcceleratorConfig, count: int, most
 
 def _placed(tasks: Sequence[ConvTask], config: AcceleratorConfig, rng: np.random.Generator) -> Chain:
     each = config.batch * config.block_in
-    sizes = [t.n * t.ic * t.ih * t.iw * each for t in tasks] + [tasks[-1].n * tasks[-1].oc * tasks[-1].oh * tasks[-1].ow * each]
+    sizes = [t.n * t.ic * t.ih * t.iw * each for t in tasks] + [
+        tasks[-1].n * tasks[-1].oc * tasks[-1].oh * tasks[-1].ow * each
+    ]
     room = -(-max(sizes) // 4096) * 4096
     activations = [Buffer("device", k * room, room) for k in range(PLACES)]
     end, constants, parts = PLACES * room, [], []
@@ -117,7 +122,12 @@ def _placed(tasks: Sequence[ConvTask], config: AcceleratorConfig, rng: np.random
         params[..., 0] = rng.integers(-500, 500, params.shape[:2])
         params.view(np.float32)[..., 1] = rng.uniform(0.5, 2, params.shape[:2]) / prod(shape[1:4]) / 50
         before, here, after = (activations[j % PLACES].offset for j in (k - 1, k, k + 1))
-        offsets: dict[str, Any] = {INP: here, OUT: after, WGT: constant(f"w{k}", weights), PARAM: constant(f"p{k}", params)}
+        offsets: dict[str, Any] = {
+            INP: here,
+            OUT: after,
+            WGT: constant(f"w{k}", weights),
+            PARAM: constant(f"p{k}", params),
+        }
         # What is added: the layer's own input lies as its result does.
         offsets[RESIDUAL] = here if k == 0 or task.ic == task.oc else before
         how = task.requantisation

@@ -56,6 +56,7 @@ def compile(
     cache: bool = False,
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = "x86_64",
+    overlap: bool = True,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -79,6 +80,9 @@ def compile(
         CPUs that the module carries the host's code for as objects: ``"x86_64"``, ``"aarch64"``, ``"armv7"``,
         ``"riscv64"``, and without an operating system ``"riscv32"``, ``"cortex-m4"``. Other CPUs compile the code when
         they load it.
+    overlap : bool
+        Whether layers of the accelerator that follow each other are one program, so that the next one loads while this
+        one drains; otherwise each is a launch of its own.
 
     Raises
     ------
@@ -91,11 +95,25 @@ def compile(
 
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
             return compile_file(
-                model, chosen, functions=functions, progress=progress, dump=dump, host_targets=host_targets
+                model,
+                chosen,
+                functions=functions,
+                progress=progress,
+                dump=dump,
+                host_targets=host_targets,
+                overlap=overlap,
             )
 
         def make() -> Module:
-            return compile_model(model, chosen, batch=batch, progress=progress, dump=dump, host_targets=host_targets)
+            return compile_model(
+                model,
+                chosen,
+                batch=batch,
+                progress=progress,
+                dump=dump,
+                host_targets=host_targets,
+                overlap=overlap,
+            )
 
         if not cache or dump is not None:
             return make()
@@ -106,7 +124,7 @@ def compile(
         from .compile_cache import cached
 
         names = (host_targets,) if isinstance(host_targets, str) else host_targets
-        return cached(data, chosen, batch, make, names)
+        return cached(data, chosen, batch, make, (*names, f"overlap {overlap}"))
 
 
 def placement(

@@ -20,7 +20,7 @@ MAX_BYTES = 1 << 30
 
 
 def cached(
-    model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module], host_targets: Sequence[str] = ()
+    model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module], options: Sequence[str] = ()
 ) -> Module:
     """The module of a model, from the cache or made.
 
@@ -32,8 +32,8 @@ def cached(
         The ONNX file's content.
     make : Callable
         Compiles it.
-    host_targets : sequence of str
-        CPUs that it compiles for.
+    options : sequence of str
+        What else shapes it.
     """
     from weft_simulator.tsim.cache import cache_directory, content_key
 
@@ -42,7 +42,7 @@ def cached(
         directory = cache_directory() / "modules"
     except DeviceError:
         return make()
-    path = directory / f"{content_key(*parts, config.digest, str(batch), *host_targets, model)}.weft"
+    path = directory / f"{content_key(*parts, config.digest, str(batch), *options, model)}.weft"
     try:
         module = Module.load(path)
     except ModuleError:

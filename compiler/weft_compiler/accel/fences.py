@@ -43,8 +43,8 @@ def order_memory(line: Line, offsets: Sequence[Mapping[str, int]], config: Accel
     view = _View(line, needs, config)
     for load in view.later(Queue.COMPUTE):
         line.cells.append((np.array([view.number(int(needs[load])), load]), np.array([True, False])))
-    if _weights_first(line, view):
-        view = _View(line, needs, config)
+    # What that moves waits for nothing of DRAM, and stays before the instructions that need it: the view still holds.
+    _weights_first(line, view)
     _insert(line, [fence for fence in map(view.fence, view.later(Queue.LOAD)) if fence is not None], view)
 
 
@@ -59,7 +59,7 @@ def _boxes(rows: Rows, first: int, size: int, unit: int) -> tuple[Column, Column
 
 
 def _needs(line: Line, offsets: Sequence[Mapping[str, int]], config: AcceleratorConfig) -> Column:
-    """For each LOAD the key of the last STORE that wrote what it reads; `NONE` for all others, and in the store queue."""
+    """For each LOAD but the store queue's the key of the last STORE that wrote what it reads, otherwise `NONE`."""
     sizes = {memory: tile_bytes(memory, config) for memory in Memory}
     unit = min(sizes[m] for m in (Memory.INP, Memory.WGT, Memory.OUT, Memory.ACC_8BIT))
     boxes, done = [], 0
@@ -222,9 +222,9 @@ def _cycles(rows: Rows, config: AcceleratorConfig) -> Column:
     return cycles + (LOAD_LATENCY if rows.cls is Load and rows.queue is not Queue.LOAD else 0)
 
 
-def _weights_first(line: Line, view: _View) -> bool:
+def _weights_first(line: Line, view: _View) -> None:
     """Weights come before a LOAD that has to wait for a STORE: as many as come meanwhile, and those needed with it."""
-    keys, moved = view.keys.copy(), False
+    keys = view.keys.copy()
     seen = set()
     for load in view.later(Queue.LOAD):
         part = int(view.parts[load])
@@ -233,16 +233,13 @@ def _weights_first(line: Line, view: _View) -> bool:
             continue
         seen.add(part)
         needed = view.needed_at(load)
-        for rank, number in enumerate(_first_weights(line, part)):
+        for rank, number in enumerate(n for n in _first_weights(line, part) if view.needs[n] == NONE):
             idle -= view.cycles[number]
             if idle < 0 and keys[number] > needed:
                 break
             if keys[number] > keys[load]:
                 keys[number] = keys[load] - BESIDE + rank
-                moved = True
-    if moved:
-        line.set_keys(keys)
-    return moved
+    line.set_keys(keys)
 
 
 def _first_weights(line: Line, part: int) -> list[int]:
@@ -271,8 +268,9 @@ def _insert(line: Line, found: Sequence[_Fence], view: _View) -> None:
     """Add the fences, their order as accesses of one cell each; LOADs come behind the fence that they wait for."""
     if not found:
         return
-    base, keys = len(view.keys), view.keys.copy()
-    loads = view.of(Queue.LOAD)
+    keys = line.keys
+    base, loads = len(keys), view.of(Queue.LOAD)
+    loads = loads[np.argsort(keys[loads])]
     behind = np.full(len(keys), NONE, np.int64)
     zeros = np.zeros(1, np.int64)
     nothing = {name: zeros for name in ("dram", "sram", "x_size", "y_size", "x_stride")}

@@ -18,7 +18,6 @@ from weft_hardware.encoding import Words, pack
 from weft_hardware.isa import QUEUE_REGISTERS, Finish, Queue, Set, SetRegister
 
 from .arrange import Occupancy, arrange, moved_rows, moved_uops, shifts
-from .columns import Column
 from .fences import order_memory
 from .line import BESIDE, STEP, Line, Piece
 from .order import fetch_order
@@ -107,9 +106,7 @@ def _laid_out(parts: Sequence[Part], config: AcceleratorConfig) -> tuple[Line, l
         copies = arrange(stream, occupancy, config) if number else stream.copies
         shift = shifts(stream.copies, copies)
         uops.append(moved_uops(stream, shift))
-        line.pieces += [
-            Piece(number, rows, np.array([base * STEP - BESIDE])) for rows in _resets(part, left)
-        ]
+        line.pieces += [Piece(number, rows, np.array([base * STEP - BESIDE])) for rows in _resets(part, left)]
         done = 0
         for rows in stream.all_rows:
             place = base + stream.order[done : done + len(rows)]

@@ -135,7 +135,11 @@ class TimingDevice(TimedDevice):
         every = np.diff([np.zeros_like(whole), *counts, whole], axis=0)
         cycles = np.diff([FIRST, *ends[:-1], FIRST + report.cycles])
         parts = (
-            RunReport(int(n), sum(part), {q: dict(zip(Activity, map(int, row), strict=True)) for q, row in zip(Queue, of, strict=True)})
+            RunReport(
+                int(n),
+                sum(part),
+                {q: dict(zip(Activity, map(int, row), strict=True)) for q, row in zip(Queue, of, strict=True)},
+            )
             for n, part, of in zip(cycles, launch.parts, every, strict=True)
         )
         return replace(report, parts=tuple(parts))

@@ -44,6 +44,9 @@ def compile_command(
             show_default="x86_64",
         ),
     ] = None,
+    overlap: Annotated[
+        bool, typer.Option("--overlap/--no-overlap", help="Let a layer load while the one before drains.")
+    ] = True,
     json: options.Json = False,
 ) -> None:
     """Compile a quantised ONNX network, or a module of IR, for an accelerator."""
@@ -70,7 +73,13 @@ def compile_command(
         return
     begin = time.perf_counter()
     module = weft.compile(
-        source, accelerator, batch=batch, cache=cache, dump=dump_ir, host_targets=host_target or "x86_64"
+        source,
+        accelerator,
+        batch=batch,
+        cache=cache,
+        dump=dump_ir,
+        host_targets=host_target or "x86_64",
+        overlap=overlap,
     )
     seconds = time.perf_counter() - begin
     module.save(output)
