@@ -9,6 +9,6 @@ DECLARATIONS = ("config.py", "errors.py", "isa.py", "latencies.py", "registers.p
 
 
 def rtl_sources() -> list[Path]:
-    """The RTL's modules and the declarations that they are derived from."""
+    """The accelerator's modules and the declarations that they are derived from; not what boards put around it."""
     root = Path(__file__).parent
-    return [*(root / name for name in DECLARATIONS), *sorted((root / "rtl").rglob("*.py"))]
+    return [*(root / name for name in DECLARATIONS), *sorted((root / "rtl").glob("*.py"))]
