@@ -32,7 +32,7 @@ MAY_IMPORT = {
 
 RUNTIME_MAY_IMPORT = {
     f"weft_hardware.{name}"
-    for name in ("config", "isa", "encoding", "disasm", "registers", "c_header", "errors", "work")
+    for name in ("config", "isa", "encoding", "disasm", "registers", "c_header", "errors", "serial_link", "work")
 }
 
 BASE = {"numpy", "tomli"}

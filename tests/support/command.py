@@ -18,7 +18,7 @@ class Result:
     err: str
 
 
-def weft(*arguments: str | Path, cwd: Path | None = None, prelude: str = "") -> Result:
+def weft(*arguments: str | Path, cwd: Path | None = None, prelude: str = "", timeout: int = 300) -> Result:
     """Run ``weft``; ``prelude`` is Python executed before it, to take something away from the process."""
     start = ["-m", "weft"] if not prelude else ["-c", f"{prelude}\nfrom weft.cli import main\nmain()"]
     done = subprocess.run(
@@ -27,7 +27,7 @@ def weft(*arguments: str | Path, cwd: Path | None = None, prelude: str = "") -> 
         env={**os.environ, "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)

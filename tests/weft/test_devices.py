@@ -9,7 +9,8 @@ def test_unknown_device():
     with pytest.raises(weft.WeftError) as caught:
         weft.open_device("functionl", "vta")
     assert str(caught.value) == (
-        "device 'functionl' does not exist; choose one of functional, tsim, timing, pynq (did you mean 'functional'?)"
+        "device 'functionl' does not exist; choose one of functional, tsim, timing, pynq, uart "
+        "(did you mean 'functional'?)"
     )
 
 

@@ -82,10 +82,19 @@ def _pynq(config: AcceleratorConfig, **options: Any) -> Device:
     return PynqDevice(config, **options)
 
 
+def _uart(config: AcceleratorConfig, **options: Any) -> Device:
+    from weft_runtime.uart import UartDevice
+
+    if "port" not in options:
+        raise UsageError("device 'uart' needs port=, the serial port of the board, as /dev/ttyUSB0; see docs/boards.md")
+    return UartDevice(config, **options)
+
+
 DEVICES: dict[str, Callable[..., Device]] = {
     "functional": _functional,
     "tsim": _tsim,
     "timing": _timing,
     "pynq": _pynq,
+    "uart": _uart,
 }
 """How each device is opened."""

@@ -135,7 +135,8 @@ def test_unknown_device(image):
     result = execute(image, "--device", "tsin")
     assert (result.code, result.err) == (
         2,
-        "weft: device 'tsin' does not exist; choose one of functional, tsim, timing, pynq (did you mean 'tsim'?)\n",
+        "weft: device 'tsin' does not exist; choose one of functional, tsim, timing, pynq, uart "
+        "(did you mean 'tsim'?)\n",
     )
 
 

@@ -13,6 +13,7 @@ from . import options
 
 if TYPE_CHECKING:
     from weft_boards.board import Board
+    from weft_hardware.config import AcceleratorConfig
 
 app = typer.Typer(help="Boards: what they are, and what to build for them.", no_args_is_help=True)
 
@@ -117,9 +118,13 @@ def build(
     project_only: Annotated[
         bool, typer.Option("--project-only", help="Write the project, do not run Vivado even where it is installed.")
     ] = False,
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="N,…", help="ulx3s: placements to try; the fastest is taken.")
+    ] = "1,2,3",
     json: options.Json = False,
 ) -> None:
-    """Write a board's project and, where Vivado is on the PATH, its bitstream."""
+    """Write a board's project and, where the tools are, its bitstream: Vivado for Zynq, open tools for ECP5."""
+    from weft_boards.board import Kind
     from weft_boards.catalogue import find_board
     from weft_boards.vivado.project import COMMAND, find_vivado, make_project, run_vivado
 
@@ -131,6 +136,9 @@ def build(
     chosen = find_board(board)
     name = config or chosen.preset
     accelerator = weft.load_config(name)
+    if chosen.kind is Kind.ECP5:
+        _build_open(chosen, name, accelerator, output, clock, seeds, json)
+        return
     with needs_extra("rtl", "building for a board"):
         from weft_hardware.rtl.verilog import emit
     project = make_project(chosen, accelerator, emit, config_name=name, packed=packed, clock_mhz=clock)
@@ -150,3 +158,46 @@ def build(
         bitstream, handoff = run_vivado(output, lambda line: print(line, file=sys.stderr))
         values |= {"bitstream": str(bitstream), "handoff": str(handoff)}
     print_values(values, json)
+
+
+def _build_open(
+    board: Board,
+    name: str,
+    config: AcceleratorConfig,
+    output: Path,
+    clock: float | None,
+    seeds: str,
+    as_json: bool,
+) -> None:
+    """A bitstream with yosys, nextpnr and ecppack."""
+    from weft_boards.ulx3s import BITSTREAM, build_bitstream
+
+    from weft.errors import UsageError
+    from weft.extras import needs_extra
+
+    from .output import print_values, step_progress
+
+    try:
+        chosen = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {seeds!r} is no list of numbers; write them as 1,2,3") from None
+    with needs_extra("rtl", "building for a board"):
+        from weft_hardware.rtl.ulx3s.top import constraints, top_rtlil
+    with step_progress() as tell:
+        built = build_bitstream(
+            board, config, output, top_rtlil, constraints(), clock_mhz=clock, seeds=chosen, progress=tell
+        )
+    values: dict[str, Any] = {
+        "board": board.name,
+        "config": name,
+        "clock_mhz": round(built.clock_mhz, 3),
+        "fmax_mhz": {f"seed {route.seed}": round(route.fmax_mhz, 2) for route in built.routes},
+        "chosen": f"seed {built.chosen.seed}",
+        "resources": {kind: f"{used} of {available}" for kind, (used, available) in built.usage.items()},
+        "bitstream": str(output / BITSTREAM),
+        "next": f"load it: openFPGALoader --board ulx3s {output / BITSTREAM}",
+    }
+    if not as_json:
+        for key in ("fmax_mhz", "resources"):
+            values[key] = ", ".join(f"{part} {value}" for part, value in values[key].items())
+    print_values(values, as_json)

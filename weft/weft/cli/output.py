@@ -39,3 +39,16 @@ def build_progress() -> Iterator[Any]:
             progress.update(tasks[stage], completed=done, total=total)
 
         yield tell
+
+
+@contextmanager
+def step_progress() -> Iterator[Any]:
+    """A callable that shows what tools do, and for how long, on a terminal; gone when the block ends."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda step: progress.update(task, description=step[:70])

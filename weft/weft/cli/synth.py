@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,7 +40,7 @@ def synth_command(
     import weft
     from weft.errors import UsageError
 
-    from .output import print_json
+    from .output import print_json, step_progress
 
     accelerator = weft.load_config(config)
     if family not in FAMILIES:
@@ -51,7 +49,7 @@ def synth_command(
         raise UsageError(f"--route knows ecp5 alone, not {family}: no open router covers it; leave --route out")
     if min_fmax is not None and not route:
         raise UsageError("--min-fmax needs a routed design; add --route, with --family ecp5")
-    with _progress() as tell:
+    with step_progress() as tell:
         flow = Flow(cache_directory() / "synth", tell)
         report = flow.synthesise(accelerator, family, packed)
         if route:
@@ -67,19 +65,6 @@ def synth_command(
         print(f"weft: {sentence}", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A callable that shows what the tools do, and for how long, on a terminal; gone when the block ends."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("starting", total=None)
-        yield lambda step: progress.update(task, description=step[:70])
 
 
 def _print_report(config: str, report: Report, shortages: dict[str, list[str]]) -> None:
