@@ -359,7 +359,7 @@ _BOTH: dict[AluOp, Callable[[te.Expr, te.Expr], te.Expr]] = {
 def chain(rng: random.Random, kernel: Kernel) -> None:
     """Elementwise steps, each on the one before and any earlier, some shifted; some are stored on the way."""
     config = kernel.config
-    channels, width = rng.randint(1, 4), rng.randint(4, 9)
+    channels, width = rng.randint(1, 4), rng.randint(6, 10)
     tensors = [_accumulators(rng, kernel, (channels, width), name) for name in ("X", "Y")[: rng.randint(1, 2)]]
     for number in range(rng.randint(1, 5)):
         first, name = tensors[-1], f"T{number}"

@@ -87,7 +87,7 @@ class Emitter:
         touch = Touch(scratchpad, columns["sram"], columns["sram"] + moved["tiles"], writes=move.can_pad)
         columns |= {name: _column(value, step) for name, value in {"memory": int(memory), **fields}.items()}
         held = {register: _column(value, step) for register, value in settings.items()}
-        order = Expanded(step, np.arange(len(step)), {})
+        order = Expanded(step, _within(step), {})
         self.append(cls, queue, operation, order, [touch], columns, tensor=(move.name, memory), settings=held,
                     relative=relative)  # fmt: skip
 
@@ -121,6 +121,12 @@ class Emitter:
                 row[f"{name}_first"], row[f"{name}_end"] = part.span(operand)
             rows.append(row)
         return rows
+
+
+def _within(step: Column) -> Column:
+    """The position of each among those of its step; steps rise."""
+    position = np.arange(len(step))
+    return position - np.maximum.accumulate(np.where(np.diff(step, prepend=-1) != 0, position, 0))
 
 
 def _column(value: int | Column, step: Column) -> Column:

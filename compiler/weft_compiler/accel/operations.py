@@ -27,6 +27,9 @@ from .evaluate import Values, conjuncts, linear_over, not_negative
 from .intrinsic import AcceleratorIntrinsic
 from .scratchpads import SCOPES, Copies, Wanted, place
 
+MAX_DIGIT = 1 << 62
+"""Values of one digit of time at most."""
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -53,7 +56,7 @@ class Operation:
     Parameters
     ----------
     time : int64 array (steps, digits)
-        When each step comes, see `stream.Rows`.
+        When each step comes, see `stream.Rows`; nearly always a single digit.
     extents : tuple of int
         Iterations of the own loops, outermost first; at least one.
     output, inputs : Operand
@@ -246,6 +249,10 @@ class _Builder:
         self.digits = max((len(place.chain) for place, _ in self.walk.found), default=1)
         bodies = {place.body[0] for place, _ in self.walk.found}
         self.flat = {body for body in bodies if not any(b[: len(body)] == body != b for b in bodies)}
+        self.spans = [1] * (3 * self.digits)
+        for where, _ in self.walk.found:
+            ends = (part + 1 if isinstance(part, int) else part.extent for part in self._when(where))
+            self.spans = [max(span, end) for span, end in zip(self.spans, ends, strict=True)]
         self.addresses = self._addresses(config)
         self.producers = {i.output.buffer: (p, i) for p, i in self.walk.found if i.predicate is not None}
 
@@ -317,21 +324,31 @@ class _Builder:
             tile = Linear(tile.base + self.addresses[buffer][copy], tile.factors)
         return Operand(buffer, tile)
 
-    def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
-        """Positions and iterations from the outside in.
+    def _when(self, place: _Place) -> list[int | Axis]:
+        """Positions and iterations from the outside in, as many for all places.
 
         Iterations of virtual threads stand behind those of all other loops, which interleaves the threads; in a body
         without loops before the positions inside the threads, so that all that one thread does there comes together.
         """
-        none = np.zeros(space.steps, np.int64)
-        threads = [space.values[loop.axis] for loop in place.outer if loop.kind == "vthread"]
-        threads += [none] * (self.digits - len(threads))
+        threads = [loop.axis for loop in place.outer if loop.kind == "vthread"]
         head, tail = place.body
-        before = [none + part if isinstance(part, int) else space.values[part] for part in head]
-        within = place.flat if head in self.flat else tail
-        digits = [*before, *(none + part if isinstance(part, int) else space.values[part] for part in within)]
-        digits += [none] * (3 * self.digits - len(digits) - len(threads))
-        return np.stack([*digits, *threads], axis=1)
+        digits: list[int | Axis] = [*head, *(place.flat if head in self.flat else tail)]
+        spare = [0] * (2 * self.digits - len(digits))
+        return [*digits, *spare, *threads, *([0] * (self.digits - len(threads)))]
+
+    def time(self, place: _Place, space: Space) -> NDArray[np.int64]:
+        """`_when`, its parts joined to as few numbers as hold them."""
+        numbers: list[Column] = []
+        size = MAX_DIGIT
+        for part, span in zip(self._when(place), self.spans, strict=True):
+            if span == 1:
+                continue
+            if size * span > MAX_DIGIT:
+                numbers.append(np.zeros(space.steps, np.int64))
+                size = 1
+            numbers[-1] = numbers[-1] * span + (part if isinstance(part, int) else space.values[part])
+            size *= span
+        return np.stack(numbers, axis=1) if numbers else np.zeros((space.steps, 1), np.int64)
 
     def operation(self, place: _Place, invoke: Invoke) -> Operation:
         space = Space(place, self.unit)

@@ -35,7 +35,10 @@ UOPS = "micro-ops"
 """The name of the micro-code among a program's tensors."""
 
 SETS, LOADS, USES = range(3)
-"""The last digit of time: what an instruction needs comes before it."""
+"""What an instruction needs comes before it."""
+
+PARTS = 3
+"""Of the time of one instruction."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,10 @@ class Program:
 def _by_time(rows: Sequence[Rows]) -> Column:
     """The position of every row, those of all classes one after another, in the program."""
     depth = max(r.time.shape[1] for r in rows)
-    digits = np.concatenate([np.pad(r.time, ((0, 0), (0, depth - r.time.shape[1]))) for r in rows])
+    digits, done = np.zeros((depth, sum(map(len, rows))), np.int64), 0
+    for r in rows:
+        digits[: r.time.shape[1], done : done + len(r)] = r.time.T
+        done += len(r)
     return inverse(_sorted(_keys(digits)))
 
 
@@ -106,10 +112,10 @@ def _sorted(keys: list[Column]) -> Column:
 
 
 def _keys(digits: NDArray[np.int64]) -> list[Column]:
-    """As few columns as possible that order rows as all digits do: neighbouring digits become one number."""
+    """As few columns as possible that order rows as all digits, shape (depth, rows), do: neighbours become one."""
     keys: list[Column] = []
     size = 1 << 62
-    for column in np.ascontiguousarray(digits.T):
+    for column in digits:
         low = int(column.min(initial=0))
         span = int(column.max(initial=0)) - low + 1
         if span == 1:
@@ -120,22 +126,19 @@ def _keys(digits: NDArray[np.int64]) -> list[Column]:
         else:
             keys[-1] = keys[-1] * span + (column - low)
             size *= span
-    return keys or [np.zeros(len(digits), np.int64)]
+    return keys or [np.zeros(digits.shape[1], np.int64)]
 
 
-def _with_digit(time: NDArray[np.int64], depth: int, last: int) -> NDArray[np.int64]:
-    """Times of ``depth`` digits and one more."""
-    wide = np.pad(time, ((0, 0), (0, depth - time.shape[1] + 1)))
-    wide[:, -1] = last
-    return wide
+def _around(place: Column, what: int) -> NDArray[np.int64]:
+    """The time of what an instruction at a place needs, or of itself."""
+    return (place * PARTS + what)[:, None]
 
 
 def _set_rows(
-    register: SetRegister, time: NDArray[np.int64], value: Column, between: tuple[tuple[str, Memory], str] | None
+    register: SetRegister, place: Column, value: Column, between: tuple[tuple[str, Memory], str] | None
 ) -> Rows:
-    """SETs of one register, right before the instructions of these times."""
-    when = time.copy()
-    when[:, -1] = SETS
+    """SETs of one register, right before the instructions at these places."""
+    when = _around(place, SETS)
     columns = {"register": np.full(len(when), int(register)), "value": value & 0xFFFFFFFF}
     queue = QUEUE_REGISTERS[register].queue
     if between is None:
@@ -169,17 +172,15 @@ class Stream:
 
     @cached_property
     def all_rows(self) -> tuple[Rows, ...]:
-        """All instructions but FINISH; a last digit of time puts what prepares an instruction right before it."""
+        """All instructions but FINISH, what prepares an instruction right before it; their times count from here."""
         place = _by_time(self.rows)
-        depth = max(r.time.shape[1] for r in self.rows)
-        rows = [replace(r, time=_with_digit(r.time, depth, USES)) for r in self.rows]
-        time = np.concatenate([r.time for r in rows])
-        rows, loads = self._with_micro_ops(rows, place, time)
-        return (*rows, *loads, *self._sets(place, time))
+        ends = np.cumsum([len(r) for r in self.rows])
+        parts = np.split(_around(place, USES), ends[:-1])
+        rows = [replace(r, time=time) for r, time in zip(self.rows, parts, strict=True)]
+        rows, loads = self._with_micro_ops(rows, place)
+        return (*rows, *loads, *self._sets(place))
 
-    def _with_micro_ops(
-        self, rows: list[Rows], place: Column, time: NDArray[np.int64]
-    ) -> tuple[list[Rows], list[Rows]]:
+    def _with_micro_ops(self, rows: list[Rows], place: Column) -> tuple[list[Rows], list[Rows]]:
         """The rows with their micro-op ranges, and the LOADs that bring the micro-ops."""
         kernel = np.concatenate([np.full(len(r), -1) if r.kernel is None else r.kernel for r in rows])
         users = np.flatnonzero(kernel >= 0)
@@ -195,8 +196,7 @@ class Stream:
                 r = replace(r, columns={**r.columns, "uop_bgn": first, "uop_end": first + sizes[r.kernel]})
             result.append(r)
             done += r.time.shape[0]
-        when = time[users[placed.before]]
-        when[:, -1] = LOADS
+        when = _around(place[users[placed.before]], LOADS)
         ones = np.ones_like(placed.size)
         columns = {
             "memory": ones * int(Memory.UOP), "dram": placed.dram, "sram": placed.sram, "x_size": placed.size,
@@ -205,7 +205,7 @@ class Stream:
         load = Rows(cls=Load, queue=Queue.COMPUTE, time=when, columns=columns, tensor=(UOPS, Memory.UOP))
         return result, [load] if len(load) else []
 
-    def _sets(self, place: Column, time: NDArray[np.int64]) -> list[Rows]:
+    def _sets(self, place: Column) -> list[Rows]:
         """A SET before each instruction that finds another value in a register than it needs."""
         result = []
         starts = np.cumsum([0, *(len(r) for r in self.rows)])
@@ -224,7 +224,7 @@ class Stream:
             for k, between in enumerate(known):
                 chosen = changes & (kind == k)
                 if chosen.any():
-                    result.append(_set_rows(register, time[which[chosen]], value[chosen], between))
+                    result.append(_set_rows(register, place[which[chosen]], value[chosen], between))
         return result
 
     @cached_property
