@@ -22,7 +22,7 @@ from weft_hardware.registers import BY_NAME, IDENTITY_VALUE, Status
 from weft_runtime.dram import Dram
 from weft_runtime.errors import ModuleError
 from weft_runtime.export import library
-from weft_runtime.host_functions import aligned_bytes
+from weft_runtime.host_functions import CPU_FEATURES, aligned_bytes
 from weft_runtime.module import Module
 from weft_runtime.module_model import ExternalStep
 from weft_simulator.link import LinkServer
@@ -280,6 +280,26 @@ def test_the_header(folder: Path, language: str) -> None:
     command = [compiler, "-x", language, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", str(folder / "net.h")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_processor_has(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None or platform.machine() != "x86_64":
+        pytest.skip("needs cc and an x86_64 processor")
+    llvm = pytest.importorskip("llvmlite.binding", reason="llvmlite is not installed")
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "weft_library.h"\nextern uint32_t weft_cpu;\n'
+        "int weft_say(const char *format, ...) { return *format ? -1 : 0; }\n"
+        'int main(void) { int code = weft_prepare_cpu(); printf("%d %u", code, (unsigned)weft_cpu); return 0; }\n'
+    )
+    program = tmp_path / "program"
+    sources = Path(library.__file__).parents[1] / "c"
+    command = [compiler, "-I", str(sources), str(tmp_path / "main.c"), str(sources / "weft_cpu.c"), "-o", str(program)]
+    subprocess.run(command, check=True)
+    told = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    has = llvm.get_host_cpu_features()
+    bits = sum(1 << k for k, name in enumerate(CPU_FEATURES) if has.get(name))
+    assert told == f"{0 if has.get('avx2') else -1} {bits}"
 
 
 def test_refusals(module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

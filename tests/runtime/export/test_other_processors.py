@@ -18,6 +18,7 @@ from weft_runtime.module import Module
 from weft_simulator.link import LinkServer
 
 import weft
+from weft import zoo
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytestmark = pytest.mark.slow
@@ -61,6 +62,32 @@ def test_a_plain_c_program(target, carried, plain, carrying, server, tmp_path):
     (carrying if carried else plain).export(tmp_path / "net.so", target)
     program = exported.compile_c(target, "images.c", tmp_path)
     check([*start, str(program)], tmp_path, server)
+
+
+ZOO = {"lenet5": 32, "mobilenet_v1": 64, "lstm": 16}
+"""Networks with more on the host than the digits: depthwise convolutions, tables, floats."""
+
+
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize("name", ZOO)
+def test_networks_of_the_zoo(name, carried, tmp_path):
+    exported.need_zig()
+    targets = TARGETS[1:3]
+    made = weft.compile(zoo.network(name, size=ZOO[name]), "vta", host_targets=targets if carried else "x86_64")
+    config, rng = made.content.config, np.random.default_rng(5)
+    inputs = {x.name: rng.normal(size=x.shape).astype(x.dtype) for x in made.content.inputs}
+    with weft.open_device("functional", config) as device:
+        outputs = made.run(device, inputs)
+    expected = b"".join(y.tobytes() for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+    data = b"".join(inputs[x.name].tobytes() for x in made.content.inputs)
+    for target in targets:
+        start = exported.runner(target, tmp_path)
+        made.export(tmp_path / "net.so", target)
+        program = exported.compile_c(target, "any.c", tmp_path)
+        with LinkServer(tmp_path / "dev", lambda dram: weft.open_device("functional", config, dram=dram)) as server:
+            done = exported.run([*start, str(program), f"sim:{server.path}"], tmp_path, data)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == expected
 
 
 def test_rust(plain, server, tmp_path):
