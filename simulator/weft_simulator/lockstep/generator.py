@@ -497,8 +497,10 @@ class _Builder:
         """Data for every range of inputs and weights and some tiles behind it, so that products are not all zero."""
         for memory in (Memory.INP, Memory.WGT):
             for start, length in self.buffers[memory]:
-                tiles = min(length + 4, self.tracker.depths[memory] - start)
-                dram = self._dram_tile(memory, tiles, self._source())
+                region = self._source()
+                fitting = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
+                tiles = min(length + 4, self.tracker.depths[memory] - start, fitting)
+                dram = self._dram_tile(memory, tiles, region)
                 self.add(Load(memory=int(memory), sram=start, dram=dram, x_size=tiles, y_size=1))
 
     def dump(self) -> None:

@@ -106,6 +106,7 @@ def _campaign(
         total = progress.add_task("programs", total=len(configurations) * len(seeds))
         for name, configuration in configurations.items():
             progress.update(total, description=name)
+            before = len(files)
             settings = {"stalls": stalls, "faults": faults, "openers": openers, "coverage": shown.get(name)}
             for finding in campaign.run(configuration, seeds, **settings):
                 done += 1
@@ -113,6 +114,7 @@ def _campaign(
                 if finding is not None:
                     files.append(_keep(finding, keep))
                     progress.console.print(f"{name}: {finding.sentence}\n  kept in {files[-1]}", highlight=False)
+            progress.console.print(f"{name}: {len(seeds)} programs, {len(files) - before} fail", highlight=False)
     return {
         "configurations": len(configurations),
         "programs": done,
