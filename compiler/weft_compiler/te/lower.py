@@ -97,11 +97,11 @@ class _Lowering:
         return self._loops(_Loops(stage, outer, update, before), 0, frozenset(here.around), here.guards)
 
     def _beginning(self, stage: StageState, outer: Sequence[Axis]) -> int:
-        """At which depth initial values are computed: outside all reductions; of a scan, inside its time.
+        """At which depth initial values are computed: outside reductions; time 0 of a tensorized scan inside its time.
 
-        What runs inside other loops of a scan is there for time 0, too.
+        What runs inside other loops of such a scan is there for time 0, too.
         """
-        if not stage.is_scan:
+        if stage.initial is None:
             return next((k for k, leaf in enumerate(outer) if leaf.kind == "reduction"), len(outer))
         return max((k + 1 for k, leaf in enumerate(outer) if leaf.kind == "time" or self.program.attached(stage, leaf)))
 

@@ -344,6 +344,23 @@ def test_what_a_scan_reads_may_come_inside_all_its_loops():
     assert body(s).count("for i in 4:") == 1
 
 
+def test_a_scan_that_reduces_begins_outside_what_runs_in_its_reduction():
+    x, w = te.placeholder((6, 4), "int32", "x"), te.placeholder((4, 4), "int32", "w")
+    k = te.reduce_axis(4, "k")
+    t2 = te.compute(x.shape, lambda t, i: x[t, i] * 2, "X2")
+    s = te.Schedule(
+        te.scan(x.shape, lambda i: x[0, i], lambda s, t, i: te.sum(w[i, k] * s[t - 1, k] + t2[t, k], k), "int32", "S")
+    )
+    s[t2].compute_at("S", "k")
+    assert body(s).split("\n")[:5] == [
+        "for t in 6:",
+        "    for i in 4:",
+        "        S[t, i] = 0",
+        "        for k in 4:",
+        "            allocate X2: int32[1, 1]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("initial", "message"),
     [
