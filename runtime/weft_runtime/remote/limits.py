@@ -28,13 +28,15 @@ class Limits:
     memory_bytes : int
         Of a lease with memory of its own.
     module_bytes : int
-        Of an uploaded file, and of what it unpacks to.
+        Of an uploaded file, and of what it unpacks to; twice that of all uploads at a time.
     modules : int
         Uploaded and kept at a time.
     calls : int
         Calls at a time, of all clients; beyond them gRPC refuses.
     launch_cycles : int
         Cycles that one launch may take.
+    read_latency : int
+        Cycles until a simulated memory answers.
     idle_seconds : float
         Without a call, after which a lease that others wait for is taken back.
     lease_seconds : float
@@ -45,13 +47,14 @@ class Limits:
         That a stream may neither bring the next request nor take the next reply.
     """
 
-    message_bytes: int = 64 * MIB
+    message_bytes: int = 32 * MIB
     chunk_bytes: int = 2 * MIB
     memory_bytes: int = 1024 * MIB
     module_bytes: int = 512 * MIB
     modules: int = 32
-    calls: int = 1024
+    calls: int = 256
     launch_cycles: int = 2_000_000_000
+    read_latency: int = 10_000
     idle_seconds: float = 30.0
     lease_seconds: float = 600.0
     wait_seconds: float = 3600.0

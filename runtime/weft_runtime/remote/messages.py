@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 from .generate import DESCRIPTORS
 
@@ -55,6 +56,13 @@ class Method:
         """As in the names of gRPC's functions: ``unary_unary``, ``unary_stream``, …"""
         words = ("unary", "stream")
         return f"{words[self.streams_requests]}_{words[self.streams_replies]}"
+
+    def decode(self, data: bytes) -> Any:
+        """The request, or None if the bytes are none."""
+        try:
+            return self.request.FromString(data)
+        except DecodeError:
+            return None
 
     @property
     def encode(self) -> Callable[[Any], bytes]:

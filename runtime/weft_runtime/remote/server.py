@@ -123,6 +123,9 @@ def _channel_options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.max_connection_idle_ms", 600_000),
         # Who connects and says nothing, or nothing of HTTP/2.
         ("grpc.server_handshake_timeout_ms", 10_000),
     ]

@@ -36,6 +36,8 @@ from .store import Store, Stored, load_module
 MAX_SENTENCE = 3000
 """Characters of a status message: metadata must stay small."""
 
+_NOT_A_MESSAGE = RemoteError("the request is no message of this protocol; use devices.proto", "INVALID_ARGUMENT")
+
 Answer = TypeVar("Answer")
 Context = Any
 
@@ -61,7 +63,7 @@ class Service:
         self._store = Store(limits)
         self._leases = Leases(pool, limits)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entered = 0
+        self._entered = self._uploading = 0
         self._stop = asyncio.Event()
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -99,7 +101,8 @@ class Service:
         wish = self._wish(request)
         want = Want(request.config_digest, request.kind, wish.memory is not None)
         ticket = self._pool.enqueue(want, context.peer())
-        wait = min(request.wait_seconds or self._limits.wait_seconds, self._limits.wait_seconds)
+        most = self._limits.wait_seconds
+        wait = request.wait_seconds if 0 < request.wait_seconds < most else most
         try:
             slot = await self._turn(ticket, wait, context)
         except BaseException:
@@ -110,7 +113,7 @@ class Service:
             await lease.open(wish)
             granted = message("Granted")(lease=lease.id, device=self._device_info(slot))
             await self._send(context, message("LeaseEvent")(granted=granted))
-            reason = await self._leases.over(lease)
+            reason = await self._leases.over(lease, context.done)
             await self._send(context, message("LeaseEvent")(taken_back=message("TakenBack")(reason=reason)))
         finally:
             self._leases.end(lease, "its client gave it back")
@@ -152,15 +155,7 @@ class Service:
                 "raise the server's --module-limit",
                 "RESOURCE_EXHAUSTED",
             )
-        data, request = bytearray(), first
-        while request is not None:
-            data += request.chunk
-            if len(data) > first.size:
-                break
-            request = await self._receive(context)
-        if len(data) != first.size:
-            raise RemoteError(f"upload of {first.size} bytes has {len(data)}; send it again", "INVALID_ARGUMENT")
-        content = bytes(data)
+        content = await self._collected(first, context)
         module = await asyncio.to_thread(load_module, content, self._limits, allow_host_code=self._allow_host_code)
         self._pool.check(Want(module.content.config.digest))
         stored, replaced = self._store.add(first.name, content, module, replace=first.replace)
@@ -184,6 +179,22 @@ class Service:
             request = await self._receive(context)
 
     # What they share -------------------------------------------------------------------------------------------
+
+    async def _collected(self, first: Any, context: Context) -> bytes:
+        """The file of an upload."""
+        data, request = bytearray(), first
+        try:
+            while request is not None and len(data) <= first.size:
+                data += request.chunk
+                self._uploading += len(request.chunk)
+                if self._uploading > 2 * self._limits.module_bytes:
+                    raise RemoteError("the server takes no more uploads at a time; try again later", "UNAVAILABLE")
+                request = await self._receive(context)
+        finally:
+            self._uploading -= len(data)
+        if len(data) != first.size:
+            raise RemoteError(f"upload of {first.size} bytes has {len(data)}; send it again", "INVALID_ARGUMENT")
+        return bytes(data)
 
     async def _run_once(self, stored: Stored, kind: str, request: Any, client: str) -> RunResult:
         inputs = {tensor.name: tensor_from_message(tensor) for tensor in request.inputs}
@@ -257,6 +268,12 @@ class Service:
                     "use a smaller image, or raise the server's --memory-limit",
                     "RESOURCE_EXHAUSTED",
                 )
+        if request.read_latency > self._limits.read_latency:
+            raise RemoteError(
+                f"read_latency = {request.read_latency} is more than the server's {self._limits.read_latency}; "
+                "choose less",
+                "INVALID_ARGUMENT",
+            )
         most = self._limits.launch_cycles
         return Wish(memory, request.read_latency, min(request.max_cycles or most, most))
 
@@ -287,6 +304,8 @@ class Service:
             )
             if reading.done():
                 request = reading.result()
+                if request is None:
+                    raise _NOT_A_MESSAGE
                 return None if request is grpc.aio.EOF else request  # type: ignore[attr-defined]
         finally:
             reading.cancel()
@@ -297,20 +316,24 @@ class Service:
         )
 
     async def _send(self, context: Context, reply: Any) -> None:
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
+        writing = asyncio.ensure_future(context.write(reply))
         try:
-            await asyncio.wait_for(context.write(reply), self._limits.stream_seconds)
-        except asyncio.TimeoutError:
-            raise RemoteError(
-                f"a reply was not taken for {self._limits.stream_seconds:g} s; open another stream",
-                "DEADLINE_EXCEEDED",
-            ) from None
+            await asyncio.wait([writing], timeout=self._limits.stream_seconds)
+            if writing.done():
+                return writing.result()
+        finally:
+            writing.cancel()
+        raise RemoteError(
+            f"a reply was not taken for {self._limits.stream_seconds:g} s; open another stream", "DEADLINE_EXCEEDED"
+        )
 
     # Around every call -----------------------------------------------------------------------------------------
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         function = getattr(self, _snake(method.name))
         make = getattr(grpc, f"{method.kind}_rpc_method_handler")
-        return make(self._guarded(function), method.request.FromString, method.encode)
+        return make(self._guarded(function), method.decode, method.encode)
 
     def _guarded(self, function: Callable[[Any, Context], Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
         """The call with its token checked, and its failure as one sentence."""
@@ -319,6 +342,8 @@ class Service:
             self._entered += 1
             try:
                 self._check_token(context)
+                if request is None:
+                    raise _NOT_A_MESSAGE
                 return await function(request, context)
             except WeftError as error:
                 failure: WeftError = error

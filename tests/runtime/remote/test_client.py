@@ -1,14 +1,10 @@
 """Modules on a server: uploaded once, run by name, with results as they come, and not if they are not trusted."""
 
-import numpy as np
-import pytest
-
-pytest.importorskip("llvmlite", reason="needs the compiler extra (llvmlite)")
-
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from support.remote import CONFIG, Board, eventually
-from weft_compiler.host.codegen import compile_ir
 from weft_hardware.encoding import encode
 from weft_hardware.isa import Finish
 from weft_hardware.presets import PRESETS
@@ -62,6 +58,9 @@ DOUBLE = ModuleContent(
 
 def with_host_code() -> ModuleContent:
     """``y = 2 · (x + 1)``."""
+    pytest.importorskip("xdsl", reason="needs the compiler extra (xdsl)")
+    from weft_compiler.host.codegen import compile_ir
+
     return replace(
         DOUBLE,
         inputs=(TensorInfo("x", (1,), "int32", X),),

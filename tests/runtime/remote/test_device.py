@@ -1,6 +1,9 @@
 """A remote device is the device at the other end: same bytes, same reports, same errors; and it leaves nothing."""
 
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -245,6 +248,23 @@ def test_a_client_that_is_gone_during_a_launch(board):
         gate.opened.set()
         with RemoteDevice(address):
             assert not board.buffers
+
+
+@pytest.mark.slow
+def test_a_client_that_falls_silent(board):
+    """Its process stands still, and its machine's network does not know."""
+    code = (
+        "import time, weft; d = weft.open_device('ADDRESS'); d.allocate(64); print('here', flush=True); time.sleep(100)"
+    )
+    with serving([KeptDevice("board", board)]) as address:
+        command = [sys.executable, "-c", code.replace("ADDRESS", str(address))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"here\n"
+            assert len(board.buffers) == 1
+            client.send_signal(signal.SIGSTOP)
+            assert eventually(lambda: not board.buffers, 30)
+            client.kill()
 
 
 def test_a_device_that_cannot_be_cleaned_is_out_of_service(board, monkeypatch, capfd):

@@ -3,15 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.command import weft
+from support.command import served, weft
 from support.images import bias_image
 from weft_hardware.presets import PRESETS
 
@@ -21,31 +18,6 @@ pytest.importorskip("grpc", reason="needs the remote extra (grpcio)")
 import weft as face
 
 MODEL = Path(face.__file__).parent / "models" / "digits.onnx"
-
-
-@contextmanager
-def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server on a free port, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weft", "serve", "--listen", "127.0.0.1:0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("serving on "):
-                break
-        else:
-            pytest.fail(f"no address after {lines}, but {process.stderr and process.stderr.read()}")
-        yield process, lines[-1].split()[2].rstrip(";")
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
