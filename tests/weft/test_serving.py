@@ -28,6 +28,12 @@ def test_one_configuration_for_all_or_one_for_each():
     )
 
 
+def test_nothing_to_serve():
+    with pytest.raises(UsageError) as caught:
+        from_options([], [])
+    assert str(caught.value) == "nothing to serve; give --device functional, or --pool FILE.toml"
+
+
 def test_a_pool_that_is_not_there(tmp_path):
     with pytest.raises(UsageError) as caught:
         from_file(tmp_path / "no.toml")

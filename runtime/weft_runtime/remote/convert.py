@@ -23,7 +23,8 @@ from .messages import message
 
 Array = NDArray[Any]
 
-LaunchRequest, LaunchReply, Window = message("LaunchRequest"), message("LaunchReply"), message("Window")
+LaunchRequest, LaunchReply = message("LaunchRequest"), message("LaunchReply")
+Window, Part = message("Window"), message("Part")
 MemoryUse, Cycles, LayerReport = message("MemoryUse"), message("Cycles"), message("LayerReport")
 Tensor, TensorInfo = message("Tensor"), message("TensorInfo")
 
@@ -65,6 +66,7 @@ def launch_to_message(launch: Launch, lease: str) -> Any:
         insn_count=launch.insn_count,
         bases={Memory(memory).name: base for memory, base in launch.bases.items()},
         windows={Memory(memory).name: Window(begin=begin, end=end) for memory, (begin, end) in launch.windows.items()},
+        parts=[Part(load=load, compute=compute, store=store) for load, compute, store in launch.parts],
     )
 
 
@@ -81,6 +83,7 @@ def launch_from_message(request: Any) -> Launch:
         request.insn_count,
         {_memory(name): base for name, base in request.bases.items()},
         {_memory(name): (window.begin, window.end) for name, window in request.windows.items()},
+        tuple((part.load, part.compute, part.store) for part in request.parts),
     )
 
 
@@ -111,7 +114,11 @@ def activity_from_message(activity: Mapping[str, Any]) -> ActivityCycles | None:
 
 def report_to_message(report: RunReport) -> Any:
     """What a launch took; a timeline stays here."""
-    reply = LaunchReply(instructions=report.instructions, activity=activity_to_message(report.activity))
+    reply = LaunchReply(
+        instructions=report.instructions,
+        activity=activity_to_message(report.activity),
+        parts=[report_to_message(part) for part in report.parts],
+    )
     if report.cycles is not None:
         reply.cycles = report.cycles
     return reply
@@ -120,7 +127,8 @@ def report_to_message(report: RunReport) -> Any:
 def report_from_message(reply: Any) -> RunReport:
     """What a launch took."""
     cycles = int(reply.cycles) if reply.HasField("cycles") else None
-    return RunReport(cycles, int(reply.instructions), activity_from_message(reply.activity))
+    parts = tuple(report_from_message(part) for part in reply.parts)
+    return RunReport(cycles, int(reply.instructions), activity_from_message(reply.activity), parts=parts)
 
 
 def layer_to_message(layer: LayerProfile) -> Any:

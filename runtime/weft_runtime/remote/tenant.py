@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from weft_hardware.encoding import as_words
-from weft_hardware.isa import Memory, instruction_bytes
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.encoding import Words, as_words
+from weft_hardware.isa import Memory, Queue, instruction_bytes
 
 from ..device import Bytes, Device, Launch, MemoryUse, RunReport, check_launch
+from ..diagnosis import command_queues
 from ..errors import DeviceError
 from .errors import RemoteError
 from .limits import Limits, check_length
@@ -97,7 +99,9 @@ class Tenant:
         except DeviceError:
             pass  # not in the memory: the launch itself says so
         else:
-            check_length(as_words(program, config), config, self._limits)
+            words = as_words(program, config)
+            check_length(words, config, self._limits)
+            _check_parts(launch, words, config)
         return self._device.launch(self._confined(launch) if self._shared else launch)
 
     def memory_use(self) -> MemoryUse | None:
@@ -162,3 +166,16 @@ class Tenant:
             )
         ((begin, size),) = self._buffers.items()
         return begin, begin + size
+
+
+def _check_parts(launch: Launch, program: Words, config: AcceleratorConfig) -> None:
+    """Refuse parts that are not those of the program: devices take them at their word."""
+    if not launch.parts:
+        return
+    there = np.bincount(command_queues(program, config), minlength=len(Queue)).tolist()
+    given = [sum(part[queue] for part in launch.parts) for queue in Queue]
+    if given != there:
+        raise RemoteError(
+            f"parts have {given} instructions in the load, compute and store queue, the program has {there}; "
+            "correct the parts"
+        )

@@ -7,13 +7,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.remote import CONFIG, Board, Gate, eventually, program
+from weft_hardware.encoding import encode
 from weft_hardware.isa import Memory
 from weft_hardware.presets import PRESETS
 from weft_runtime.device import Launch
+from weft_runtime.diagnosis import command_queues
 from weft_runtime.dram import Dram
 from weft_runtime.errors import DeviceError, FaultError
 from weft_runtime.remote.address import parse_address
@@ -125,7 +128,8 @@ def test_a_launch_and_its_report_travel(board):
     with serving([KeptDevice("board", board)]) as address, RemoteDevice(address) as device:
         place = device.allocate(64)
         device.write(place, program())
-        launch = Launch(place, 1, {Memory.INP: place}, dict.fromkeys(Memory, (place, place + 64)))
+        windows = dict.fromkeys(Memory, (place, place + 64))
+        launch = Launch(place, 1, {Memory.INP: place}, windows, ((0, 0, 0), (0, 1, 0)))
         report = device.launch(launch)
         assert board.launches == [launch]
         assert (report.cycles, report.instructions, report.activity) == (7, 1, None)
@@ -143,17 +147,21 @@ def test_activity_travels():
         return TimingDevice(CONFIG, dram=dram, memory=MemoryTiming(read_latency=wish.read_latency))
 
     case, reports = generate(CONFIG, 5), []
+    counts = np.bincount(command_queues(encode(case.instructions, CONFIG), CONFIG), minlength=3)
+    parts = tuple(tuple(part.tolist()) for part in (counts // 2, counts - counts // 2))
+    launch = replace(case.launch(), parts=parts)
     with serving([FreshDevices("timing", CONFIG, timing)]) as address:
         for latency in (0, 50):
             there = Dram.zeros(DRAM_SIZE, DRAM_BASE)
             there.data[:] = case.image
             with RemoteDevice(address, CONFIG, dram=there, read_latency=latency) as remote:
-                report = remote.launch(case.launch())
+                report = remote.launch(launch)
             here = Dram.zeros(DRAM_SIZE, DRAM_BASE)
             here.data[:] = case.image
             local = TimingDevice(CONFIG, dram=here, memory=MemoryTiming(read_latency=latency))
-            assert report == local.launch(case.launch())
+            assert report == local.launch(launch)
             assert report.activity is not None
+            assert len(report.parts) == 2
             reports.append(report.cycles)
     assert reports[0] < reports[1]
 
@@ -343,6 +351,24 @@ def test_the_server_goes(board):
     with pytest.raises(RemoteError) as caught:
         device.read(place, 64)
     assert str(caught.value) == f"the connection to {address} is closed; open the device again"
+
+
+def test_a_port_that_is_taken(address):
+    with (
+        pytest.raises(RemoteError) as caught,
+        serving([KeptDevice("board", Board())], ServerOptions(port=address.port)),
+    ):
+        pass
+    assert str(caught.value) == (
+        f"the server cannot listen on 127.0.0.1:{address.port}: the port is in use, the address is not this machine's, "
+        "or the certificate and key do not fit together; choose another port, or make new credentials"
+    )
+
+
+def test_limits_that_let_nothing_happen():
+    with pytest.raises(RemoteError) as caught:
+        Limits(idle_seconds=0)
+    assert str(caught.value) == "limit idle_seconds = 0 lets nothing happen; choose more than 0"
 
 
 def test_stopping_waits_for_the_running_launch(board):

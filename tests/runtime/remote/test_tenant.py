@@ -112,6 +112,17 @@ def test_a_device_of_ones_own_is_not_confined(board):
     assert board.launches == [Launch(0, 1)]
 
 
+def test_parts_must_be_the_programs(board, tenant):
+    address = tenant.allocate(64)
+    tenant.write(address, program().tobytes())
+    tenant.launch(Launch(address, 1, parts=((0, 0, 0), (0, 1, 0))))
+    assert refusal(tenant.launch, Launch(address, 1, parts=((0, 0, 0), (1, 0, 0)))) == (
+        "parts have [1, 0, 0] instructions in the load, compute and store queue, the program has [0, 1, 0]; "
+        "correct the parts"
+    )
+    assert len(board.launches) == 1
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_programs_that_take_too_long_are_refused(board, shared):
     loop = Gemm(uop_end=64, iter_out=1 << 13, iter_in=1 << 13)
