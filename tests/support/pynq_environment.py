@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 REQUIREMENTS = {
     # pynq 3 imports what pycparser 3 took away.
-    "3.1.2": ("pynq==3.1.2", "pycparser<3", "setuptools<81"),
-    "4.0.0": ("pynq==4.0.0", "setuptools<81"),
+    "3.1.2": ("pynq==3.1.2", "pycparser<3", "setuptools>=70.1,<81"),
+    "4.0.0": ("pynq==4.0.0", "setuptools>=70.1,<81"),
 }
 
 FOLDERS = ("hardware", "compiler", "runtime", "simulator", "boards", "explore", "weft", "tests")

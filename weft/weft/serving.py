@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SIMULATORS = ("functional", "tsim", "timing")
 """Devices of which every client gets one of its own; all others are hardware, which there is once."""
 
-_KEYS = {"device": str, "config": str, "count": int}
+_KEYS = {"device": str, "config": str, "count": int, "bitstream": str, "port": str}
 
 MAX_COUNT = 64
 """Devices of one line of a pool."""
@@ -36,11 +36,18 @@ MAX_COUNT = 64
 
 @dataclass(frozen=True)
 class Served:
-    """``count`` devices of a kind and a configuration (a preset, or a file)."""
+    """``count`` devices of a kind and a configuration (a preset, or a file); a board by its bitstream or port."""
 
     device: str
     config: str = "vta"
     count: int = 1
+    bitstream: str = ""
+    port: str = ""
+
+    @property
+    def board_options(self) -> dict[str, str]:
+        """What opens a board."""
+        return {name: value for name in ("bitstream", "port") if (value := getattr(self, name))}
 
 
 def from_options(devices: Sequence[str], configs: Sequence[str]) -> list[Served]:
@@ -95,8 +102,10 @@ def _entry(path: Path, table: Any) -> Served:
     served = Served(**table)
     if not 1 <= served.count <= MAX_COUNT:
         raise UsageError(f"pool {path}: count = {served.count} is outside 1..{MAX_COUNT}; correct it")
+    if served.bitstream:
+        served = replace(served, bitstream=str(path.parent / served.bitstream))
     if served.config not in PRESETS:
-        return Served(served.device, str(path.parent / served.config), served.count)
+        served = replace(served, config=str(path.parent / served.config))
     return served
 
 
@@ -127,7 +136,7 @@ def open_sources(entries: Iterable[Served], progress: Any = None, *, shared: boo
                 if entry.device in SIMULATORS and not shared:
                     sources.append(_simulators(entry.device, config, FreshDevices, progress))
                 else:
-                    sources.append(KeptDevice(entry.device, open_device(entry.device, config)))
+                    sources.append(KeptDevice(entry.device, open_device(entry.device, config, **entry.board_options)))
     except BaseException:
         for source in sources:
             source.close()

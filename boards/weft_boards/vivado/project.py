@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from weft_hardware.config import AcceleratorConfig
@@ -17,6 +18,7 @@ from weft_hardware.presets import to_toml
 from ..board import Board, Kind
 from ..directory import MARKER, write_directory
 from ..errors import BoardError
+from ..overlay import overlay_files
 from . import component, scripts
 from .block_design import DESIGN, block_design_tcl
 from .ports import Port, module_ports
@@ -32,7 +34,7 @@ class Project:
     config: AcceleratorConfig
     packed: bool
     clock_mhz: float
-    files: dict[str, str]
+    files: dict[str, Any]
 
     def write(self, directory: Path) -> None:
         """Write all of it; see `write_directory`."""
@@ -46,9 +48,13 @@ class Project:
             "config_digest": self.config.digest,
             "packed_multipliers": self.packed,
             "clock_mhz": self.clock_mhz,
-            "sha256": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(self.files.items())},
+            "sha256": {name: _sha256(content) for name, content in sorted(self.files.items())},
         }
         return json.dumps(values, indent=2) + "\n"
+
+
+def _sha256(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def make_project(
@@ -59,6 +65,7 @@ def make_project(
     config_name: str = "",
     packed: bool | None = None,
     clock_mhz: float | None = None,
+    digits: bytes | None = None,
 ) -> Project:
     """Everything Vivado needs for an accelerator on a board.
 
@@ -72,6 +79,8 @@ def make_project(
         Two products a multiplier; where not chosen, as the board needs for its own preset.
     clock_mhz : float, optional
         Where not chosen, the board's default.
+    digits : bytes, optional
+        See `overlay_files`.
 
     Raises
     ------
@@ -85,7 +94,8 @@ def make_project(
     packed = board.packed if packed is None else packed
     text = verilog(config, packed)
     ports = module_ports(text, component.NAME)
-    files = {
+    files: dict[str, Any] = {
+        **overlay_files(board, to_toml(config), digits),
         "README.txt": scripts.readme(board, config_name or config.digest[:16], made_mhz),
         "config.toml": to_toml(config),
         "build.tcl": scripts.build_tcl(board, made_mhz),
@@ -99,7 +109,7 @@ def make_project(
     return Project(board, config, packed, made_mhz, files)
 
 
-def _check(files: dict[str, str], ports: list[Port]) -> None:
+def _check(files: dict[str, Any], ports: list[Port]) -> None:
     """What would be our own mistake: files that do not agree with one another, or with the Verilog."""
     root = ElementTree.fromstring(files["ip/component.xml"])
     names = {"s": component.SPIRIT}

@@ -8,6 +8,7 @@ and port widths when it loads a bitstream. A warning says so.
 from __future__ import annotations
 
 from ..board import Board
+from ..overlay import FOLDER
 from .block_design import DESIGN
 from .component import NAME
 
@@ -19,6 +20,7 @@ def build_tcl(board: Board, clock_mhz: float) -> str:
 set here [file dirname [file normalize [info script]]]
 cd $here
 foreach product {{{DESIGN}.bit {DESIGN}.hwh timing.rpt utilisation.rpt}} {{ file delete $product }}
+foreach product {{{DESIGN}.bit {DESIGN}.hwh}} {{ file delete {FOLDER}/$product }}
 
 create_project -force {DESIGN} vivado -part {board.device}
 set known [get_board_parts -quiet *:{board.board_files}:part0:*]
@@ -57,6 +59,7 @@ set handoffs [glob -nocomplain [file join $here vivado {DESIGN}.* sources_1 bd {
 if {{[llength $handoffs] == 0}} {{ error "Vivado wrote no hardware handoff ({DESIGN}.hwh)" }}
 file copy -force [lindex $handoffs 0] {DESIGN}.hwh
 file rename -force {DESIGN}.bit.part {DESIGN}.bit
+foreach product {{{DESIGN}.bit {DESIGN}.hwh}} {{ file copy -force $product {FOLDER} }}
 puts "weft: $here/{DESIGN}.bit and {DESIGN}.hwh, worst slack $slack ns"
 """
 
@@ -79,6 +82,8 @@ Weft on {board.title}: configuration {config_name}, {clock_mhz:g} MHz, IP {NAME}
 Build (about an hour, Vivado 2020.2 or newer):    vivado -mode batch -source build.tcl
 It leaves weft.bit and weft.hwh here, or an error if the clock is missed.
 
-On the board: copy both files there, pip install weft, then
+It also copies them into overlay/, a package for the board (as root, in its image's Python):
+    pip install weft ./overlay && pynq get-notebooks weft
+or without it:
     weft.open_device("pynq", "config.toml", bitstream="weft.bit")
 """

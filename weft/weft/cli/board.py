@@ -141,7 +141,9 @@ def build(
         return
     with needs_extra("rtl", "building for a board"):
         from weft_hardware.rtl.verilog import emit
-    project = make_project(chosen, accelerator, emit, config_name=name, packed=packed, clock_mhz=clock)
+    chosen.check(accelerator)
+    digits = _digits(chosen, accelerator)
+    project = make_project(chosen, accelerator, emit, config_name=name, packed=packed, clock_mhz=clock, digits=digits)
     project.write(output)
     values: dict[str, Any] = {
         "board": chosen.name,
@@ -201,3 +203,21 @@ def _build_open(
         for key in ("fmax_mhz", "resources"):
             values[key] = ", ".join(f"{part} {value}" for part, value in values[key].items())
     print_values(values, as_json)
+
+
+def _digits(board: Board, config: AcceleratorConfig) -> bytes | None:
+    """The digit reader for the board's notebook; None where the compiler is not installed."""
+    import tempfile
+
+    import weft
+    from weft.errors import UsageError
+    from weft.models import digits_onnx
+
+    target = "armv7" if board.kind.value == "Zynq-7000" else "aarch64"
+    try:
+        module = weft.compile(digits_onnx(), config, host_targets=["x86_64", target])
+    except UsageError:
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        module.save(path := Path(name) / "digits.weft")
+        return path.read_bytes()
