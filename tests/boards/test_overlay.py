@@ -10,7 +10,8 @@ import pytest
 from support.board_projects import small_config, small_project
 from support.handoff import build_for_tests
 from support.pynq_environment import environment, pynq_python
-from weft.models import digits_onnx
+from weft.demo import reference_logits
+from weft.models import digits_heldout, digits_onnx
 from weft.serving import from_file
 from weft_boards.catalogue import BOARDS
 from weft_boards.overlay import FOLDER, NOTEBOOK, POOL, SERVICE
@@ -23,6 +24,7 @@ RUN = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+import support.rtl_board  # is the board
 import weft_overlay
 shell, outputs = InteractiveShell.instance(), []
 for cell in json.load(open(sys.argv[1]))["cells"]:
@@ -67,8 +69,10 @@ def test_the_package_on_a_board_made_of_rtl(tmp_path):
     opened, registers, digits, cycles, closed = result["outputs"]
     assert opened == "configuration True\n"
     assert registers == "b'WEFT'\n"
-    read, labels = (line.split(" ", 1)[1].strip() for line in digits.splitlines())
-    assert read == labels
+    read, labels = (json.loads(line.split(" ", 1)[1]) for line in digits.splitlines())
+    images, expected = digits_heldout()
+    assert read == reference_logits(images[:10]).argmax(axis=1).tolist()
+    assert labels == expected[:10].tolist()
     assert cycles.endswith(" cycles\n")
     assert closed == ""
 
