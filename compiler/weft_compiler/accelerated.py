@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import gcd, lcm
+from math import gcd, lcm, prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Operation
 
 from .conv_task import ConvTask, Fold, Requantisation
-from .dialects import qgraph, quantised
+from .dialects import floats, qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
@@ -313,8 +313,11 @@ def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
 
 
 def useful_macs(op: Any) -> int:
-    """Multiply-accumulates of the network's own operation: none with padding or zeros, blocks not rounded up."""
-    if isinstance(op, qgraph.QConvOp | quantised.QConvTransposeOp):
+    """Multiply-accumulates of the network's own operation: none with padding or zeros, blocks not rounded up.
+
+    They count wherever it runs: of floats and of two activations, too. Those of recurrent layers do not.
+    """
+    if isinstance(op, qgraph.QConvOp | qgraph.ConvOp | quantised.QConvTransposeOp | quantised.ConvIntegerOp):
         images, outputs, *sizes = qgraph.shape_of(op.y)
         _, inputs, *kernel = qgraph.shape_of(op.w)
         transposes = isinstance(op, quantised.QConvTransposeOp)
@@ -325,8 +328,10 @@ def useful_macs(op: Any) -> int:
             for k in range(2)
         ]
         return images * outputs * inputs * taps[0] * taps[1]
-    if isinstance(op, qgraph.QDenseOp):
-        return int(np.prod(qgraph.shape_of(op.y))) * qgraph.shape_of(op.w)[1]
+    if isinstance(op, qgraph.QDenseOp | qgraph.DenseOp):
+        return prod(qgraph.shape_of(op.y)) * qgraph.shape_of(op.x)[-1]
+    if isinstance(op, quantised.QMatMulOp | quantised.MatMulIntegerOp | floats.MatMulOp):
+        return prod(qgraph.shape_of(op.y)) * qgraph.shape_of(op.a)[-1]
     return 0
 
 

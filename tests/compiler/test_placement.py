@@ -31,6 +31,18 @@ def test_every_node_has_its_place() -> None:
     assert len(rows) == 8
 
 
+def test_products_count_wherever_they_run() -> None:
+    """Two activations, quantised and as floats, stay on the host."""
+    b = ModelBuilder()
+    a, c = b.pair("a", 0.1, np.uint8(3)), b.pair("c", 0.1, np.uint8(5))
+    quantised = b.pair(b.node("MatMul", [a, c], name="quantised"), 0.1, np.uint8(0))
+    floating = b.node("MatMul", ["a", "c"], name="floating")
+    shapes = [("a", (3, 2, 5), np.float32), ("c", (3, 5, 7), np.float32)]
+    model = b.build(shapes, [(y, (3, 2, 7), np.float32) for y in (quantised, floating)])
+    rows = {row.node: row for row in placement(model, PRESETS["vta"])}
+    assert [(rows[name].where, rows[name].macs) for name in ("quantised", "floating")] == [("host", 210)] * 2
+
+
 def test_a_model_that_cannot_be_compiled() -> None:
     b = ModelBuilder()
     model = b.build([("x", [1, 2, 2], np.float32)], [(b.node("Det", ["x"], name="last"), [1], np.float32)])
@@ -47,6 +59,11 @@ def test_the_command(tmp_path) -> None:
     assert "node" in lines[0]
     assert any(line.split()[:4] == ["conv", "Conv", "accelerator", "72"] for line in lines)
     assert lines[-1].startswith("1 nodes on the accelerator with 100.0 % of 72 MACs, ")
+    assert lines[-2] == "folded: 2 DequantizeLinear, 1 Relu, 1 QuantizeLinear"
+    assert not any("Relu" in line for line in lines[:-2])
+    full = weft("compile", path, "--full-report").out.splitlines()
+    assert any(line.split()[:3] == ["relu", "Relu", "folded"] for line in full)
+    assert len(full) == 1 + 8 + 1
     done = weft("compile", path, "--report", "--json", "-o", target)
     assert json.loads(done.out)["placement"][1]["where"] == "host"
     assert target.exists()

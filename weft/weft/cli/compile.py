@@ -28,6 +28,9 @@ def compile_command(
     report: Annotated[
         bool, typer.Option("--report", help="First say of every node where it will run and why.")
     ] = False,
+    full_report: Annotated[
+        bool, typer.Option("--full-report", help="The same, with the nodes of which nothing is left.")
+    ] = False,
     config: options.Config = "vta",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Where the model leaves it open.")] = 1,
     cache: options.Cache = True,
@@ -58,6 +61,7 @@ def compile_command(
     from .files import read_bytes
     from .output import print_json, print_values
 
+    report |= full_report
     if output is None and not report:
         raise UsageError("weft compile has no output; name a file: -o OUT.weft, or see the placement alone: --report")
     accelerator = weft.load_config(config)
@@ -66,7 +70,7 @@ def compile_command(
         raise UsageError(f"--report takes an .onnx file, {model} is IR; see it by weft opt --passes inline,place")
     placed = weft.placement(source, accelerator, batch=batch) if report else None
     if placed is not None and not json:
-        _print_placement(placed)
+        _print_placement(placed, full_report)
     if output is None:
         if json and placed is not None:
             print_json({"placement": [asdict(row) for row in placed]})
@@ -98,8 +102,10 @@ def compile_command(
         print_values(values, json)
 
 
-def _print_placement(rows: Sequence[Placement]) -> None:
-    """A table of all nodes, and how much of the work is where."""
+def _print_placement(rows: Sequence[Placement], full: bool) -> None:
+    """A table of nodes, and how much of the work is where; those of which nothing is left are counted by operator."""
+    from collections import Counter
+
     from rich.console import Console
     from rich.table import Table
 
@@ -108,10 +114,14 @@ def _print_placement(rows: Sequence[Placement]) -> None:
         table.add_column(title, overflow="fold")
     table.add_column("MACs", justify="right")
     table.add_column("why", overflow="fold")
-    for row in rows:
+    shown = [row for row in rows if full or row.where != "folded"]
+    for row in shown:
         table.add_row(row.node, row.op, row.where, f"{row.macs:,}" if row.macs else "", row.reason)
     console = Console()
     console.print(table)
+    if len(shown) < len(rows):
+        folded = Counter(row.op for row in rows if row.where == "folded")
+        console.print("folded:", ", ".join(f"{count} {op}" for op, count in folded.most_common()))
     macs = sum(row.macs for row in rows)
     there = sum(row.macs for row in rows if row.where == "accelerator")
     share = 100 * there / macs if macs else 0.0
