@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def compile_model(
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
     overlap: bool = True,
+    extensions: bool = True,
 ) -> Module:
     """Compile a quantised ONNX network.
 
@@ -48,6 +50,9 @@ def compile_model(
     overlap : bool
         Whether layers of the accelerator that follow each other are one program, so that the next one loads while this
         one drains; otherwise each is a launch of its own.
+    extensions : bool
+        Whether programs may use more than the base instruction set; without, they also keep clear of what other
+        hardware of it gets wrong, see `accel.plain`.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def compile_model(
         done("import")
         return module
 
-    return _compile(steps, ["import"], config, {}, progress, dump, host_targets, overlap)
+    return _compile(steps, ["import"], config, {}, progress, dump, host_targets, overlap, extensions)
 
 
 def compile_module(
@@ -74,6 +79,7 @@ def compile_module(
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
     overlap: bool = True,
+    extensions: bool = True,
 ) -> Module:
     """Compile a module of IR: its graph function ``@main``, and what that calls.
 
@@ -83,7 +89,7 @@ def compile_module(
         The IR, or its text; it is left as it is.
     functions : Mapping, optional
         The external functions that it calls, by name.
-    progress, dump, host_targets, overlap
+    progress, dump, host_targets, overlap, extensions
         As for `compile_model`.
 
     Raises
@@ -96,7 +102,7 @@ def compile_module(
     def steps(done: Callable[[str], None]) -> ModuleOp:
         return parse_ir(module) if isinstance(module, str) else module.clone()
 
-    return _compile(steps, [], config, functions or {}, progress, dump, host_targets, overlap)
+    return _compile(steps, [], config, functions or {}, progress, dump, host_targets, overlap, extensions)
 
 
 def compile_file(
@@ -108,6 +114,7 @@ def compile_file(
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = HOST_TARGETS,
     overlap: bool = True,
+    extensions: bool = True,
 ) -> Module:
     """Compile a file of IR; see `compile_module`."""
     from .text import read_ir
@@ -120,6 +127,7 @@ def compile_file(
         dump=dump,
         host_targets=host_targets,
         overlap=overlap,
+        extensions=extensions,
     )
 
 
@@ -132,16 +140,19 @@ def _compile(
     dump: str | Path | None,
     host_targets: str | Sequence[str],
     overlap: bool,
+    extensions: bool,
 ) -> Module:
     from weft_runtime.module import Module
 
+    from .accel.plain import without_extensions
     from .assemble import assemble
     from .dump_ir import Dump
     from .host.targets import targets_named
     from .pipeline import passes_for, run_passes
 
     targets = targets_named(host_targets)
-    stages = [*first, *(step.name for step in passes_for(config)), "assemble"]
+    used = config if extensions else without_extensions(config)
+    stages = [*first, *(step.name for step in passes_for(used)), "assemble"]
 
     def done(stage: str) -> None:
         if progress:
@@ -157,7 +168,7 @@ def _compile(
     module = begin(done)
     if folder:
         folder.module("import", module)
-    run_passes(module, config, observe)
-    content = assemble(module, config, folder, targets, overlap)
+    run_passes(module, used, observe)
+    content = replace(assemble(module, used, folder, targets, overlap and extensions), config=config)
     done("assemble")
     return Module(content, functions)

@@ -80,8 +80,6 @@ def _bias(op: Mapped) -> NDArray[np.int64] | None:
 
 def _obstacle(op: Mapped, config: AcceleratorConfig) -> str | None:
     """What rules the accelerator out before any mapping is tried."""
-    if not config.raw_store and not config.epilogue_lanes:
-        return "the accelerator can neither requantise nor store raw sums (epilogue_lanes = 0, raw_store = false)"
     if (config.inp_bits, config.wgt_bits) != (8, 8):
         return f"the accelerator multiplies {config.inp_bits}-bit inputs by {config.wgt_bits}-bit weights, not 8 by 8"
     return None

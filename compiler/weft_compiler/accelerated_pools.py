@@ -43,6 +43,8 @@ def accelerate_pool(op: QPool, config: AcceleratorConfig) -> AcceleratedPool | s
         return "the accelerator pools images of 8-bit values"
     if not isinstance(source, Operation) or source.attributes.get("placement") != StringAttr("accelerator"):
         return "its input comes from the host, which pools it where it lies"
+    if not config.raw_store and not config.epilogue_lanes:
+        return "the accelerator pools with an epilogue or a raw store only (epilogue_lanes = 0, raw_store = false)"
     if (config.inp_bits, config.wgt_bits, config.out_bits) != (8, 8, 8):
         return "the accelerator has no 8-bit inputs, weights and outputs"
     planned = _largest(op, config) if isinstance(op, qgraph.MaxPoolOp) else _mean(op, config)

@@ -9,6 +9,7 @@ from weft_hardware.config import AcceleratorConfig
 
 from .accel.convolution import INP, OUT, PARAM, RESIDUAL, TABLE, WGT, schedule_convolution
 from .accel.lower import lower_nest
+from .accel.plain import PLANES, plain, smaller
 from .accel.stream import UOPS, Program, Stream
 from .conv_task import ConvTask
 from .errors import CompileError
@@ -68,7 +69,18 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
         If the configuration cannot run it: nothing fits, or padding and strides exceed the DMA's fields.
     """
     if task.requantisation is None and not config.raw_store:
-        raise CompileError("raw_store = False: accumulators cannot leave the accelerator whole; enable raw_store")
+        return _lower_plain(task, config)
     tiling = choose_tiling(task, config)
     nest = schedule_convolution(task, tiling, config).lower()
     return LoweredConv(task, config, tiling, nest, lower_nest(nest, config))
+
+
+def _lower_plain(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
+    """For an accelerator that cannot store accumulators whole: the result is their bytes, plane by plane."""
+    if config.acc_bits != 8 * PLANES or config.out_bits != 8:
+        raise CompileError(
+            f"raw_store = False: {config.acc_bits}-bit accumulators do not leave as {PLANES} planes of "
+            f"{config.out_bits} bits; enable raw_store"
+        )
+    found = lower_conv(task, smaller(config))
+    return LoweredConv(task, config, found.tiling, found.nest, plain(found.stream, config))

@@ -123,9 +123,13 @@ def test_an_image_too_wide_for_the_row_stride_is_refused():
         lower_conv(ConvTask(ic=1, oc=1, ih=2, iw=65536, kh=2, kw=3, pads=(1, 0, 0, 0)), VTA)
 
 
-def test_without_raw_store_nothing_is_lowered():
-    with pytest.raises(CompileError, match=r"^raw_store = False: accumulators cannot leave .*; enable raw_store$"):
-        lower_conv(ConvTask(ic=1, oc=1, ih=1, iw=1, kh=1, kw=1), AcceleratorConfig(raw_store=False))
+def test_without_raw_store_accumulators_are_four_bytes():
+    config = AcceleratorConfig(raw_store=False, out_bits=16)
+    with pytest.raises(
+        CompileError,
+        match=r"^raw_store = False: 32-bit accumulators do not leave as 4 planes of 16 bits; enable raw_store$",
+    ):
+        lower_conv(ConvTask(ic=1, oc=1, ih=1, iw=1, kh=1, kw=1), config)
 
 
 LOOPS = """\

@@ -28,6 +28,7 @@ SMALL = AcceleratorConfig(batch=2, block_in=8, block_out=32, inp_depth=96, wgt_d
 EXTENDED = PRESETS["vta"]
 """With the epilogue, pad values and overwriting GEMM."""
 NO_RAW_STORE = AcceleratorConfig(raw_store=False)
+NARROW_WEIGHTS = AcceleratorConfig(wgt_bits=4)
 
 
 def check(case: Case, config: AcceleratorConfig) -> str:
@@ -96,7 +97,13 @@ def test_two_images_a_tile_and_small_scratchpads(make: Callable[[int], Case], se
 @pytest.mark.parametrize("seed", range(200, 204))
 @pytest.mark.parametrize("make", [random_conv, random_dense])
 def test_the_host_computes_what_the_accelerator_cannot(make: Callable[[int], Case], seed: int) -> None:
-    assert check(make(seed), NO_RAW_STORE) == "host"
+    assert check(make(seed), NARROW_WEIGHTS) == "host"
+
+
+@pytest.mark.parametrize("seed", range(200, 204))
+@pytest.mark.parametrize("make", [random_conv, random_dense])
+def test_accumulators_that_leave_byte_by_byte(make: Callable[[int], Case], seed: int) -> None:
+    check(make(seed), NO_RAW_STORE)
 
 
 def test_most_convolutions_run_on_the_accelerator() -> None:

@@ -57,6 +57,7 @@ def compile(
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = "x86_64",
     overlap: bool = True,
+    extensions: bool = True,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -83,6 +84,9 @@ def compile(
     overlap : bool
         Whether layers of the accelerator that follow each other are one program, so that the next one loads while this
         one drains; otherwise each is a launch of its own.
+    extensions : bool
+        Whether programs may use more than the base instruction set; without, they run on other hardware of it, and keep
+        clear of what that gets wrong. The host requantises then.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def compile(
                 dump=dump,
                 host_targets=host_targets,
                 overlap=overlap,
+                extensions=extensions,
             )
 
         def make() -> Module:
@@ -113,6 +118,7 @@ def compile(
                 dump=dump,
                 host_targets=host_targets,
                 overlap=overlap,
+                extensions=extensions,
             )
 
         if not cache or dump is not None:
@@ -124,7 +130,7 @@ def compile(
         from .compile_cache import cached
 
         names = (host_targets,) if isinstance(host_targets, str) else host_targets
-        return cached(data, chosen, batch, make, (*names, f"overlap {overlap}"))
+        return cached(data, chosen, batch, make, (*names, f"overlap {overlap}, extensions {extensions}"))
 
 
 def placement(

@@ -94,19 +94,32 @@ def unpack(op: qgraph.UnpackOp, name: str) -> FuncOp:
 
 
 def requantize(op: qgraph.RequantizeOp, name: str) -> FuncOp:
-    """Buffers: accumulators, bias, scale, y."""
+    """Buffers: accumulators, or their bytes plane by plane, bias, scale, y."""
     rows = bool(op.rows.value.data)
-    images, tiles = as_images(qgraph.shape_of(op.y), rows), qgraph.shape_of(op.x)
+    images, stored = as_images(qgraph.shape_of(op.y), rows), qgraph.shape_of(op.x)
+    planes, tiles = (stored[:-6], stored[-6:])
     channels = images[1]
     f = HostFunction(
         name,
-        [(tiles, np.int32), ((channels,), np.int32), ((channels,), np.float32), (images, qgraph.dtype_of(op.y))],
+        [
+            (stored, np.uint8 if planes else np.int32),
+            ((channels,), np.int32),
+            ((channels,), np.float32),
+            (images, qgraph.dtype_of(op.y)),
+        ],
     )
     x, bias, scale, y = f.buffers
     zero, low, high = op.y_zero.value.data, op.low.value.data, op.high.value.data
 
     def convert(plain: list[Index], tile: list[Index]) -> None:
-        total = f.add(f.load(x, tile), f.load(bias, [plain[1]]))
+        if planes:
+            parts = [f.load_int32(x, [plane, *tile]) for plane in range(*planes)]
+            total = parts[-1]
+            for part in parts[-2::-1]:
+                total = f.add(f.mul(total, f.int32(256)), part)
+        else:
+            total = f.load(x, tile)
+        total = f.add(total, f.load(bias, [plain[1]]))
         value = f.times(f.to_float(total), f.load(scale, [plain[1]]))
         f.store_int8(f.quantised(value, f.int32(zero), (low - zero, high - zero)), y, plain)
 

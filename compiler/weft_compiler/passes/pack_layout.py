@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 
 from ..accel.intrinsics.requantise import parameters
+from ..accel.plain import PLANES
 from ..accelerated import AcceleratedConv, Mapped, accelerate, shift_of
 from ..accelerated_sums import AcceleratedSum, accelerate_sum
 from ..conv_task import ConvTask, Requantisation
@@ -71,7 +72,7 @@ class _Pack(RewritePattern):
             packed.y,
             weights.y,
             _window(task),
-            self._tiles(task, np.int32),
+            self._tiles(task, np.int32) if self.config.raw_store else self._planes(task),
         )
         bias = qgraph.ConstantOp(plan.bias)
         scale = qgraph.ConstantOp(np.broadcast_to(qgraph.array(op.scale), op.channels))
@@ -130,6 +131,10 @@ class _Pack(RewritePattern):
         y = qgraph.tensor_type(qgraph.shape_of(op.y), dtype)
         result = qgraph.UnpackOp(sums.y, shift=shift_of(dtype), rows=plan.rows, y=y)
         return [packed, *([] if residual is None else [residual]), weights, params, sums, result]
+
+    def _planes(self, task: ConvTask) -> TensorType:
+        """The bytes of accumulators, the lowest of all of them first."""
+        return qgraph.tensor_type((PLANES, *self._tiles(task, np.int8).get_shape()), np.int8)
 
     def _tiles(self, task: ConvTask, dtype: type) -> TensorType:
         down, right = task.phases.count if task.phases is not None else (1, 1)

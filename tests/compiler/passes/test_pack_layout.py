@@ -119,7 +119,7 @@ def test_a_dense_layer_lays_its_rows_along_the_width() -> None:
 
 def test_what_stays_on_the_host_is_left_alone() -> None:
     module = convolution(np.int8, 0, (0,) * 4)
-    slow = AcceleratorConfig(raw_store=False)
+    slow = AcceleratorConfig(wgt_bits=4)
     apply(Place(slow), module)
     before = outline(module)
     assert outline(apply(PackLayout(slow), module)) == before

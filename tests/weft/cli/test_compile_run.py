@@ -53,6 +53,21 @@ def test_disasm_shows_every_launch(module):
     assert "illegal" not in result.out
 
 
+def test_raw_images_hold_every_program(tmp_path):
+    """Each program is where the list beside the image says."""
+    digits, folder = files("weft.models").joinpath("digits.onnx"), tmp_path / "raw"
+    done = weft("compile", digits, "-o", tmp_path / "m.weft", "--no-extensions", "--raw", folder)
+    assert done.code == 0, done.err
+    launches = json.loads((folder / "launches.json").read_text())["launches"]
+    assert [launch["name"] for launch in launches] == ["conv1", "conv2", "conv3", "dense"]
+    place = ("--image-base", 0, "--insn-addr", launches[0]["insn_addr"], "--insn-count", launches[0]["insn_count"])
+    result = weft("disasm", folder / "image.bin", *place)
+    assert result.code == 0, result.err
+    assert len(result.out.splitlines()) == launches[0]["insn_count"]
+    assert "STORE  OUT" in result.out
+    assert "STORE  ACC" not in result.out
+
+
 def test_truncated_module(module, tmp_path):
     broken = tmp_path / "broken.weft"
     broken.write_bytes(module.read_bytes()[:-100])

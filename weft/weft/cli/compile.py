@@ -50,6 +50,14 @@ def compile_command(
     overlap: Annotated[
         bool, typer.Option("--overlap/--no-overlap", help="Let a layer load while the one before drains.")
     ] = True,
+    extensions: Annotated[
+        bool,
+        typer.Option("--extensions/--no-extensions", help="Use more than the base instruction set."),
+    ] = True,
+    raw: Annotated[
+        Path | None,
+        typer.Option("--raw", metavar="DIR", help="Write memory image and addresses here, too.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Compile a quantised ONNX network, or a module of IR, for an accelerator."""
@@ -84,9 +92,14 @@ def compile_command(
         dump=dump_ir,
         host_targets=host_target or "x86_64",
         overlap=overlap,
+        extensions=extensions,
     )
     seconds = time.perf_counter() - begin
     module.save(output)
+    if raw is not None:
+        from weft.raw_image import write_raw
+
+        write_raw(module, raw)
     layers = module.content.layers
     values = {
         "output": str(output),
