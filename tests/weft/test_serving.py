@@ -1,8 +1,13 @@
 """Pools in files, and what is wrong with them."""
 
 import pytest
+from support.remote import Board
 from weft.errors import UsageError
 from weft.serving import Served, from_file, from_options
+from weft_runtime.errors import DeviceError
+from weft_runtime.remote.sources import Wish
+
+from weft import serving
 
 
 def test_options_pair_up():
@@ -42,6 +47,50 @@ def test_a_pool_that_is_not_there(tmp_path):
     )
 
 
+def test_boards_are_opened_once_with_what_is_their_own(tmp_path, monkeypatch):
+    pytest.importorskip("grpc", reason="needs the remote extra (grpcio)")
+    opened = []
+
+    def opener(name, config, **options):
+        opened.append((name, options))
+        return Board(config)
+
+    monkeypatch.setattr(serving, "open_device", opener)
+    pool = tmp_path / "pool.toml"
+    pool.write_text(
+        '[[device]]\ndevice = "pynq"\nconfig = "pynq"\nbitstream = "a/weft.bit"\n'
+        '[[device]]\ndevice = "uart"\nconfig = "ecp5"\nport = "/dev/ttyUSB0"\n'
+    )
+    sources = serving.open_sources(from_file(pool))
+    assert [(source.kind, source.fresh) for source in sources] == [("pynq", False), ("uart", False)]
+    assert opened == [("pynq", {"bitstream": str(tmp_path / "a/weft.bit")}), ("uart", {"port": "/dev/ttyUSB0"})]
+    boards = [source.open(Wish()) for source in sources]
+    for source in sources:
+        source.close()
+    assert all(isinstance(board, Board) and board.closed for board in boards)
+    assert from_options(["pynq", "uart", "tsim"], ["vta"], "x.bit", "tty") == [
+        Served("pynq", bitstream="x.bit"),
+        Served("uart", port="tty"),
+        Served("tsim"),
+    ]
+
+
+def test_a_board_that_cannot_be_opened_closes_those_before(monkeypatch):
+    pytest.importorskip("grpc", reason="needs the remote extra (grpcio)")
+    boards = []
+
+    def opener(name, config, **options):
+        if boards:
+            raise DeviceError("the link is down")
+        boards.append(Board(config))
+        return boards[0]
+
+    monkeypatch.setattr(serving, "open_device", opener)
+    with pytest.raises(DeviceError, match="the link is down"):
+        serving.open_sources([Served("uart", count=2)])
+    assert boards[0].closed
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -53,7 +102,10 @@ def test_a_pool_that_is_not_there(tmp_path):
         ("[[device]]\ndevice = 1\n", ": device = 1 is no str; correct it"),
         ('[[device]]\ndevice = "tsim"\ncount = true\n', ": count = True is no int; correct it"),
         ('[[device]]\ndevice = "tsim"\ncount = 0\n', ": count = 0 is outside 1..64; correct it"),
-        ('[[device]]\ndevice = "tsim"\nport = 1\n', ": 'port' is no key of [[device]]; use device, config, count"),
+        (
+            '[[device]]\ndevice = "tsim"\nspeed = 1\n',
+            ": 'speed' is no key of [[device]]; use device, config, count, bitstream, port",
+        ),
         ("[[device\n", " is not TOML"),
     ],
 )

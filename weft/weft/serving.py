@@ -50,8 +50,8 @@ class Served:
         return {name: value for name in ("bitstream", "port") if (value := getattr(self, name))}
 
 
-def from_options(devices: Sequence[str], configs: Sequence[str]) -> list[Served]:
-    """One entry a ``--device``, each with its ``--config``, or all with the only one.
+def from_options(devices: Sequence[str], configs: Sequence[str], bitstream: str = "", port: str = "") -> list[Served]:
+    """One entry a ``--device``, each with its ``--config``, or all with the only one; a board with what is its own.
 
     Raises
     ------
@@ -66,13 +66,16 @@ def from_options(devices: Sequence[str], configs: Sequence[str]) -> list[Served]
             "give one --config for all, or one for each"
         )
     each = list(configs) * len(devices) if len(configs) == 1 else list(configs) or ["vta"] * len(devices)
-    return [Served(device, config) for device, config in zip(devices, each, strict=True)]
+    return [
+        Served(device, config, 1, bitstream if device == "pynq" else "", port if device == "uart" else "")
+        for device, config in zip(devices, each, strict=True)
+    ]
 
 
 def from_file(path: Path) -> list[Served]:
     """Read a pool: a TOML file with a table ``[[device]]`` for each entry, its keys those of `Served`.
 
-    A configuration's file is looked for beside the pool's.
+    Files, of configurations and bitstreams, are looked for beside the pool's.
 
     Raises
     ------

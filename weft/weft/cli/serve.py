@@ -25,8 +25,12 @@ def serve_command(
     ] = None,
     pool: Annotated[
         Path | None,
-        typer.Option("--pool", metavar="FILE.toml", help="The devices in a file, a table [[device]] each."),
+        typer.Option("--pool", metavar="FILE.toml", help="The devices in a file; see docs/remote.md."),
     ] = None,
+    bitstream: Annotated[
+        Path | None, typer.Option("--bitstream", metavar="FILE.bit", help="pynq: its .hwh lies beside it.")
+    ] = None,
+    port: Annotated[str, typer.Option("--port", metavar="TTY", help="uart: where the board is attached.")] = "",
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where clients come; port 0 is any free one.")
     ] = "127.0.0.1:7350",
@@ -77,8 +81,8 @@ def serve_command(
         with needs_extra("remote", "making credentials"):
             _make_credentials(make_credentials, name or [])
         return
-    if pool is not None and (device or config):
-        raise UsageError("--pool says which devices to serve; leave out --device and --config")
+    if pool is not None and (device or config or bitstream or port):
+        raise UsageError("--pool says which devices to serve; leave out --device, --config, --bitstream and --port")
     with needs_extra("remote", "serving devices"):
         from weft_runtime.remote.address import parse_listen
         from weft_runtime.remote.credentials import load_credentials
@@ -89,10 +93,10 @@ def serve_command(
 
     from .output import build_progress
 
-    host, port = parse_listen(listen)
+    host, number = parse_listen(listen)
     chosen = ServerOptions(
         host=host,
-        port=port,
+        port=number,
         credentials=load_credentials(credentials, key=True) if credentials is not None else None,
         limits=Limits(
             memory_bytes=memory_limit * MIB,
@@ -104,7 +108,9 @@ def serve_command(
         allow_host_code=allow_host_code,
         read_latency=read_latency,
     )
-    entries = from_file(pool) if pool is not None else from_options(device or [], config or [])
+    entries = (
+        from_file(pool) if pool is not None else from_options(device or [], config or [], str(bitstream or ""), port)
+    )
     with build_progress() as progress:
         sources = open_sources(entries, progress, shared=shared)
     _serve(sources, chosen)
