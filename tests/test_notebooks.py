@@ -37,4 +37,5 @@ def test_every_tutorial_is_there():
         "matmul",
         "matmul_virtual_threads",
         "conv2d",
+        "network_to_profile",
     ]
