@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,8 +33,8 @@ class Node:
     attributes: dict[str, Any]
 
     @classmethod
-    def of(cls, proto: onnx.NodeProto) -> Node:
-        name = proto.name or (proto.output[0] if proto.output else "?")
+    def of(cls, proto: onnx.NodeProto, prefix: str = "") -> Node:
+        name = prefix + (proto.name or (proto.output[0] if proto.output else "?"))
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
         return cls(proto.op_type, name, tuple(proto.input), tuple(proto.output), attributes)
 
@@ -55,24 +56,43 @@ class Node:
 
 @dataclass
 class Graph:
-    """The growing function body.
+    """The growing function body, as one ONNX graph sees it.
 
     Parameters
     ----------
     block : Block
         The body of ``@main``.
-    constants : dict
-        Every tensor known at compile time, by ONNX name.
+    names : ChainMap
+        What every ONNX name stands for so far, this graph's own first, then those around it: an SSA value, or the
+        tensor where it is known at compile time.
     opset : int
         Version of ONNX's own operators.
-    values : dict
-        The SSA value of every name imported so far.
+    import_nodes : callable
+        Appends the nodes of an ONNX graph to a `Graph`; for operators that have bodies.
+    prefix : str
+        Stands before the names of nodes: one body may be imported many times.
+    copies : int
+        How many times this graph is imported in all.
+    emitted : dict
+        The `qgraph.constant` of each tensor, by ``id``, beside the tensor, which keeps its ``id`` its own.
     """
 
     block: Block
-    constants: dict[str, NDArray[Any]]
+    names: ChainMap[str, SSAValue | NDArray[Any]]
     opset: int
-    values: dict[str, SSAValue] = field(default_factory=dict)
+    import_nodes: Callable[[Graph, onnx.GraphProto], None]
+    prefix: str = ""
+    copies: int = 1
+    emitted: dict[int, tuple[NDArray[Any], SSAValue]] = field(default_factory=dict)
+
+    def inner(self, names: dict[str, SSAValue | NDArray[Any]], **changes: Any) -> Graph:
+        """The scope of a body, which sees all names of this one."""
+        return replace(self, names=self.names.new_child(names), **changes)
+
+    def known(self, name: str) -> NDArray[Any] | None:
+        """The tensor of a name, if it is known at compile time."""
+        what = self.names.get(name)
+        return what if isinstance(what, np.ndarray) else None
 
     def emit(self, op: Operation, node: Node) -> SSAValue:
         """Append an operation that belongs to a node.
@@ -116,16 +136,23 @@ class Graph:
         CompileError
             If it is a constant of an element type that the dialect has no tensors of.
         """
-        if name not in self.values and name in self.constants:
-            values = self.constants[name]
-            if not qgraph.has_dtype(values.dtype):
+        what = self.names.get(name)
+        if not isinstance(what, np.ndarray):
+            return what
+        if id(what) not in self.emitted:
+            if not qgraph.has_dtype(what.dtype):
                 raise CompileError(
-                    f"tensor {name!r} has type {values.dtype}; convert it to int8, uint8, int32 or float32"
+                    f"tensor {name!r} has type {what.dtype}; convert it to int8, uint8, int32 or float32"
                 )
-            constant = qgraph.ConstantOp(values)
+            constant = qgraph.ConstantOp(what)
             self.block.add_op(qgraph.describe(constant, name, "Constant"))
-            self.values[name] = constant.y
-        return self.values.get(name)
+            self.emitted[id(what)] = what, constant.y
+        return self.emitted[id(what)][1]
+
+    def operand(self, node: Node, index: int) -> SSAValue | NDArray[Any]:
+        """As `value`, but a tensor that is known stays what it is."""
+        known = self.known(node.inputs[index]) if node.has_input(index) else None
+        return self.value(node, index) if known is None else known
 
     def optional(self, node: Node, index: int) -> SSAValue | None:
         """As `value`, or None where the input is not connected."""
@@ -152,10 +179,10 @@ class Graph:
 
     def constant(self, node: Node, index: int, what: str) -> NDArray[Any]:
         """The values of an input that must be known at compile time."""
-        name = node.inputs[index] if node.has_input(index) else ""
-        if name not in self.constants:
+        values = self.known(node.inputs[index]) if node.has_input(index) else None
+        if values is None:
             node.refuse(f"computes its {what} at run time; make {what} a constant of the model")
-        return self.constants[name]
+        return values
 
     def scale(self, node: Node, index: int, what: str) -> NDArray[np.float32]:
         """A positive float32 scale, of one value or one for each channel."""
@@ -203,3 +230,33 @@ def result_type(shape: Sequence[int], zero_point: NDArray[Any], node: Node) -> T
     if zero_point.dtype not in (np.int8, np.uint8):
         node.refuse(f"quantises to {zero_point.dtype}; use int8 or uint8")
     return qgraph.tensor_type(shape, zero_point.dtype)
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, SSAValue | NDArray[Any]]:
+    """The tensors that an ONNX graph holds, by name.
+
+    Raises
+    ------
+    CompileError
+        If one is sparse, lies in another file or cannot be decoded.
+    """
+    constants: dict[str, SSAValue | NDArray[Any]] = {}
+    if graph.sparse_initializer:
+        raise CompileError("the model has sparse initializers; store them as dense tensors")
+    for tensor in graph.initializer:
+        constants[tensor.name] = _to_array(tensor)
+    for node in graph.node:
+        if node.op_type == "Constant" and len(node.output) == 1:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    constants[node.output[0]] = _to_array(attribute.t)
+    return constants
+
+
+def _to_array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise CompileError(f"tensor {tensor.name!r} lies in another file; save the model with its data inside")
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CompileError(f"tensor {tensor.name!r} cannot be decoded ({error}); export the model again") from None

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import ChainMap, Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
 
 from .dialects import qgraph
 from .errors import CompileError
-from .onnx_graph import MAX_TENSOR_BYTES, Graph, Node
+from .onnx_graph import MAX_TENSOR_BYTES, Graph, Node, constants_of
 from .onnx_operators import IMPORTERS
 
 FOLDED = ("Cast", "ConstantOfShape", "Equal", "Mod", "NonZero", "Range", "Shape", "Size", "Where")
@@ -46,15 +46,15 @@ def import_onnx(source: str | Path | bytes, *, batch: int = 1) -> ModuleOp:
         raise CompileError(f"batch = {batch} is no batch size; choose 1 or more")
     model = _load(source)
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     inputs = [info for info in graph.input if info.name not in constants]
     types = [_input_type(info, batch) for info in inputs]
     block = Block(arg_types=types)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
-    state = Graph(block, constants, opset, {info.name: arg for info, arg in zip(inputs, block.args, strict=True)})
+    arguments = {info.name: arg for info, arg in zip(inputs, block.args, strict=True)}
+    state = Graph(block, ChainMap({**constants, **arguments}), opset, _import_nodes)
     _refuse_unknown(graph)
-    for proto in graph.node:
-        _import_node(state, proto)
+    _import_nodes(state, graph)
     outputs = [_output(state, info.name) for info in graph.output]
     _check_types(model)
     block.add_op(ReturnOp(*outputs))
@@ -95,10 +95,21 @@ def _load(source: str | Path | bytes) -> onnx.ModelProto:
         raise CompileError(f"{subject} is not a valid ONNX model ({reason}); export it again") from None
     if not model.graph.node:
         raise CompileError(f"{subject} holds no nodes; export it again")
-    names = Counter(node.name for node in model.graph.node if node.name)
-    if repeated := [name for name, count in names.items() if count > 1]:
-        raise CompileError(f"{subject} has several nodes named {repeated[0]!r}; give each its own name, or none")
+    for graph in _graphs(model.graph):
+        names = Counter(node.name for node in graph.node if node.name)
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise CompileError(f"{subject} has several nodes named {repeated[0]!r}; give each its own name, or none")
     return model
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and the bodies in it that are imported, too."""
+    yield graph
+    for node in graph.node:
+        if node.op_type == "Scan":
+            for attribute in node.attribute:
+                if attribute.name == "body":
+                    yield from _graphs(attribute.g)
 
 
 def _check_types(model: onnx.ModelProto) -> None:
@@ -108,29 +119,6 @@ def _check_types(model: onnx.ModelProto) -> None:
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CompileError(f"the ONNX model has inputs of the wrong type ({reason}); export it again") from None
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
-    constants: dict[str, NDArray[Any]] = {}
-    if graph.sparse_initializer:
-        raise CompileError("the model has sparse initializers; store them as dense tensors")
-    for tensor in graph.initializer:
-        constants[tensor.name] = _to_array(tensor)
-    for node in graph.node:
-        if node.op_type == "Constant" and len(node.output) == 1:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    constants[node.output[0]] = _to_array(attribute.t)
-    return constants
-
-
-def _to_array(tensor: onnx.TensorProto) -> NDArray[Any]:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise CompileError(f"tensor {tensor.name!r} lies in another file; save the model with its data inside")
-    try:
-        return onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CompileError(f"tensor {tensor.name!r} cannot be decoded ({error}); export the model again") from None
 
 
 def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
@@ -163,7 +151,7 @@ def _input_type(info: onnx.ValueInfoProto, batch: int) -> TensorType:
 def _refuse_unknown(graph: onnx.GraphProto) -> None:
     """Name every node whose operator there is no importer for."""
     known = {*IMPORTERS, "Constant", "Identity", *FOLDED}
-    unknown = [Node.of(n) for n in graph.node if n.domain not in DOMAINS or n.op_type not in known]
+    unknown = [Node.of(n) for g in _graphs(graph) for n in g.node if n.domain not in DOMAINS or n.op_type not in known]
     if unknown:
         first, *others = unknown
         also = f", nor are {', '.join(str(node) for node in others)}" if others else ""
@@ -175,52 +163,56 @@ def _refuse_unknown(graph: onnx.GraphProto) -> None:
 
 def _fold(graph: Graph, proto: onnx.NodeProto, node: Node) -> bool:
     """Compute a node of constants, or the shape of a tensor, here and now; quantisation is left to the passes."""
-    if proto.domain not in ("", "ai.onnx") or node.op in ("QuantizeLinear", "DequantizeLinear"):
+    if proto.domain not in ("", "ai.onnx") or node.op in ("QuantizeLinear", "DequantizeLinear", "Scan"):
         return False
-    if node.op == "Shape" and node.inputs[0] in graph.values:
-        shape = qgraph.shape_of(graph.values[node.inputs[0]])
+    of = graph.names.get(node.inputs[0]) if node.inputs else None
+    if node.op == "Shape" and isinstance(of, SSAValue):
+        shape = qgraph.shape_of(of)
         bounds = slice(int(node.attributes.get("start", 0)), node.attributes.get("end"))
-        graph.constants[node.outputs[0]] = np.array(shape[bounds], np.int64)
+        graph.names[node.outputs[0]] = np.array(shape[bounds], np.int64)
         return True
     names = [name for name in node.inputs if name]
-    if not names or any(name not in graph.constants for name in names):
+    known = {name: values for name in names if (values := graph.known(name)) is not None}
+    if not names or len(known) < len(set(names)):
         return False
     model = onnx.helper.make_model(
         onnx.helper.make_graph([proto], "constant", [], [onnx.ValueInfoProto(name=name) for name in node.outputs]),
         opset_imports=[onnx.helper.make_opsetid("", graph.opset)],
     )
-    for name in dict.fromkeys(names):
+    for name in known:
         model.graph.input.append(onnx.ValueInfoProto(name=name))
     from onnx.reference import ReferenceEvaluator
 
     try:
-        results = ReferenceEvaluator(model).run(None, {name: graph.constants[name] for name in names})
+        results = ReferenceEvaluator(model).run(None, known)
     except Exception:  # whatever the evaluator meets, the importer says better
         return False
-    graph.constants.update((name, np.asarray(value)) for name, value in zip(node.outputs, results, strict=True) if name)
+    graph.names.update((name, np.asarray(value)) for name, value in zip(node.outputs, results, strict=True) if name)
     return True
 
 
+def _import_nodes(graph: Graph, proto: onnx.GraphProto) -> None:
+    for node in proto.node:
+        _import_node(graph, node)
+
+
 def _import_node(graph: Graph, proto: onnx.NodeProto) -> None:
-    node = Node.of(proto)
+    node = Node.of(proto, graph.prefix)
     if node.op == "Constant":
-        if node.outputs[0] not in graph.constants:
+        if graph.known(node.outputs[0]) is None:
             node.refuse("holds no tensor; store it as the attribute 'value'")
         return
     if _fold(graph, proto, node):
         return
     if node.op == "Identity" and proto.domain in DOMAINS:
-        if node.inputs[0] in graph.constants:
-            graph.constants[node.outputs[0]] = graph.constants[node.inputs[0]]
-        else:
-            graph.values[node.outputs[0]] = graph.value(node, 0)
+        graph.names[node.outputs[0]] = graph.operand(node, 0)
         return
     if node.op in FOLDED:
         node.refuse("computes something at run time; only of constants and of shapes is it supported")
     try:
         made = IMPORTERS[node.op](graph, node)
-        results = [made] if isinstance(made, SSAValue) else made
-        graph.values.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
+        results = [made] if isinstance(made, SSAValue) else list(made)
+        graph.names.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
         if len(results) < len([name for name in node.outputs if name]):
             node.refuse(f"has {len(node.outputs)} results; only the first {len(results)} are supported")
     except (IndexError, ValueError, TypeError, KeyError) as error:

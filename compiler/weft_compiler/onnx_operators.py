@@ -14,9 +14,10 @@ from . import onnx_floats, onnx_movement, onnx_quantised
 from .dialects import qgraph
 from .onnx_floats import matmul
 from .onnx_graph import Graph, Node, result_type, single
+from .onnx_scan import scan
 from .onnx_windows import conv_geometry, pool_geometry
 
-Importer = Callable[[Graph, Node], SSAValue | Sequence[SSAValue]]
+Importer = Callable[[Graph, Node], SSAValue | Sequence[SSAValue | NDArray[Any]]]
 """Gives the node's result, or its results in order."""
 
 
@@ -254,7 +255,8 @@ def _qdense(graph: Graph, node: Node, transposed: bool, indices: Sequence[int], 
 
 
 def _qlinear_matmul(graph: Graph, node: Node) -> SSAValue:
-    if node.has_input(3) and (node.inputs[3] not in graph.constants or graph.constants[node.inputs[3]].ndim != 2):
+    weights = graph.known(node.inputs[3]) if node.has_input(3) else None
+    if node.has_input(3) and (weights is None or weights.ndim != 2):
         return onnx_quantised.matmul(graph, node)
     return _qdense(graph, node, False, (1, 2, 4, 5, 6, 7), 8)
 
@@ -282,6 +284,7 @@ IMPORTERS: dict[str, Importer] = {
     "QLinearConv": _qlinear_conv,
     "QLinearMatMul": _qlinear_matmul,
     "QGemm": _qgemm,
+    "Scan": scan,
     **onnx_floats.IMPORTERS,
     **onnx_movement.IMPORTERS,
     **onnx_quantised.IMPORTERS,
