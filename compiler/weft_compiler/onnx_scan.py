@@ -17,8 +17,8 @@ from .onnx_graph import Graph, Node, constants_of
 Operand = SSAValue | NDArray[Any]
 """A value, or a tensor that is known at compile time."""
 
-MAX_UNROLLED_NODES = 10_000
-"""Nodes that the body of one Scan may become: compiling takes milliseconds for each."""
+MAX_UNROLLED_NODES = 4_000
+"""Nodes that the body of one Scan may become: compiling takes ten milliseconds and more for each."""
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,9 @@ def test_a_state_that_changes_its_shape() -> None:
 
 
 def test_too_many_nodes() -> None:
-    model = scan_model(running_sum(), [STATE, ("x", (5001, 3))], [LAST, ("y", (5001, 3))])
+    model = scan_model(running_sum(), [STATE, ("x", (2001, 3))], [LAST, ("y", (2001, 3))])
     assert refusal(model) == (
-        "node 'scan' (Scan) becomes 10002 nodes, 2 for each of its 5001 elements, which exceeds 10000; "
+        "node 'scan' (Scan) becomes 4002 nodes, 2 for each of its 2001 elements, which exceeds 4000; "
         "scan shorter sequences, or compile its body as a network and run that in a loop"
     )
 
