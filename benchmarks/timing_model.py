@@ -1,9 +1,9 @@
 """Cycles that the timing model predicts against tsim's, and how fast it predicts them.
 
 The corpus: random legal programs on every configuration of the tests, VTA's raw programs, layers assembled by hand, and
-compiled networks, a run for each of their layers; at the memory latencies 0, 20, 50 and 200. Every run is a line of
-timing_model.csv. A run is *exact* if its cycles are tsim's, and *explained* if each module spends them on the same.
-Speed is CPU time after the first launch, on a 3×3 convolution layer of ResNet-18 (56², 64 to 64 channels).
+compiled networks, their layers one by one and overlapping; at the memory latencies 0, 20, 50 and 200. Every run is a
+line of timing_model.csv. A run is *exact* if its cycles are tsim's, and *explained* if each module spends them on the
+same. Speed is CPU time after the first launch, on a 3×3 convolution layer of ResNet-18 (56², 64 to 64 channels).
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from weft.models import digits_onnx
-from weft.profile import profile_module
 from weft.zoo import network
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import load_config
 from weft_runtime.device import Device, RunReport
 from weft_runtime.dram import Dram
+from weft_runtime.session import Session
 from weft_simulator.lockstep.generator import DRAM_BASE, DRAM_SIZE, generate
 from weft_simulator.timing.device import TimingDevice
 from weft_simulator.tsim.device import TsimDevice
@@ -105,20 +106,21 @@ def _assembled() -> Iterator[Run]:
 
 
 def _networks() -> Iterator[Run]:
-    """Compiled networks, each layer that the accelerator runs."""
+    """Compiled networks, every launch: each layer by itself, and layers that overlap in one program."""
     chosen = {"digits": digits_onnx(), **{name: network(name) for name in ("resnet18", "mobilenet_v1")}}
-    for (name, model), preset in product(chosen.items(), ("vta", "base")):
+    for (name, model), preset, overlap in product(chosen.items(), ("vta", "base"), (False, True)):
         config = load_config(preset)
-        module = weft.compile(model, config)
+        module = weft.compile(model, config, overlap=overlap)
+        inputs = [np.zeros(tensor.shape, tensor.numpy_dtype) for tensor in module.content.inputs]
         for latency in LATENCIES:
             memory = MemoryTiming(read_latency=latency)
-            with TsimDevice(config, memory=memory) as tsim, TimingDevice(config, memory=memory) as model:
-                pairs = zip(*(profile_module(module, device).rows for device in (tsim, model)), strict=True)
-            for rtl, predicted in pairs:
-                if rtl.cycles is not None:
-                    assert predicted.cycles is not None
-                    explained = rtl.activity == predicted.activity
-                    yield Run(preset, latency, f"{name}: {rtl.name}", rtl.cycles, predicted.cycles, explained)
+            launches = []
+            for kind in (TsimDevice, TimingDevice):
+                with kind(config, memory=memory) as device, Session(module, device) as session:
+                    session.run(inputs)
+                launches.append(session.last_launches)
+            for (layers, rtl), (_, predicted) in zip(*launches, strict=True):
+                yield _compare(preset, latency, f"{name}: {layers}", [rtl, predicted])
 
 
 def _speed() -> tuple[int, float]:
