@@ -111,13 +111,15 @@ def _step_buffers(k: int, step: Step) -> list[str]:
 def _steps(content: ModuleContent) -> list[str]:
     rows = []
     for k, step in enumerate(content.steps):
-        layer, count = quoted(content.layers[step.layer].name), len(_buffers(step))
+        count = len(_buffers(step))
         if isinstance(step, AcceleratorStep):
+            layer = quoted(content.name_of(step))
             launch = f"{step.instructions.offset}u, {step.count}u"
             rows.append(
                 f"    {{WEFT_ACCELERATOR_STEP, {layer}, 0, {launch}, buffers{k}, {count}u, {len(step.reads)}u}},"
             )
         else:
+            layer = quoted(content.layers[step.layer].name)
             function = step.function if isinstance(step, HostStep) else f"call_{step.function}"
             rows.append(f"    {{WEFT_HOST_STEP, {layer}, {function}, 0u, 0u, buffers{k}, {count}u, 0u}},")
     return ["static const weft_step steps[] = {", *(rows or ["    {0},"]), "};"]
