@@ -251,7 +251,9 @@ def test_what_a_board_may_say(network: Network, module: Module, tmp_path: Path) 
     board.put("STATUS", Status.DONE)
     board.put("TOKENS_COMPUTE_STORE", 2)
     assert network.run(IMAGES[:1]) is None
-    assert network.error == ("layer conv1: the program ended with 2 tokens that nobody took; compile the network again")
+    assert network.error == (
+        f"layer {layer}: the program ended with 2 tokens that nobody took; compile the network again"
+    )
     network.unload()
     assert refusal(network, board.name.replace(f",{1 << 16}", ",4096")) == (
         f"the device has too little memory, the network takes {network.c.weft_device_bytes()} bytes; give it more"
