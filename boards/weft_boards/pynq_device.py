@@ -9,7 +9,6 @@ is invalidated: every write is flushed at once.
 from __future__ import annotations
 
 import importlib
-import time
 from bisect import bisect_right
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from weft_hardware.encoding import Words, as_words
 from weft_hardware.isa import instruction_bytes
 from weft_hardware.registers import ADDRESS_BITS
 from weft_runtime.device import Bytes, Device, Launch, MemoryUse, RunReport, check_launch
-from weft_runtime.engine import Engine, RegisterPort
+from weft_runtime.engine import DRAIN_LIMIT, TIMEOUT, WRONG_BITSTREAM, Engine, TimedPort, check_timeout
 from weft_runtime.errors import DeviceError
 
 from .vivado.component import LIBRARY, NAME, VENDOR
@@ -28,44 +27,25 @@ from .vivado.component import LIBRARY, NAME, VENDOR
 ALIGNMENT = 64
 """Every allocation starts at a multiple of this many bytes."""
 
-TIMEOUT = 60.0
-"""Seconds that a launch may take where no limit is chosen."""
-
 WATCHDOG = 100_000_000
 """Cycles without progress after which a program is stopped where none are chosen: a second at 100 MHz."""
 
-DRAIN_LIMIT = 1_000_000
-
 POLL = 50e-6
-"""Seconds between two looks at the status once a launch has taken that long; before it is looked at all the time."""
+"""Seconds between two looks at the status of a launch, see `TimedPort`."""
 
 
-class _OverlayPort(RegisterPort):
+class _OverlayPort(TimedPort):
     """The registers as pynq maps them."""
 
     def __init__(self, overlay: Any, mmio: Any, timeout: float) -> None:
-        self._overlay, self._mmio, self._timeout = overlay, mmio, timeout
-        self.limit = "timeout", f"{timeout:g} s"
+        super().__init__(timeout, POLL)
+        self._overlay, self._mmio = overlay, mmio
 
     def read(self, offset: int) -> int:
         return int(self._mmio.read(offset))
 
     def write(self, offset: int, value: int) -> None:
         self._mmio.write(offset, value)
-
-    def wait(self, offset: int, mask: int) -> int:
-        begin = time.monotonic()
-        while not (value := self.read(offset)) & mask:
-            elapsed = time.monotonic() - begin
-            if elapsed > self._timeout:
-                break
-            if elapsed > POLL:
-                time.sleep(POLL)
-        return value
-
-    def pause(self, offset: int) -> int:
-        time.sleep(POLL)
-        return self.read(offset)
 
     def reset_hardware(self) -> None:
         # Nothing less than the bitstream resets accelerator and interconnect.
@@ -110,8 +90,7 @@ class PynqDevice(Device):
         target: Any = None,
     ) -> None:
         self._pynq = _import_pynq()
-        if timeout <= 0:
-            raise DeviceError(f"timeout = {timeout:g} s leaves no time to run; choose more than 0")
+        check_timeout(timeout)
         self.config = config
         self._cacheable, self._target = cacheable, target
         self._buffers: dict[int, Any] = {}
@@ -124,7 +103,7 @@ class PynqDevice(Device):
             (0, 1 << config.axi_addr_bits),
             watchdog=watchdog,
             drain_limit=DRAIN_LIMIT,
-            hint="open the device with the config.toml that the bitstream was built from",
+            hint=WRONG_BITSTREAM,
         )
         self._engine.set_up()
 

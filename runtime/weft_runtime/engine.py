@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -31,6 +32,15 @@ from .diagnosis import (
     watchdog_message,
 )
 from .errors import DeadlockError, DeviceError, Fault, FaultError, TokenError
+
+TIMEOUT = 60.0
+"""Seconds that a launch on a board may take where no limit is chosen."""
+
+DRAIN_LIMIT = 1_000_000
+"""Cycles that a board's memory has to complete what was begun before a soft reset."""
+
+WRONG_BITSTREAM = "open the device with the config.toml that the bitstream was built from"
+"""What to do when a board is another accelerator."""
 
 
 class RegisterPort(ABC):
@@ -74,6 +84,48 @@ class RegisterPort(ABC):
     def exceeded(self, cycles: int) -> bool:
         """Whether a program that ended took longer than allowed."""
         return False
+
+
+class TimedPort(RegisterPort):
+    """The registers of a board, which runs by itself: what is waited for has so many seconds.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds, as `check_timeout` lets them through.
+    poll : float
+        Seconds between two looks at a register once it was waited for so long; before it is looked at all the time.
+    """
+
+    def __init__(self, timeout: float, poll: float = 0.0) -> None:
+        self._timeout, self._poll = timeout, poll
+        self.limit = "timeout", f"{timeout:g} s"
+
+    def wait(self, offset: int, mask: int) -> int:
+        begin = time.monotonic()
+        while not (value := self.read(offset)) & mask:
+            elapsed = time.monotonic() - begin
+            if elapsed > self._timeout:
+                break
+            if self._poll and elapsed > self._poll:
+                time.sleep(self._poll)
+        return value
+
+    def pause(self, offset: int) -> int:
+        time.sleep(self._poll)
+        return self.read(offset)
+
+
+def check_timeout(timeout: float) -> None:
+    """Refuse a timeout before anything is done with a board.
+
+    Raises
+    ------
+    DeviceError
+        If it leaves no time.
+    """
+    if timeout <= 0:
+        raise DeviceError(f"timeout = {timeout:g} s leaves no time to run; choose more than 0")
 
 
 class Engine:

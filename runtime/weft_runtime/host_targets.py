@@ -59,6 +59,9 @@ HOST_TARGETS = {
 }
 """Hosts that a compilation can be asked for, by name."""
 
+BARE_TARGETS = tuple(name for name, target in HOST_TARGETS.items() if target.relocation == "static")
+"""Those without an operating system."""
+
 
 def machine_of(target: HostTarget, llvm: Any) -> Any:
     """LLVM's code generator for a target; ``llvm`` is `llvmlite.binding`."""

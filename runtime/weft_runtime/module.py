@@ -28,6 +28,7 @@ from .device import Device
 from .errors import ModuleError
 from .external_functions import External
 from .files import write_atomically
+from .host_targets import BARE_TARGETS
 from .manifest import from_json, no_number, to_json, unique
 from .module_model import MAX_REGION_BYTES, ModuleContent
 from .session import Inputs, Outputs, Session
@@ -120,7 +121,7 @@ class Module:
 
         return export_library(self.content, path, target)
 
-    def export_bare_metal(self, folder: str | Path, targets: Sequence[str] = ("riscv32", "cortex-m4")) -> list[Path]:
+    def export_bare_metal(self, folder: str | Path, targets: Sequence[str] = BARE_TARGETS) -> list[Path]:
         """Write the module as C99 that needs no system and no library; see docs/export.md.
 
         Parameters

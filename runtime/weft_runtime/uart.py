@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
 import numpy as np
@@ -23,16 +22,12 @@ from weft_hardware.serial_link import (
 
 from .device import Bytes, Device, Launch, MemoryUse, RunReport, check_launch
 from .dram import Dram
-from .engine import Engine, RegisterPort
+from .engine import DRAIN_LIMIT, TIMEOUT, WRONG_BITSTREAM, Engine, TimedPort, check_timeout
 from .errors import DeviceError
 
 MEMORY_BYTES = 32 << 20
 
-TIMEOUT = 60.0
-"""Seconds that a launch may take where no limit is chosen."""
-
 WATCHDOG = 50_000_000
-DRAIN_LIMIT = 1_000_000
 
 READ_SECONDS = 0.1
 """How long the line is listened to before an answer counts as missing; longer than `serial_link.SILENCE_SECONDS`."""
@@ -135,27 +130,18 @@ def _wrong(answer: bytes) -> bool:
     return crc16(answer[:-CRC_BYTES]) != int.from_bytes(answer[-CRC_BYTES:], "little")
 
 
-class _LinkRegisters(RegisterPort):
+class _LinkRegisters(TimedPort):
     """Registers over the line."""
 
     def __init__(self, link: SerialLink, timeout: float) -> None:
-        self._link, self._timeout = link, timeout
-        self.limit = "timeout", f"{timeout:g} s"
+        super().__init__(timeout)
+        self._link = link
 
     def read(self, offset: int) -> int:
         return int(self._link.request(Command.READ_REGISTER, offset, count=1)[:4].view("<u4")[0])
 
     def write(self, offset: int, value: int) -> None:
         self._link.request(Command.WRITE_REGISTER, offset, np.array([value], "<u8").view(np.uint8))
-
-    def wait(self, offset: int, mask: int) -> int:
-        end = time.monotonic() + self._timeout
-        while not (value := self.read(offset)) & mask and time.monotonic() < end:
-            pass
-        return value
-
-    def pause(self, offset: int) -> int:
-        return self.read(offset)
 
     def reset_hardware(self) -> None:
         self._link.request(Command.RESET)
@@ -192,8 +178,7 @@ class UartDevice(Device):
         timeout: float = TIMEOUT,
         watchdog: int = WATCHDOG,
     ) -> None:
-        if timeout <= 0:
-            raise DeviceError(f"timeout = {timeout:g} s leaves no time to run; choose more than 0")
+        check_timeout(timeout)
         self.config = config
         self._dram = Dram.zeros(MEMORY_BYTES)  # for its bookkeeping; the bytes are on the board
         self._link = SerialLink(*((_open(port, baud), port) if isinstance(port, str) else (port, "in use")))
@@ -206,7 +191,7 @@ class UartDevice(Device):
                 (0, MEMORY_BYTES),
                 watchdog=watchdog,
                 drain_limit=DRAIN_LIMIT,
-                hint="open the device with the config.toml that the bitstream was built from",
+                hint=WRONG_BITSTREAM,
             )
             self._engine.set_up()
         except BaseException:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.increment import IR
 from weft_compiler.host.codegen import compile_ir
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime import host_functions
@@ -26,17 +27,6 @@ from weft_runtime.module_model import (
 )
 from weft_runtime.session import Session
 
-IR = """
-define void @increment(ptr %buffers) {
-  %x = load ptr, ptr %buffers
-  %second = getelementptr ptr, ptr %buffers, i64 1
-  %y = load ptr, ptr %second
-  %v = load i32, ptr %x
-  %w = add i32 %v, 1
-  store i32 %w, ptr %y
-  ret void
-}
-"""
 X, SENT, BACK, Y = Buffer("host", 0, 4), Buffer("device", 64, 4), Buffer("device", 128, 4), Buffer("host", 64, 4)
 STREAM = Buffer("device", 0, 16)
 

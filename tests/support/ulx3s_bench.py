@@ -17,8 +17,8 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.registers import ADDRESS_BITS
 from weft_hardware.rtl.axi import axi4, axi4_lite
 from weft_hardware.rtl.host import HostPort
-from weft_hardware.rtl.ulx3s.sdram import BANK_BITS, MODE, ROW_BITS
-from weft_hardware.rtl.ulx3s.system import SDRAM_PINS, System
+from weft_hardware.rtl.ulx3s.sdram import BANK_BITS, MODE, ROW_BITS, SDRAM_PINS
+from weft_hardware.rtl.ulx3s.system import System
 from weft_hardware.rtl.ulx3s.uart import UartReceiver, UartTransmitter
 
 SEND, RECEIVED, LEVEL, VIOLATIONS, DAMAGE = 0x00, 0x04, 0x08, 0x0C, 0x10

@@ -10,14 +10,11 @@ from weft_hardware.c_header import render as registers_header
 
 from ..errors import ModuleError
 from ..files import write_atomically
-from ..host_targets import HOST_TARGETS
+from ..host_targets import BARE_TARGETS, HOST_TARGETS
 from ..module_model import ModuleContent
 from .library import c_file, header
 from .objects import object_for
 from .tables import constants_of, network_source
-
-TARGETS = ("riscv32", "cortex-m4")
-"""Processors that the host's operators are compiled for, if nothing is said."""
 
 SOURCES = (
     *("weft_engine.c", "weft_runner.c", "weft_tables.c", "weft_static.c", "weft_mmio.c", "weft_bare.c", "weft_math.c"),
@@ -27,7 +24,7 @@ _ALLOCATION = re.compile(r"@aligned_alloc\(ptr inttoptr \(i64 \d+ to ptr\), ptr 
 _COLUMNS = 24
 
 
-def export_bare_metal(content: ModuleContent, folder: Path | str, targets: Sequence[str] = TARGETS) -> list[Path]:
+def export_bare_metal(content: ModuleContent, folder: Path | str, targets: Sequence[str] = BARE_TARGETS) -> list[Path]:
     """Write a folder of C files, and the host's operators as one object for each target; see docs/export.md.
 
     Parameters

@@ -220,6 +220,10 @@ class _Builder:
         assert c.uop_depth >= 4
         return uops_to_bytes(uops[:TABLE_UOPS], c)
 
+    def _room(self, memory: Memory, region: tuple[int, int]) -> int:
+        """How many tiles lie in a region of the image, wherever their memory's base is."""
+        return (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
+
     def _dram_tile(self, memory: Memory, tiles: int, region: tuple[int, int]) -> int:
         """A random tile address such that ``tiles`` tiles from there lie in a region of the image."""
         size, base = self.tracker.tile_bytes[memory], self.program.bases[memory] - self.dram_base
@@ -250,7 +254,7 @@ class _Builder:
             pads |= self._pads("x", width - 1) | self._pads("y", rows)
         x_size = width - pads["x_pad0"] - pads["x_pad1"]
         y_size = rows - pads["y_pad0"] - pads["y_pad1"]
-        available = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
+        available = self._room(memory, region)
         x_stride = rng.choice((x_size, x_size, x_size + rng.randint(0, 9), rng.randint(0, x_size)))
         if y_size <= 1:
             x_stride = rng.choice((x_stride, 0, 65535))
@@ -498,8 +502,7 @@ class _Builder:
         for memory in (Memory.INP, Memory.WGT):
             for start, length in self.buffers[memory]:
                 region = self._source()
-                fitting = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
-                tiles = min(length + 4, self.tracker.depths[memory] - start, fitting)
+                tiles = min(length + 4, self.tracker.depths[memory] - start, self._room(memory, region))
                 dram = self._dram_tile(memory, tiles, region)
                 self.add(Load(memory=int(memory), sram=start, dram=dram, x_size=tiles, y_size=1))
 
@@ -510,9 +513,8 @@ class _Builder:
             written |= entry.writes.get("acc", 0)
         memory = Memory.ACC if self.config.raw_store else Memory.OUT
         region = self._half(lower=False)
-        tiles_left = (region[1] - region[0]) // self.tracker.tile_bytes[memory] - 1
         for start, length in _runs(written, gap=8)[:8]:
-            tiles = min(length, tiles_left)
+            tiles = min(length, self._room(memory, region))
             dram = self._dram_tile(memory, tiles, region)
             self.add(Store(memory=int(memory), sram=start, dram=dram, x_size=tiles, y_size=1))
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.increment import IR
 from support.remote import CONFIG, Board, eventually
 from weft_hardware.encoding import encode
 from weft_hardware.isa import Finish
@@ -29,17 +30,6 @@ from weft_runtime.remote.server import ServerOptions, serving
 from weft_runtime.remote.sources import KeptDevice
 from weft_runtime.session import Session
 
-IR = """
-define void @increment(ptr %buffers) {
-  %x = load ptr, ptr %buffers
-  %second = getelementptr ptr, ptr %buffers, i64 1
-  %y = load ptr, ptr %second
-  %v = load i32, ptr %x
-  %w = add i32 %v, 1
-  store i32 %w, ptr %y
-  ret void
-}
-"""
 STREAM, SENT, BACK = Buffer("device", 0, 16), Buffer("device", 64, 4), Buffer("device", 128, 4)
 X, Y = Buffer("host", 0, 4), Buffer("host", 64, 4)
 FINISH = encode([Finish()], CONFIG).tobytes()

@@ -34,7 +34,7 @@ def export_command(
     json: options.Json = False,
 ) -> None:
     """Write a compiled module as a shared library with a C interface, or as C for bare metal."""
-    from weft_runtime.export.bare_metal import TARGETS, export_bare_metal
+    from weft_runtime.host_targets import BARE_TARGETS
 
     import weft
     from weft.errors import UsageError
@@ -45,7 +45,7 @@ def export_command(
         raise UsageError("weft export writes one thing; give either -o NET.so or --bare-metal DIR")
     module = weft.load(module_file)
     if bare_metal is not None:
-        files = export_bare_metal(module.content, bare_metal, target or TARGETS)
+        files = module.export_bare_metal(bare_metal, target or BARE_TARGETS)
         print_values({"folder": str(bare_metal), "files": len(files)}, json)
         return
     assert output is not None

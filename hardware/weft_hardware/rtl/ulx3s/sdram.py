@@ -38,6 +38,19 @@ ROW_WAIT = 2
 REFRESH_WAIT = 7
 """Cycles of a refresh: 67.5 ns, up to 80 MHz."""
 
+SDRAM_PINS = {
+    "a": Out(ROW_BITS),
+    "ba": Out(BANK_BITS),
+    "cas_n": Out(1, init=1),
+    "ras_n": Out(1, init=1),
+    "we_n": Out(1, init=1),
+    "dqm": Out(2),
+    "dq_out": Out(16),
+    "dq_enable": Out(1),
+    "dq_in": In(16),
+}
+"""To the memory, and the data pins as registered on this side."""
+
 
 class SdramController(wiring.Component):
     """The controller.
@@ -64,21 +77,7 @@ class SdramController(wiring.Component):
         assert clock_hz <= 80e6
         self._refresh_cycles = int(7.8e-6 * clock_hz) - 30
         self._power_up_cycles = max(int(power_up_seconds * clock_hz), 16)
-        super().__init__(
-            {
-                "port": In(words()),
-                "delay": In(3, init=DEFAULT_DELAY),
-                "a": Out(ROW_BITS),
-                "ba": Out(BANK_BITS),
-                "cas_n": Out(1, init=1),
-                "ras_n": Out(1, init=1),
-                "we_n": Out(1, init=1),
-                "dqm": Out(2),
-                "dq_out": Out(16),
-                "dq_enable": Out(1),
-                "dq_in": In(16),
-            }
-        )
+        super().__init__({"port": In(words()), "delay": In(3, init=DEFAULT_DELAY), **SDRAM_PINS})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

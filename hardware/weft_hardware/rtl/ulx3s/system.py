@@ -11,20 +11,8 @@ from ...serial_link import SILENCE_SECONDS
 from ..accelerator import Accelerator
 from .bridge import AxiReads, AxiWrites, WordArbiter
 from .link import HostLink
-from .sdram import BANK_BITS, ROW_BITS, SdramController
+from .sdram import SDRAM_PINS, SdramController
 from .uart import UartReceiver, UartTransmitter
-
-SDRAM_PINS = {
-    "a": Out(ROW_BITS),
-    "ba": Out(BANK_BITS),
-    "cas_n": Out(1, init=1),
-    "ras_n": Out(1, init=1),
-    "we_n": Out(1, init=1),
-    "dqm": Out(2),
-    "dq_out": Out(16),
-    "dq_enable": Out(1),
-    "dq_in": In(16),
-}
 
 
 class System(wiring.Component):
