@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
@@ -93,6 +94,8 @@ def _load(source: str | Path | bytes) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CompileError(f"{subject} is not a valid ONNX model ({reason}); export it again") from None
+    if (damaged := _undecodable(model)) is not None:
+        raise CompileError(f"{subject} is not a valid ONNX model (text {damaged!r} is not UTF-8); export it again")
     if not model.graph.node:
         raise CompileError(f"{subject} holds no nodes; export it again")
     for graph in _graphs(model.graph):
@@ -100,6 +103,21 @@ def _load(source: str | Path | bytes) -> onnx.ModelProto:
         if repeated := [name for name, count in names.items() if count > 1]:
             raise CompileError(f"{subject} has several nodes named {repeated[0]!r}; give each its own name, or none")
     return model
+
+
+def _undecodable(message: Message) -> bytes | None:
+    """A text of a message that is not UTF-8: protobuf then gives the bytes in place of a string."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        if field.type == FieldDescriptor.TYPE_STRING:
+            found = next((text for text in values if isinstance(text, bytes)), None)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            found = next((text for part in values if (text := _undecodable(part)) is not None), None)
+        else:
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -281,3 +281,10 @@ def test_what_computes_shapes_of_data_is_refused() -> None:
     assert refusal(model) == (
         "node 'cast' (Cast) computes something at run time; only of constants and of shapes is it supported"
     )
+
+
+def test_text_that_is_not_utf8() -> None:
+    model = relu_model([4], name="rectified").replace(b"rectified", b"rect\x87fied")
+    assert refusal(model) == (
+        "the ONNX model is not a valid ONNX model (text b'rect\\x87fied' is not UTF-8); export it again"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +34,7 @@ def cached(
     options : sequence of str
         What else shapes it.
     """
-    from weft_simulator.tsim.cache import cache_directory, content_key
+    from weft_simulator.tsim.cache import cache_directory, content_key, touched
 
     parts = (*(part for name in SOURCES for part in _source(name)), *map(metadata.version, TOOLS))
     try:
@@ -49,7 +48,7 @@ def cached(
         module = make()
         _keep(module, path)
     else:
-        os.utime(path)
+        touched(path)
     return module
 
 

@@ -20,7 +20,16 @@ from weft_runtime.errors import DeviceError
 
 from . import activity, vectors
 from .activity import UnsupportedModelError, skip_what_rests
-from .cache import cache_directory, content_key, cpu_identity, exclusive, keep_within, source_key, work_directory
+from .cache import (
+    cache_directory,
+    content_key,
+    cpu_identity,
+    exclusive,
+    keep_within,
+    source_key,
+    touched,
+    work_directory,
+)
 from .fst_compressor import INCLUDE as FST_HEADERS
 from .toolchain import Compiler, Verilator, find_compiler, find_verilator, require_hdl
 
@@ -164,13 +173,12 @@ class Builder:
         code += tuple(path.read_bytes() for path in sorted(FST_HEADERS.iterdir())) if self.wave == "fst" else ()
         key = content_key(source, self._tools, *code, *(() if self.rests else ("restless",)))
         library = self.directory / f"{key}.so"
-        if not library.exists():
+        if not touched(library):
             with exclusive(self.directory / f"{key}.lock"):
-                if not library.exists():
+                if not touched(library):
                     with work_directory(self.directory / f"{key}.build") as directory:
                         os.replace(self._build(verilog, harness, directory), library)
                     keep_within(self.directory, "*.so", MAX_BYTES)
-        os.utime(library)
         return library
 
     def _build(self, verilog: Callable[[], str], harness: Path, directory: Path) -> Path:

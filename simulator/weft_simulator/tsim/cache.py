@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from weft_runtime.errors import DeviceError
@@ -72,14 +72,27 @@ def cpu_identity() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(wanted)})) or platform.machine()
 
 
-def keep_within(directory: Path, pattern: str, max_bytes: int) -> None:
-    """Remove the files of a pattern that were not asked for the longest, until the others fit.
+def touched(path: Path) -> bool:
+    """Whether a file is in the cache; if so it is from now on the last to make room for others."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
-    Whoever finds a file in the cache touches it (``os.utime``), which makes it the last to go.
+
+def keep_within(directory: Path, pattern: str, max_bytes: int) -> None:
+    """Remove the files of a pattern that were not `touched` the longest, until the others fit.
+
+    Others may do the same at the same time: a file that is gone takes no room.
     """
+    files = []
+    for file in directory.glob(pattern):
+        with suppress(FileNotFoundError):
+            files.append((file.stat(), file))
     left = max_bytes
-    for file in sorted(directory.glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True):
-        left -= file.stat().st_size
+    for status, file in sorted(files, key=lambda entry: entry[0].st_mtime, reverse=True):
+        left -= status.st_size
         if left < 0:
             file.unlink(missing_ok=True)
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 from weft_runtime.errors import DeviceError
-from weft_simulator.tsim.cache import cache_directory, content_key, exclusive, source_key, work_directory
+from weft_simulator.tsim.cache import (
+    cache_directory,
+    content_key,
+    exclusive,
+    keep_within,
+    source_key,
+    touched,
+    work_directory,
+)
 
 
 def test_an_argument_beats_the_environment_beats_the_platform(tmp_path, monkeypatch):
@@ -83,3 +91,12 @@ def test_no_work_directory_is_used_twice(tmp_path):
         pass
     with work_directory(tmp_path / "model.build") as other:
         assert other != one
+
+
+def test_files_that_others_remove_meanwhile_take_no_room(tmp_path):
+    kept = tmp_path / "kept.so"
+    kept.write_text("model")
+    (tmp_path / "gone.so").symlink_to(tmp_path / "nothing")  # listed, but not there when it is looked at
+    keep_within(tmp_path, "*.so", 5)
+    assert touched(kept)
+    assert not touched(tmp_path / "gone.so")
