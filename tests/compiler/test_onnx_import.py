@@ -284,7 +284,7 @@ def test_what_computes_shapes_of_data_is_refused() -> None:
 
 
 def test_text_that_is_not_utf8() -> None:
-    model = relu_model([4], name="rectified").replace(b"rectified", b"rect\x87fied")
+    model = relu_model([4], name="rectified").replace(b"rectified_out", b"rect\x87fied_out")
     assert refusal(model) == (
-        "the ONNX model is not a valid ONNX model (text b'rect\\x87fied' is not UTF-8); export it again"
+        "the ONNX model is not a valid ONNX model (text b'rect\\x87fied_out' is not UTF-8); export it again"
     )
