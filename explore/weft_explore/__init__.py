@@ -1,1 +1,1 @@
-"""Exploration of accelerator parameters and schedules. Empty until there is something to explore."""
+"""Exploration of accelerator parameters and schedules."""
