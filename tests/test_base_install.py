@@ -64,7 +64,7 @@ def test_imports_without_any_extra():
 def test_imports_on_python_310():
     python = python310()
     if python is None:
-        pytest.skip("needs a Python 3.10 with numpy and tomli (none on PATH or under ~/.pyenv)")
+        pytest.skip("needs a Python 3.10 (none on PATH or under ~/.pyenv), and numpy and tomli from pip")
     folders = os.pathsep.join(str(ROOT / folder) for folder in ("hardware", "runtime", "boards", "simulator", "weft"))
     code = f"for name in {MODULES!r}: __import__(name)"
     environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1"}
