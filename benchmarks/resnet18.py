@@ -14,7 +14,7 @@ import time
 import numpy as np
 import onnxruntime
 from weft.zoo import network
-from weft_compiler import compile_model
+from weft_compiler import CompileOptions, compile_model
 from weft_hardware.presets import VTA
 from weft_runtime.module import Module
 from weft_runtime.module_model import AcceleratorStep
@@ -44,7 +44,7 @@ def measure() -> dict[str, str]:
             raise AssertionError(f"{activations}: the result differs from onnxruntime's")
         figures[f"{activations}: an image, functional"] = f"{1e3 * seconds:.0f} ms"
         figures[f"{activations}: an image, onnxruntime, one thread"] = f"{1e3 * peer:.0f} ms"
-        figures |= _cycles(activations, module, compile_model(model, VTA, overlap=False), image)
+        figures |= _cycles(activations, module, compile_model(model, VTA, CompileOptions(overlap=False)), image)
     return figures
 
 

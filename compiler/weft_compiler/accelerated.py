@@ -18,7 +18,7 @@ from .dialects import floats, qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
-from .tiling import choose_tiling, footprint, read_cycles, store_cycles
+from .tiling import buffer_tiles, choose_tiling, read_cycles, store_cycles
 from .transposed import dilated, phase_weights, split_phases
 
 Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
@@ -224,7 +224,7 @@ def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTas
         if 2 * results * (each + store_cycles(made, config)) > products:
             return None  # the store queue needs time to spare, for a residual operand, too
         loads = read_cycles(made, tiling, config) + results * each
-        last = footprint(made, tiling.tiles)[Memory.ACC] * each
+        last = buffer_tiles(made, tiling, Memory.ACC) * each
         if task.macs - max(products, loads) <= 2 * last:
             return None
         lowered(made, config)

@@ -43,6 +43,7 @@ from .host.llvm_ir import check_lowerable
 from .host.targets import X86_64, Target
 from .launches import Pending, launches_of
 from .memory import alignment_of, round_up
+from .options import CompileOptions
 from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
 from .tasks import AcceleratedOp, task_stream, tensors_of
 from .te.nest_ir import nest_of
@@ -95,9 +96,10 @@ def _is_on_host(function: Operation) -> bool:
 class _Assembler:
     """Collects the parts of one module while walking the function once."""
 
-    def __init__(self, function: FuncOp, config: AcceleratorConfig, dump: Dump | None = None, overlap: bool = True):
+    def __init__(self, function: FuncOp, config: AcceleratorConfig, options: CompileOptions, dump: Dump | None = None):
         self.dump = dump
-        self.overlap = overlap
+        self.overlap = options.overlap and options.extensions
+        self.schedules = options.schedules
         self.function = function
         self.config = config
         self.alignment = alignment_of(config)
@@ -162,7 +164,7 @@ class _Assembler:
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
         offsets = {name: place_of(value).offset for name, value in tensors_of(op).items()}
-        stream, registers = task_stream(op, self.config)
+        stream, registers = task_stream(op, self.config, self.schedules)
         self._append(Pending(op, layer, Part(stream, offsets, registers), tuple(op.operands), (op.y,)))
 
     def _append(self, pending: Pending) -> None:
@@ -273,9 +275,9 @@ class _Assembler:
 def assemble(
     module: ModuleOp,
     config: AcceleratorConfig,
+    options: CompileOptions,
     dump: Dump | None = None,
     targets: Sequence[Target] = (X86_64,),
-    overlap: bool = True,
 ) -> ModuleContent:
     """Emit everything that a module holds.
 
@@ -285,8 +287,6 @@ def assemble(
         Where kernels and host code are written to be read.
     targets : sequence of Target
         CPUs that host functions are compiled for.
-    overlap : bool
-        Whether operations that follow each other are one launch.
 
     Raises
     ------
@@ -294,7 +294,7 @@ def assemble(
         If the network needs more memory than a module may take.
     """
     function = main_function(module)
-    assembler = _Assembler(function, config, dump, overlap)
+    assembler = _Assembler(function, config, options, dump)
     outputs: Sequence[SSAValue] = ()
     for op in function.body.block.ops:
         if isinstance(op, ReturnOp):

@@ -18,10 +18,10 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from . import HOST_TARGETS
 from .dialects import qgraph
 from .dialects.calls import CallOp, ExternalOp, find, signature_of
 from .errors import CompileError
+from .options import HOST_TARGETS, CompileOptions
 from .te.nest import Nest
 from .te.nest_ir import function_of
 from .te.schedule import Schedule
@@ -204,17 +204,11 @@ class Graph:
         dump: str | Path | None = None,
         host_targets: str | Sequence[str] = HOST_TARGETS,
     ) -> Module:
-        """The module that any device runs; for the parameters see `compile_model`."""
+        """The module that any device runs; for the parameters see `CompileOptions`."""
         from . import compile_module
 
-        return compile_module(
-            self.module(),
-            self.config,
-            functions=self.functions,
-            progress=progress,
-            dump=dump,
-            host_targets=host_targets,
-        )
+        options = CompileOptions(progress=progress, dump=dump, host_targets=host_targets)
+        return compile_module(self.module(), self.config, options, functions=self.functions)
 
     # Functions ---------------------------------------------------------------------------------------------
 

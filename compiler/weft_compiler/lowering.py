@@ -60,8 +60,8 @@ class LoweredConv:
         return self.stream.emit(offsets)
 
 
-def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
-    """Choose a schedule and lower a convolution to instructions.
+def lower_conv(task: ConvTask, config: AcceleratorConfig, tiling: Tiling | None = None) -> LoweredConv:
+    """Lower a convolution to instructions, by a schedule that is given or chosen here.
 
     Raises
     ------
@@ -69,18 +69,19 @@ def lower_conv(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
         If the configuration cannot run it: nothing fits, or padding and strides exceed the DMA's fields.
     """
     if task.requantisation is None and not config.raw_store:
-        return _lower_plain(task, config)
-    tiling = choose_tiling(task, config)
+        return _lower_plain(task, config, tiling)
+    if tiling is None:
+        tiling = choose_tiling(task, config)
     nest = schedule_convolution(task, tiling, config).lower()
     return LoweredConv(task, config, tiling, nest, lower_nest(nest, config))
 
 
-def _lower_plain(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
+def _lower_plain(task: ConvTask, config: AcceleratorConfig, tiling: Tiling | None) -> LoweredConv:
     """For an accelerator that cannot store accumulators whole: the result is their bytes, plane by plane."""
     if config.acc_bits != 8 * PLANES or config.out_bits != 8:
         raise CompileError(
             f"raw_store = False: {config.acc_bits}-bit accumulators do not leave as {PLANES} planes of "
             f"{config.out_bits} bits; enable raw_store"
         )
-    found = lower_conv(task, smaller(config))
+    found = lower_conv(task, smaller(config), tiling)
     return LoweredConv(task, config, found.tiling, found.nest, plain(found.stream, config))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import SetRegister
@@ -17,17 +19,45 @@ from .accel.lower import lower_nest
 from .accel.stream import Stream
 from .conv_task import ConvTask, Phases
 from .dialects import qgraph
+from .errors import CompileError
 from .lowering import LoweredConv, lower_conv
 from .pool_task import MAX, SUM, PoolTask
+from .tiling import tiling_from_json
 
 AcceleratedOp: TypeAlias = qgraph.AccumulateOp | qgraph.ConvolveOp | qgraph.PoolOp
 Task: TypeAlias = ConvTask | PoolTask
 
 
-def lowered(task: ConvTask, config: AcceleratorConfig) -> LoweredConv:
-    """The stream of a convolution, and of all others that differ in numbers of their requantisation alone."""
+Schedules: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Schedules of layers as JSON, see `options.CompileOptions`."""
+
+
+def without_numbers(task: ConvTask) -> ConvTask:
+    """The same for all convolutions that differ in numbers of their requantisation alone: they share a program."""
     how = task.requantisation
-    return _lowered(task if how is None else replace(task, requantisation=with_any_numbers(how)), config)
+    return task if how is None else replace(task, requantisation=with_any_numbers(how))
+
+
+def layer_key(task: ConvTask) -> str:
+    """The digest that names a layer in `options.CompileOptions.schedules` and in records of tuning."""
+    return hashlib.sha256(repr(without_numbers(task)).encode()).hexdigest()[:16]
+
+
+def lowered(task: ConvTask, config: AcceleratorConfig, schedules: Schedules = MappingProxyType({})) -> LoweredConv:
+    """The stream of a convolution, and of all others that differ in numbers of their requantisation alone.
+
+    Raises
+    ------
+    CompileError
+        If it cannot be lowered, or its schedule is none of this layer, or does not fit.
+    """
+    shared = without_numbers(task)
+    if not schedules or (key := layer_key(task)) not in schedules:
+        return _lowered(shared, config)
+    try:
+        return _lowered(shared, config, tiling_from_json(shared, schedules[key]))
+    except CompileError as error:
+        raise CompileError(f"the schedule of layer {key} cannot be used: {error}; tune the layer anew") from None
 
 
 _lowered = lru_cache(maxsize=256)(lower_conv)
@@ -46,13 +76,15 @@ def stream_of(op: AcceleratedOp, config: AcceleratorConfig) -> Stream:
     return lowered_pool(task, config) if isinstance(task, PoolTask) else _lowered(task, config).stream
 
 
-def task_stream(op: AcceleratedOp, config: AcceleratorConfig) -> tuple[Stream, Mapping[SetRegister, int]]:
+def task_stream(
+    op: AcceleratedOp, config: AcceleratorConfig, schedules: Schedules = MappingProxyType({})
+) -> tuple[Stream, Mapping[SetRegister, int]]:
     """The stream that an operation shares with others, and what its registers hold: see `Stream.emit`."""
     task = task_of(op)
     if isinstance(task, PoolTask):
         return lowered_pool(task, config), {}
     how = task.requantisation
-    return lowered(task, config).stream, {} if how is None else registers_of(how)
+    return lowered(task, config, schedules).stream, {} if how is None else registers_of(how)
 
 
 def tensors_of(op: AcceleratedOp) -> Mapping[str, SSAValue]:

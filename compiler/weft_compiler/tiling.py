@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -22,8 +22,12 @@ OPERAND_LOOPS = {
     Memory.INP: ("n", "g", "y", "x", "ic", "ky", "kx"),
     Memory.WGT: ("g", "oc", "ic", "ky", "kx"),
     Memory.ACC: ("n", "g", "oc", "y", "x"),
+    Memory.PARAM: ("g", "oc"),
 }
-"""The loops on which each operand's tile depends."""
+"""The loops on which each operand's tile depends; of parameters of pixels see `accel.convolution`."""
+
+OPERANDS = (Memory.INP, Memory.WGT, Memory.ACC)
+"""What the GEMM reads and writes."""
 
 LOOP_ORDERS = (("n", "g", "y", "x", "oc"), ("g", "oc", "n", "y", "x"))
 
@@ -36,16 +40,22 @@ Of 8 to 64 the one with which the convolutions of ResNet and MobileNet take the 
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """One schedule of a convolution.
+    """One schedule of a convolution: loops over tiles, and where in them each operand's tile stays.
+
+    Inside the loops of ``order`` a GEMM runs over one tile. An operand's buffer is filled, or emptied, at its *level*:
+    so many loops are around it, and it holds what all loops further in need of it.
 
     Parameters
     ----------
     order : tuple of str
-        All loops, outermost first; the reduction loops are innermost, so accumulators stay until they are complete.
+        The loops that iterate, outermost first. Those inside the level of the accumulators are loops of the sum.
     extents, tiles : dict
         Whole size and tile size of each loop, in blocks or pixels.
+    levels : dict
+        Of INP, WGT, ACC and PARAM. The reduction loops are inside the level of ACC, so that accumulators stay until
+        they are complete.
     slots : dict
-        Tiles of each operand that its scratchpad holds at a time: 2 lets DMA and compute overlap.
+        Buffers of each of INP, WGT and ACC that its scratchpad holds at a time: 2 lets DMA and compute overlap.
     cycles : float
         What it is estimated to take.
     """
@@ -53,25 +63,38 @@ class Tiling:
     order: tuple[str, ...]
     extents: dict[str, int]
     tiles: dict[str, int]
+    levels: dict[Memory, int]
     slots: dict[Memory, int]
-    cycles: float
+    cycles: float = field(default=0.0, compare=False)
+
+    def __hash__(self) -> int:
+        tiles = tuple(self.tiles[loop] for loop in self.order)
+        return hash((self.order, tiles, *self.levels.values(), *self.slots.values()))
 
     def trips(self, loop: str) -> int:
         return -(-self.extents[loop] // self.tiles[loop])
 
-    @property
-    def nest(self) -> tuple[str, ...]:
-        """The loops that iterate at all, outermost first."""
-        return tuple(loop for loop in self.order if self.trips(loop) > 1)
+    def around(self, memory: Memory) -> tuple[str, ...]:
+        """The loops around an operand's buffer."""
+        return self.order[: self.levels[memory]]
 
-    def level(self, memory: Memory) -> int:
-        """Depth in the nest at which an operand's tile changes: the loops that enclose its DMA."""
-        depths = [k + 1 for k, loop in enumerate(self.nest) if loop in OPERAND_LOOPS[memory]]
-        return max(depths, default=0)
+    def sizes(self, memory: Memory) -> dict[str, int]:
+        """What the loops inside an operand's level cover together."""
+        around = self.around(memory)
+        return {loop: self.tiles[loop] if loop in around else size for loop, size in self.extents.items()}
 
     def executions(self, memory: Memory) -> int:
-        """How often an operand's tile is moved."""
-        return prod(self.trips(loop) for loop in self.nest[: self.level(memory)])
+        """How often an operand's buffer is filled."""
+        return prod(self.trips(loop) for loop in self.around(memory))
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tiling_from_json` makes the same of again: loops that do not iterate go without saying."""
+        return {
+            "order": list(self.order),
+            "tiles": {loop: self.tiles[loop] for loop in self.order},
+            "levels": {memory.name.lower(): level for memory, level in self.levels.items()},
+            "slots": {memory.name.lower(): count for memory, count in self.slots.items()},
+        }
 
 
 def extents(task: ConvTask) -> dict[str, int]:
@@ -100,6 +123,48 @@ def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     }
 
 
+def buffer_tiles(task: ConvTask, tiling: Tiling, memory: Memory) -> int:
+    """Tiles of one buffer of an operand."""
+    return footprint(task, tiling.sizes(memory))[memory]
+
+
+def innermost_levels(order: tuple[str, ...]) -> dict[Memory, int]:
+    """Each operand in the innermost loop on which its tile depends: the smallest buffers."""
+    return {m: max((k + 1 for k, loop in enumerate(order) if loop in OPERAND_LOOPS[m]), default=0) for m in OPERANDS}
+
+
+def tiling_from_json(task: ConvTask, data: Mapping[str, Any]) -> Tiling:
+    """The schedule that `Tiling.to_json` said. Whether its buffers fit is found by lowering it.
+
+    Raises
+    ------
+    CompileError
+        If it is none of this task.
+    """
+    whole = extents(task)
+    try:
+        order = tuple(data["order"])
+        inside = {loop: int(data["tiles"][loop]) for loop in order}
+        levels = {memory: int(data["levels"][memory.name.lower()]) for memory in OPERAND_LOOPS}
+        slots = {memory: int(data["slots"][memory.name.lower()]) for memory in OPERANDS}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CompileError(f"it says no loops, tiles, levels and slots ({error!r})") from None
+    for loop in order:
+        if loop not in whole or order.count(loop) > 1:
+            raise CompileError(f"loop {loop!r} is none of {', '.join(whole)}, or is there twice")
+        if not 1 <= inside[loop] < whole[loop]:
+            raise CompileError(f"tile {inside[loop]} of loop {loop} is not within 1..{whole[loop] - 1}")
+    sums = next((k for k, loop in enumerate(order) if loop in REDUCTION), len(order))
+    most = {m: len(order) for m in OPERANDS} | {Memory.ACC: sums, Memory.PARAM: min(sums, levels[Memory.ACC])}
+    for memory, level in levels.items():
+        if not 0 <= level <= most[memory]:
+            raise CompileError(f"level {level} of {memory.name} is not within 0..{most[memory]}")
+    for memory, count in slots.items():
+        if count not in (1, 2):
+            raise CompileError(f"{count} slots of {memory.name} are not 1 or 2")
+    return Tiling(order=order, extents=whole, tiles=whole | inside, levels=levels, slots=slots)
+
+
 def even_splits(extent: int) -> list[int]:
     """Tile sizes that cut an extent into pieces as equal as possible, largest first.
 
@@ -115,6 +180,13 @@ def even_splits(extent: int) -> list[int]:
             return pieces
         # The next count that makes the piece smaller.
         count = -(-extent // (size - 1))
+
+
+def parameter_level(task: ConvTask, order: Sequence[str], tiles: Mapping[str, int], config: AcceleratorConfig) -> int:
+    """Where parameters are loaded: all at once where they fit, else those of each tile."""
+    if task.requantisation is None or task.outputs * task.parameters <= config.param_depth:
+        return 0
+    return max((k + 1 for k, loop in enumerate(order) if loop in OPERAND_LOOPS[Memory.PARAM]), default=0)
 
 
 def store_cycles(task: ConvTask, config: AcceleratorConfig) -> float:
@@ -194,15 +266,20 @@ class _Search:
             k = int(cost.argmin())
             tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
             slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
-            found = Tiling(order=order, extents=self.extents, tiles=tiles, slots=slots, cycles=float(cost[k]))
+            loops = tuple(loop for loop in order if tiles[loop] < self.extents[loop])
+            levels = innermost_levels(loops) | {Memory.PARAM: parameter_level(self.task, loops, tiles, self.config)}
+            found = Tiling(
+                order=loops, extents=self.extents, tiles=tiles, levels=levels, slots=slots, cycles=float(cost[k])
+            )
         return found
 
 
 def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> int:
     """Cycles in which the bus brings inputs and weights."""
-    need = footprint(task, tiling.tiles)
     operands = (Memory.INP, Memory.WGT)
-    return sum(tiling.executions(m) * need[m] * tile_bytes(m, config) for m in operands) // config.axi_bytes
+    return sum(tiling.executions(m) * buffer_tiles(task, tiling, m) * tile_bytes(m, config) for m in operands) // (
+        config.axi_bytes
+    )
 
 
 def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:

@@ -9,6 +9,7 @@ import pytest
 from support.compiling import compile_model
 from support.ort import reference
 from weft.models import digits_heldout, digits_onnx
+from weft_compiler import CompileOptions
 from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
 from weft_compiler.pipeline import run_passes
@@ -24,7 +25,7 @@ VTA = AcceleratorConfig()
 def test_the_digit_reader_gives_onnxruntimes_bytes(batch: int, tmp_path: Path) -> None:
     images = digits_heldout()[0][:13]
     path = tmp_path / "digits.weft"
-    compile_model(digits_onnx(), VTA, batch=batch).save(path)
+    compile_model(digits_onnx(), VTA, CompileOptions(batch=batch)).save(path)
     with FunctionalDevice(VTA) as device, Session(Module.load(path), device) as session:
         logits = session.run_many(images)
     assert isinstance(logits, np.ndarray)
@@ -57,7 +58,7 @@ def test_a_module_carries_objects_for_the_hosts_that_were_asked_for() -> None:
     names = ["armv7", "aarch64-unknown-linux-gnu", "x86_64"]
     plain, content = (
         compile_model(digits_onnx(), VTA).content,
-        compile_model(digits_onnx(), VTA, host_targets=names).content,
+        compile_model(digits_onnx(), VTA, CompileOptions(host_targets=names)).content,
     )
     assert [code.triple.split("-")[0] for code in content.host_code] == ["armv7", "aarch64", "x86_64"]
     assert content.host_code[2:] == plain.host_code
@@ -65,7 +66,7 @@ def test_a_module_carries_objects_for_the_hosts_that_were_asked_for() -> None:
 
 
 def test_a_module_without_an_object_for_this_cpu_runs(tmp_path: Path) -> None:
-    compile_model(digits_onnx(), VTA, host_targets="riscv64").save(tmp_path / "digits.weft")
+    compile_model(digits_onnx(), VTA, CompileOptions(host_targets="riscv64")).save(tmp_path / "digits.weft")
     image = digits_heldout()[0][:1]
     with FunctionalDevice(VTA) as device:
         (logits,) = Module.load(tmp_path / "digits.weft").run(device, image)
@@ -74,7 +75,7 @@ def test_a_module_without_an_object_for_this_cpu_runs(tmp_path: Path) -> None:
 
 def test_progress_counts_every_stage() -> None:
     seen: list[tuple[str, int, int]] = []
-    compile_model(digits_onnx(), VTA, progress=lambda *stage: seen.append(stage))
+    compile_model(digits_onnx(), VTA, CompileOptions(progress=lambda *stage: seen.append(stage)))
     assert [done for _, done, _ in seen] == list(range(1, len(seen) + 1))
     assert {total for *_, total in seen} == {len(seen)}
     assert (seen[0][0], seen[-1][0]) == ("import", "assemble")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import weft_compiler.launches
 from support.compiling import compile_model
+from weft_compiler import CompileOptions
 from weft_compiler.accel.link import Linked
 from weft_compiler.errors import CompileError
 from weft_hardware.presets import VTA
@@ -21,7 +22,7 @@ def launched(module):
 
 @pytest.fixture(scope="module")
 def alone():
-    return compile_model(DIGITS.read_bytes(), VTA, overlap=False)
+    return compile_model(DIGITS.read_bytes(), VTA, CompileOptions(overlap=False))
 
 
 def test_layers_without_a_host_step_between_them_are_one_launch(alone):

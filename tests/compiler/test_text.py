@@ -8,7 +8,7 @@ import pytest
 from support.onnx_models import random_conv
 from support.operator_cases import CASES, operators
 from weft.models import digits_onnx
-from weft_compiler import compile_model
+from weft_compiler import CompileOptions, compile_model
 from weft_compiler.dialects import qgraph
 from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
@@ -31,7 +31,7 @@ def test_a_network_comes_back_after_every_pass(model: bytes) -> None:
 
 
 def test_every_level_below_the_graph_comes_back(tmp_path: Path) -> None:
-    compile_model(digits_onnx(), AcceleratorConfig(), dump=tmp_path)
+    compile_model(digits_onnx(), AcceleratorConfig(), CompileOptions(dump=tmp_path))
     files = [path for path in tmp_path.glob("*.mlir") if re.search(r"\.(te|accel)\.mlir|host\.mlir", path.name)]
     assert {path.name.split(".", 1)[1] for path in files} == {"te.mlir", "accel.mlir", "mlir"}
     for path in files:

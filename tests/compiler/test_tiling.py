@@ -46,9 +46,9 @@ def test_an_operand_moves_in_the_innermost_loop_it_depends_on():
     config = AcceleratorConfig(acc_depth=64)
     tiling = choose_tiling(ConvTask(ic=1, oc=2, ih=16, iw=16, kh=1, kw=1), config)
     for memory, loops in ((Memory.WGT, "oc"), (Memory.INP, "yx"), (Memory.ACC, "yx")):
-        level = tiling.level(memory)
-        assert all(loop not in loops for loop in tiling.nest[level:])
-        assert tiling.executions(memory) == prod(tiling.trips(loop) for loop in tiling.nest[:level])
+        level = tiling.levels[memory]
+        assert all(loop not in loops for loop in tiling.order[level:])
+        assert tiling.executions(memory) == prod(tiling.trips(loop) for loop in tiling.order[:level])
 
 
 def test_the_kernel_is_cut_only_where_it_does_not_fit():

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from weft.models import digits_onnx
+from weft_compiler import CompileOptions
 from weft_hardware.presets import load_config
 from weft_runtime.module import Module
 
@@ -46,54 +47,57 @@ def content(path, module):
 
 
 def test_the_second_time_it_is_read(cache, make, tmp_path):
-    first, second = (compile_cache.cached(MODEL, VTA, 1, make) for _ in range(2))
+    first, second = (compile_cache.cached(MODEL, VTA, "", make) for _ in range(2))
     assert make.calls == 1
     assert content(tmp_path / "a.weft", first) == content(tmp_path / "b.weft", second)
 
 
-def test_model_configuration_batch_and_hosts_are_asked_for(cache, make):
-    for model, config, batch in ((MODEL, VTA, 1), (b"other", VTA, 1), (MODEL, BASE, 1), (MODEL, VTA, 2)):
-        compile_cache.cached(model, config, batch, make)
-    compile_cache.cached(MODEL, VTA, 1, make, ("armv7",))
-    assert make.calls == 5
+def test_model_configuration_and_options_are_asked_for(cache, make):
+    given = ({}, {"batch": 2}, {"host_targets": "armv7"}, {"overlap": False}, {"extensions": False})
+    given += ({"schedules": {"layer": {"order": ["oc"]}}},)
+    for options in (CompileOptions(**names) for names in given):
+        compile_cache.cached(MODEL, VTA, options.key, make)
+    for model, config in ((b"other", VTA), (MODEL, BASE), (MODEL, VTA)):
+        compile_cache.cached(model, config, CompileOptions().key, make)
+    assert make.calls == 8
 
 
 def test_sources_are_asked_for(cache, make, monkeypatch):
-    compile_cache.cached(MODEL, VTA, 1, make)
+    compile_cache.cached(MODEL, VTA, "", make)
     monkeypatch.setattr(compile_cache, "_source", lambda package: [package, b"edited"])
-    compile_cache.cached(MODEL, VTA, 1, make)
+    compile_cache.cached(MODEL, VTA, "", make)
     assert make.calls == 2
 
 
 def test_a_damaged_file_is_made_anew(cache, make):
-    compile_cache.cached(MODEL, VTA, 1, make)
+    compile_cache.cached(MODEL, VTA, "", make)
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:-100])
-    compile_cache.cached(MODEL, VTA, 1, make)
-    compile_cache.cached(MODEL, VTA, 1, make)
+    compile_cache.cached(MODEL, VTA, "", make)
+    compile_cache.cached(MODEL, VTA, "", make)
     assert make.calls == 2
 
 
 def test_those_not_asked_for_the_longest_make_room(cache, make, monkeypatch):
-    compile_cache.cached(b"0", VTA, 1, make)
+    compile_cache.cached(b"0", VTA, "", make)
     (file,) = cache.iterdir()
     monkeypatch.setattr(compile_cache, "MAX_BYTES", 2 * file.stat().st_size)
-    compile_cache.cached(b"1", VTA, 1, make)
+    compile_cache.cached(b"1", VTA, "", make)
     for age, path in enumerate(sorted(cache.iterdir(), key=lambda path: path != file)):
         os.utime(path, (age, age))
-    compile_cache.cached(b"0", VTA, 1, make)  # asked for again, so the other one is the oldest
-    compile_cache.cached(b"2", VTA, 1, make)
+    compile_cache.cached(b"0", VTA, "", make)  # asked for again, so the other one is the oldest
+    compile_cache.cached(b"2", VTA, "", make)
     assert make.calls == 3
-    compile_cache.cached(b"0", VTA, 1, make)
+    compile_cache.cached(b"0", VTA, "", make)
     assert make.calls == 3
-    compile_cache.cached(b"1", VTA, 1, make)
+    compile_cache.cached(b"1", VTA, "", make)
     assert make.calls == 4
 
 
 def test_where_nothing_can_be_kept_it_is_made_every_time(make, monkeypatch):
     monkeypatch.setenv("WEFT_CACHE", "/proc/none")
-    compile_cache.cached(MODEL, VTA, 1, make)
-    compile_cache.cached(MODEL, VTA, 1, make)
+    compile_cache.cached(MODEL, VTA, "", make)
+    compile_cache.cached(MODEL, VTA, "", make)
     assert make.calls == 2
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
@@ -58,6 +58,7 @@ def compile(
     host_targets: str | Sequence[str] = "x86_64",
     overlap: bool = True,
     extensions: bool = True,
+    schedules: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -87,6 +88,8 @@ def compile(
     extensions : bool
         Whether programs may use more than the base instruction set; without, they run on other hardware of it, and keep
         clear of what that gets wrong. The host requantises then.
+    schedules : Mapping, optional
+        Schedules found by tuning, by the layer's digest; all other layers have the compiler's own. See docs/tuning.md.
 
     Raises
     ------
@@ -95,31 +98,22 @@ def compile(
     """
     chosen = load_config(config)
     with needs_extra("compiler", "compiling a network"):
-        from weft_compiler import compile_file, compile_model
+        from weft_compiler import CompileOptions, compile_file, compile_model
 
+        options = CompileOptions(
+            batch=batch,
+            progress=progress,
+            dump=dump,
+            host_targets=host_targets,
+            overlap=overlap,
+            extensions=extensions,
+            schedules=schedules or {},
+        )
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
-            return compile_file(
-                model,
-                chosen,
-                functions=functions,
-                progress=progress,
-                dump=dump,
-                host_targets=host_targets,
-                overlap=overlap,
-                extensions=extensions,
-            )
+            return compile_file(model, chosen, options, functions=functions)
 
         def make() -> Module:
-            return compile_model(
-                model,
-                chosen,
-                batch=batch,
-                progress=progress,
-                dump=dump,
-                host_targets=host_targets,
-                overlap=overlap,
-                extensions=extensions,
-            )
+            return compile_model(model, chosen, options)
 
         if not cache or dump is not None:
             return make()
@@ -129,8 +123,7 @@ def compile(
             return make()  # which says what is wrong
         from .compile_cache import cached
 
-        names = (host_targets,) if isinstance(host_targets, str) else host_targets
-        return cached(data, chosen, batch, make, (*names, f"overlap {overlap}, extensions {extensions}"))
+        return cached(data, chosen, options.key, make)
 
 
 def placement(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -18,9 +18,7 @@ MAX_BYTES = 1 << 30
 """What all modules together may take; those that were not asked for the longest make room."""
 
 
-def cached(
-    model: bytes, config: AcceleratorConfig, batch: int, make: Callable[[], Module], options: Sequence[str] = ()
-) -> Module:
+def cached(model: bytes, config: AcceleratorConfig, options: str, make: Callable[[], Module]) -> Module:
     """The module of a model, from the cache or made.
 
     A damaged file is made anew. Where nothing can be written, it is made every time.
@@ -29,10 +27,10 @@ def cached(
     ----------
     model : bytes
         The ONNX file's content.
+    options : str
+        What else shapes it: `CompileOptions.key`.
     make : Callable
         Compiles it.
-    options : sequence of str
-        What else shapes it.
     """
     from weft_simulator.tsim.cache import cache_directory, content_key, touched
 
@@ -41,7 +39,7 @@ def cached(
         directory = cache_directory() / "modules"
     except DeviceError:
         return make()
-    path = directory / f"{content_key(*parts, config.digest, str(batch), *options, model)}.weft"
+    path = directory / f"{content_key(*parts, config.digest, options, model)}.weft"
     try:
         module = Module.load(path)
     except ModuleError:

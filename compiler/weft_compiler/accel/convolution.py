@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from weft_hardware.config import AcceleratorConfig
@@ -12,7 +12,7 @@ from .. import te
 from ..conv_task import ConvTask
 from ..errors import CompileError
 from ..te.expr import Axis
-from ..tiling import OPERAND_LOOPS, PARALLEL, REDUCTION, Tiling, row_step
+from ..tiling import PARALLEL, REDUCTION, Tiling, row_step
 from .intrinsics.gemm import gemm
 from .intrinsics.load import load
 from .intrinsics.requantise import (
@@ -143,7 +143,7 @@ def _window(
 
 
 def schedule_convolution(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> te.Schedule:
-    """Tiles in the order of a tiling; each operand moves in the innermost loop on which its tile depends."""
+    """The loops of a tiling, each operand moved at its level."""
     expression = conv_expression(task, config)
     s = te.Schedule(expression.out)
     with s.at_once():
@@ -163,12 +163,18 @@ def _schedule(
     weights = s.cache_read(expression.wgt, "wgt")
     image = expression.image
     s[image].set_scope("inp")
-    parallel = [loop for loop in tiling.order if loop in PARALLEL and (loop != "g" or task.groups > 1)]
-    sums = [loop for loop in tiling.order if loop in REDUCTION]
+    inner = tiling.order[tiling.levels[Memory.ACC] :]
+    still = [loop for loop in (*PARALLEL, *REDUCTION) if loop not in tiling.order]
+    # Loops over tiles of the result, then those of one sum; the ones that do not iterate may stand anywhere.
+    parallel = [*tiling.around(Memory.ACC), *(loop for loop in still if loop in PARALLEL)]
+    parallel += [loop for loop in inner if loop in PARALLEL]
+    parallel = [loop for loop in parallel if loop != "g" or task.groups > 1]
+    sums = [*inner, *(loop for loop in still if loop in REDUCTION)]
     loops: dict[str, tuple[te.Tensor, Axis]] = {}
     within = {}
+    whole = tiling.sizes(Memory.ACC)
     for loop in parallel:
-        outer, within[loop] = s[out].split(loop, tiling.tiles[loop])
+        outer, within[loop] = s[out].split(loop, whole[loop])
         loops[loop] = out, outer
     phase = {"y": ("ry",), "x": ("rx",)} if task.phases else {}
     inside = [axis for loop in PARALLEL if loop in within for axis in (within[loop], *phase.get(loop, ()))]
@@ -177,23 +183,22 @@ def _schedule(
     rows: Axis | None = None
     if task.pixel_parameters:
         # As many rows as have their parameters in the scratchpad together.
-        rows, row = s[out].split(within["y"], _parameter_rows(tiling, config))
+        rows, row = s[out].split(within["y"], _parameter_rows(whole, config))
         inside = [part for axis in inside for part in ((rows, row) if axis is within["y"] else (axis,))]
     s[out].reorder(*(loops[loop][1] for loop in parallel), *inside)
-    _attach(s, acc, tiling, Memory.ACC, parallel, loops)
-    inner = []
+    _attach(s, acc, tiling, Memory.ACC, loops)
+    rest: dict[str, str | Axis] = {loop: loop for loop in PARALLEL if loop in within and loop != "n"}
     for loop in sums:
-        outer, rest = s[acc].split(loop, tiling.tiles[loop])
+        outer, rest[loop] = s[acc].split(loop, tiling.tiles[loop])
         loops[loop] = acc, outer
-        inner.append(rest)
-    tile = [loop for loop in PARALLEL if loop in within and loop != "n"]
     # Each phase has taps of its own, so instructions of its own.
     each = [axis for axes in phase.values() for axis in axes]
-    s[acc].reorder(*(loops[loop][1] for loop in sums), *each, *tile, *inner, "b", "o", "i")
+    tile = [rest[loop] for loop in (*PARALLEL, *REDUCTION) if loop in rest]
+    s[acc].reorder(*(loops[loop][1] for loop in sums), *each, *tile, "b", "o", "i")
     for axis in each:
         s[acc].unroll(axis)
     for stage, memory in ((image, Memory.INP), (weights, Memory.WGT)):
-        _attach(s, stage, tiling, memory, tiling.order, loops)
+        _attach(s, stage, tiling, memory, loops)
     for stage, memory in ((acc, Memory.ACC), (image, Memory.INP), (weights, Memory.WGT)):
         if tiling.slots[memory] == 2:
             s[stage].double_buffer()
@@ -206,9 +211,8 @@ def _schedule(
         params = s.cache_read(expression.param, "param")
         if rows is not None:
             s[params].compute_at(out, rows)
-        elif task.outputs * task.parameters > config.param_depth:
-            moving = [loop for loop in parallel if loop in ("g", "oc") and tiling.trips(loop) > 1]
-            s[params].compute_at(*loops[moving[-1]])
+        else:
+            _attach(s, params, tiling, Memory.PARAM, loops)
         s[params].tensorize(s[params].leaves[-2], load_parameters(config))
         if expression.table is not None:
             table = s.cache_read(expression.table, "table")
@@ -216,7 +220,7 @@ def _schedule(
         s[out].tensorize("b", store_requantised(config, task.requantisation))
 
 
-def _parameter_rows(tiling: Tiling, config: AcceleratorConfig) -> int:
+def _parameter_rows(sizes: Mapping[str, int], config: AcceleratorConfig) -> int:
     """Rows of a tile whose pixels' parameters fit the scratchpad, the tile cut evenly.
 
     Raises
@@ -224,7 +228,7 @@ def _parameter_rows(tiling: Tiling, config: AcceleratorConfig) -> int:
     CompileError
         If one row has too many.
     """
-    height, width = tiling.tiles["y"], tiling.tiles["x"]
+    height, width = sizes["y"], sizes["x"]
     most = config.param_depth // width
     if not most:
         raise CompileError(
@@ -234,14 +238,9 @@ def _parameter_rows(tiling: Tiling, config: AcceleratorConfig) -> int:
 
 
 def _attach(
-    s: te.Schedule,
-    stage: te.Tensor,
-    tiling: Tiling,
-    memory: Memory,
-    order: Sequence[str],
-    loops: dict[str, tuple[te.Tensor, Axis]],
+    s: te.Schedule, stage: te.Tensor, tiling: Tiling, memory: Memory, loops: dict[str, tuple[te.Tensor, Axis]]
 ) -> None:
-    """Put a stage into the innermost loop that iterates and on which its tile depends."""
-    moving = [loop for loop in order if loop in OPERAND_LOOPS[memory] and tiling.trips(loop) > 1]
-    if moving:
-        s[stage].compute_at(*loops[moving[-1]])
+    """Put a stage into the loops around its operand's buffer."""
+    around = tiling.around(memory)
+    if around:
+        s[stage].compute_at(*loops[around[-1]])

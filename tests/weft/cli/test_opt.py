@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.command import weft
-from weft_compiler import compile_file, compile_model
+from weft_compiler import CompileOptions, compile_file, compile_model
 from weft_compiler.onnx_import import import_onnx
 from weft_compiler.pipeline import extra_passes, passes_for, run_passes
 from weft_compiler.text import print_ir
@@ -114,7 +114,7 @@ def test_a_dump_that_cannot_be_written(tmp_path):
 def text(tmp_path_factory) -> Path:
     """Every program of the digit reader as IR."""
     folder = tmp_path_factory.mktemp("asm")
-    compile_model(DIGITS.read_bytes(), VTA, overlap=False).save(folder / "m.weft")
+    compile_model(DIGITS.read_bytes(), VTA, CompileOptions(overlap=False)).save(folder / "m.weft")
     result = weft("disasm", folder / "m.weft", "--ir")
     assert result.code == 0, result.err
     (folder / "m.mlir").write_text(result.out)
