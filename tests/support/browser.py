@@ -73,9 +73,13 @@ def show(browser: Browser, file: Path, **context: Any) -> Shown:
             shown.requests.append(route.request.url)
             route.abort()
 
+    def interrupted(dialog: Any) -> None:
+        shown.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.route("**/*", asked)
     page.on("console", lambda message: shown.complaints.append(message.text) if message.type != "log" else None)
     page.on("pageerror", lambda error: shown.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (shown.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", interrupted)
     page.goto(file.as_uri())
     return shown

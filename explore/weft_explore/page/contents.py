@@ -93,10 +93,10 @@ def _growth(exploration: Mapping[str, Any]) -> list[float] | None:
 
 
 def _point(design: Mapping[str, Any], names: Sequence[str], signs: Sequence[int]) -> list[float] | None:
-    values = [design["values"].get(name) for name in names] if design["state"] == "done" else [None]
-    if not all(map(_is_number, values)):
+    values = [design["values"].get(name) for name in names]
+    if design["state"] != "done" or not all(map(_is_number, values)):
         return None
-    return [sign * value for sign, value in zip(signs, values, strict=True)]
+    return [sign * float(value) for sign, value in zip(signs, values, strict=True)]
 
 
 def _is_number(value: Any) -> bool:

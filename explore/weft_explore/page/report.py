@@ -56,4 +56,4 @@ def render(exploration: Mapping[str, Any]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    return files("weft_explore.page").joinpath("assets", name).read_text(encoding="utf-8")
