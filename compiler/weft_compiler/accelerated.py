@@ -78,7 +78,7 @@ def _bias(op: Mapped) -> NDArray[np.int64] | None:
     return op.bias.owner.values.astype(np.int64)
 
 
-def _obstacle(op: Mapped, config: AcceleratorConfig) -> str | None:
+def width_obstacle(config: AcceleratorConfig) -> str | None:
     """What rules the accelerator out before any mapping is tried."""
     if (config.inp_bits, config.wgt_bits) != (8, 8):
         return f"the accelerator multiplies {config.inp_bits}-bit inputs by {config.wgt_bits}-bit weights, not 8 by 8"
@@ -119,7 +119,7 @@ def _joined(weights: NDArray[np.int64], groups: int, config: AcceleratorConfig) 
     return joined, result.reshape(-1, members * inputs, kh, kw)
 
 
-def _requantisation(op: Mapped, config: AcceleratorConfig) -> Requantisation | None:
+def requantisation_of(op: Mapped | quantised.QMatMulOp, config: AcceleratorConfig) -> Requantisation | None:
     """The epilogue's part, its result shifted into int8; None where the host has to do it."""
     if not config.epilogue_lanes:
         return None
@@ -138,7 +138,7 @@ def _task(op: Mapped, groups: int, weights: NDArray[np.int64], config: Accelerat
     """The task of an operation whose joined groups have these weights."""
     outputs, channels, kh, kw = weights.shape
     oc = -(-outputs // groups // config.block_out)
-    requantisation = _requantisation(op, config)
+    requantisation = requantisation_of(op, config)
     if isinstance(op, qgraph.QDenseOp):
         *leading, depth = qgraph.shape_of(op.x)
         rows = -(-int(np.prod(leading)) // config.batch)
@@ -264,7 +264,7 @@ def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
     Activations are shifted into int8 by 0 or 128. What remains of the zero point, ``z``, adds ``z · Σw`` to every sum,
     padding included, which the bias takes back.
     """
-    obstacle = _obstacle(op, config)
+    obstacle = width_obstacle(config)
     if obstacle is not None:
         return obstacle
     weights, bias = _weights(op), _bias(op)

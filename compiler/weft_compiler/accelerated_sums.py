@@ -44,12 +44,13 @@ def accelerate_sum(op: quantised.QAddOp, config: AcceleratorConfig) -> Accelerat
     """
     if not (config.epilogue_lanes and config.residual):
         return "the accelerator has no residual operands (residual = false)"
-    if not qgraph.shape_of(op.a) == qgraph.shape_of(op.b) == qgraph.shape_of(op.y):
+    whole = [k for k in (0, 1) if _is_whole(op.operands[k], op)]
+    if not whole or not all(_is_whole(value, op) or _is_constant(value) for value in (op.a, op.b)):
         return "its operands differ in shape; the accelerator adds tile by tile"
     types = {qgraph.dtype_of(value) for value in (op.a, op.b, op.y)}
     if len(types) > 1:
         return f"its tensors are {' and '.join(sorted(t.name for t in types))}; the accelerator adds those of one type"
-    able = [k for k in (0, 1) if _takes_residual(op.operands[k])]
+    able = [k for k in whole if _takes_residual(op.operands[k])]
     if not able:
         return "no operand comes from a convolution on the accelerator that nobody else reads"
     # The longer a convolution takes, the better it hides that its results leave one by one.
@@ -73,6 +74,15 @@ def accelerate_sum(op: quantised.QAddOp, config: AcceleratorConfig) -> Accelerat
         return "no float32 numbers give its bytes from values that lie less 128"
     shifted, shift = found
     return AcceleratedSum(operand, shifted, 128 - shift)
+
+
+def _is_whole(value: SSAValue, op: quantised.QAddOp) -> bool:
+    """Whether an operand has as many elements as the result: what is constant is repeated when compiling."""
+    return qgraph.shape_of(value) == qgraph.shape_of(op.y)
+
+
+def _is_constant(value: SSAValue) -> bool:
+    return isinstance(value.owner, qgraph.ConstantOp)
 
 
 def _takes_residual(value: SSAValue) -> bool:

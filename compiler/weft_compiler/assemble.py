@@ -38,7 +38,7 @@ from .dump_ir import Dump
 from .errors import CompileError
 from .host import elementwise, layout, normalize, recurrent, windows
 from .host.codegen import compile_functions
-from .host.expressions import floats, movement, quantised
+from .host.expressions import floats, movement, products, quantised
 from .host.llvm_ir import check_lowerable
 from .host.targets import X86_64, Target
 from .launches import Pending, launches_of
@@ -78,7 +78,7 @@ _KERNELS: dict[type[Operation], tuple[Kernel, Parameters]] = {
 }
 """Host kernels written as loops, and the constants they read beside their operands."""
 
-EXPRESSIONS = {**floats.EXPRESSIONS, **movement.EXPRESSIONS, **quantised.EXPRESSIONS}
+EXPRESSIONS = {**floats.EXPRESSIONS, **movement.EXPRESSIONS, **products.EXPRESSIONS, **quantised.EXPRESSIONS}
 """Host kernels written as tensor expressions."""
 
 

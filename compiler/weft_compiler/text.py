@@ -21,7 +21,7 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from .dialects import floats, movement, qgraph, quantised
+from .dialects import floats, movement, products, qgraph, quantised
 from .dialects.accel import Accel
 from .dialects.calls import Calls
 from .dialects.te import Te
@@ -29,7 +29,7 @@ from .errors import CompileError
 
 _QGRAPH = {
     value: None
-    for module in (qgraph, floats, movement, quantised)
+    for module in (qgraph, floats, movement, quantised, products)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, IRDLOperation) and getattr(value, "name", "").startswith("qgraph.")
 }

@@ -62,7 +62,7 @@ class ModelBuilder:
 
 def _info(name: str, shape: Sequence[Any], dtype: Any) -> onnx.ValueInfoProto:
     types = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT8, "uint8": TensorProto.UINT8}
-    types["int64"] = TensorProto.INT64
+    types |= {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
     return helper.make_tensor_value_info(name, types[np.dtype(dtype).name], list(shape))
 
 

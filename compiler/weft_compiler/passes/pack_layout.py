@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, TensorType
@@ -21,6 +23,7 @@ from ..conv_task import ConvTask, Requantisation
 from ..dialects import qgraph, quantised
 from ..errors import CompileError
 from .pack_neighbours import PackLookup, PackPool
+from .pack_products import PackProduct
 from .place import is_placed
 
 
@@ -99,14 +102,18 @@ class _Pack(RewritePattern):
         """The accelerator requantises, the host brings the result into the network's layout."""
         task, how = plan.task, plan.task.requantisation
         assert how is not None
-        residual: qgraph.PackOp | None = None
+        residual: qgraph.PackOp | qgraph.ConstantOp | None = None
         if total is not None:
             added = accelerate_sum(total, self.config)
             assert not isinstance(added, str), added
             how = _with_sum(how, added)
             other = total.operands[1 - added.operand]
             shift, y = shift_of(qgraph.dtype_of(other)), self._tiles(task, np.int8)
-            residual = qgraph.PackOp(other, shift=shift, pad_value=0, pads=(0, 0, 0, 0), rows=plan.rows, y=y)
+            if isinstance(other.owner, qgraph.ConstantOp):
+                whole = np.broadcast_to(other.owner.values, qgraph.shape_of(total.y))
+                residual = qgraph.ConstantOp(_in_tiles(whole.astype(np.int16) - shift, plan.rows, y.get_shape()))
+            else:
+                residual = qgraph.PackOp(other, shift=shift, pad_value=0, pads=(0, 0, 0, 0), rows=plan.rows, y=y)
         scale = np.broadcast_to(qgraph.array(op.scale), op.channels)
         # Groups put together may have channels beyond the last one.
         missing = (0, max(0, task.outputs * self.config.block_out - len(scale)))
@@ -151,6 +158,23 @@ def _window(task: ConvTask) -> dict[str, DenseArrayBase]:
     return {**window, "phases": qgraph.integers((*p.count, *p.offset, *p.kernel, *p.size))}
 
 
+def _in_tiles(values: NDArray[Any], rows: bool, tiles: Sequence[int]) -> NDArray[np.int8]:
+    """What `qgraph.PackOp` makes of a constant without padding."""
+    n, blocks, height, width, batch, block = tiles
+    images = values.reshape(-1, values.shape[-1]).T[None] if rows else values
+    # Rows of a matrix lie along the width, images of a batch side by side.
+    count, channels = (1, images.shape[1]) if rows else images.shape[:2]
+    pixels = images.reshape(count, channels, -1)
+    padded = np.zeros(
+        (count if rows else n * batch, blocks * block, width * batch if rows else height * width), np.int8
+    )
+    padded[:count, :channels, : pixels.shape[2]] = pixels
+    if rows:
+        return np.ascontiguousarray(padded.reshape(blocks, block, width, batch).transpose(0, 2, 3, 1)).reshape(tiles)
+    split = padded.reshape(n, batch, blocks, block, height, width)
+    return np.ascontiguousarray(split.transpose(0, 2, 4, 5, 1, 3))
+
+
 def _with_sum(how: Requantisation, added: AcceleratedSum) -> Requantisation:
     """The requantisation of a convolution whose result is added on."""
     return replace(
@@ -187,7 +211,7 @@ class PackLayout(ModulePass):
     Without an epilogue it becomes ``requantize(accumulate(pack(x), packed weights))``, whose first part is the host's.
 
     A sum placed on the accelerator becomes its convolution's residual operand, a table its last step; a pool becomes
-    ``unpack(pool(pack(x), identity matrix))``.
+    ``unpack(pool(pack(x), identity matrix))``. Products of two activations: see `pack_products`.
 
     Channels are padded up to whole blocks, images to whole batches; weights are packed here, at compile time.
     Operations on the host are left alone.
@@ -197,5 +221,11 @@ class PackLayout(ModulePass):
     config: AcceleratorConfig
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for pattern in (_PackSum(self.config), _Pack(self.config), PackLookup(), PackPool(self.config)):
+        for pattern in (
+            _PackSum(self.config),
+            _Pack(self.config),
+            PackProduct(self.config),
+            PackLookup(),
+            PackPool(self.config),
+        ):
             PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)

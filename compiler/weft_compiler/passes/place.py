@@ -13,6 +13,7 @@ from xdsl.passes import ModulePass
 
 from ..accelerated import Mapped, accelerate, useful_macs
 from ..accelerated_pools import accelerate_pool
+from ..accelerated_products import Product, accelerate_product
 from ..accelerated_sums import accelerate_sum
 from ..dialects import floats, movement, qgraph, quantised, te
 from ..dialects.calls import CallOp, ExternalOp, callee_of, is_host_function
@@ -36,10 +37,7 @@ _REASONS: dict[type[Operation], str] = {
     quantised.QMulOp: "products of 8-bit tensors are the host's work",
     quantised.QAveragePoolOp: "averages of 8-bit tensors are the host's work, which sums them as floats",
     quantised.QSoftmaxOp: "exponentials are the host's work",
-    quantised.QMatMulOp: "both its factors are computed at run time",
-    **dict.fromkeys(
-        (quantised.ConvIntegerOp, quantised.MatMulIntegerOp), "its sums leave whole; requantise them to 8 bits"
-    ),
+    quantised.ConvIntegerOp: "its sums leave whole; requantise them to 8 bits",
     **dict.fromkeys(
         (movement.ConcatOp, movement.SliceOp, movement.GatherOp, movement.PadOp, movement.BroadcastOp),
         "it moves data only",
@@ -87,6 +85,8 @@ class Place(ModulePass):
         mapped: object
         if isinstance(op, Mapped):
             mapped = accelerate(op, self.config)
+        elif isinstance(op, Product):
+            mapped = accelerate_product(op, self.config)
         elif isinstance(op, quantised.QAddOp):
             mapped = accelerate_sum(op, self.config)
         elif isinstance(op, quantised.LookupOp):

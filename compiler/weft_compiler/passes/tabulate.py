@@ -20,6 +20,7 @@ from xdsl.pattern_rewriter import (
 )
 
 from ..dialects import floats, qgraph, quantised
+from ..float32 import fma
 from ..tables import dequantised, quantise
 from ..te.functions import BINARY, FUNCTIONS, values_of, values_of_two
 from .fold_constants import constant_of
@@ -95,6 +96,34 @@ class _Tabulate(RewritePattern):
         rewriter.replace(op, qgraph.copy_description(described, lookup))
 
 
+class _WithNumber(RewritePattern):
+    """A quantised sum or product of a tensor and one number is a table, with their arithmetic."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        if not isinstance(op, quantised.QAddOp | quantised.QMulOp):
+            return
+        numbers = [constant_of(value) for value in (op.a, op.b)]
+        single = [constant is not None and constant.values.size == 1 for constant in numbers]
+        if single not in ([True, False], [False, True]):
+            return
+        x = op.operands[single.index(False)]
+        if qgraph.shape_of(x) != qgraph.shape_of(op.y):
+            return
+        everything = quantised.by_bits(qgraph.dtype_of(x))
+        a, b = (everything if number is None else number.values.reshape(1) for number in numbers)
+        result = np.clip(np.rint(_exact(op, a, b)), op.low.value.data, op.high.value.data)
+        rewriter.replace(op, qgraph.copy_description(op, quantised.LookupOp(x, result.astype(qgraph.dtype_of(op.y)))))
+
+
+def _exact(op: quantised.QAddOp | quantised.QMulOp, a: NDArray, b: NDArray) -> Values:
+    """What a sum or product rounds."""
+    if isinstance(op, quantised.QAddOp):
+        a_scale, b_scale = (np.float32(scale.value.data) for scale in (op.a_scale, op.b_scale))
+        return fma(a.astype(np.float32), a_scale, fma(b.astype(np.float32), b_scale, op.offset))
+    product = (a.astype(np.int32) - op.a_zero.value.data) * (b.astype(np.int32) - op.b_zero.value.data)
+    return product.astype(np.float32) * np.float32(op.scale.value.data) + np.float32(op.y_zero.value.data)
+
+
 class _Compose(RewritePattern):
     """``lookup(lookup(x))`` and ``lookup(clamp(x))`` are one table."""
 
@@ -130,13 +159,13 @@ class _Simplify(RewritePattern):
 class Tabulate(ModulePass):
     """``quantize(f(dequantize(x)))`` to ``lookup(x)``, for every f of single elements, scalars included.
 
-    Tables that follow each other become one; one that only clamps becomes a clamp. Functions of two tensors are left
-    alone, and so is what somebody reads as float.
+    So are quantised sums and products with one number. Tables that follow each other become one; one that only clamps
+    becomes a clamp. Functions of two tensors are left alone, and so is what somebody reads as float.
     """
 
     name: ClassVar[str] = "tabulate"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns: list[RewritePattern] = [_Tabulate(), _Compose(), _Simplify()]
+        patterns: list[RewritePattern] = [_Tabulate(), _WithNumber(), _Compose(), _Simplify()]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
         erase_dead(op)
