@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from weft_hardware.isa import Queue
@@ -34,15 +35,13 @@ def require_plotly() -> None:
 
 def render(profile: Profile, title: str) -> str:
     """The page; it loads nothing from elsewhere. Needs plotly, see `require_plotly`."""
-    from plotly.offline import get_plotlyjs
+    from weft_explore.page.document import document, escaped, plotly_script
 
+    # Figures take some HTML of what they are given, and names are the network's.
+    profile = replace(profile, rows=tuple(replace(row, name=escaped(row.name)) for row in profile.rows))
     figures = [_roofline(profile)] + [_bars(profile, module) for module in Queue]
     parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>\n'
-        f"<script>{get_plotlyjs()}</script></head>\n<body><h1>{_escaped(title)}</h1>\n" + "\n".join(parts) + "</body>\n"
-        "</html>\n"
-    )
+    return document(title, "\n".join([f"<h1>{escaped(title)}</h1>", *parts]), scripts=[plotly_script()])
 
 
 def _roofline(profile: Profile) -> Any:
@@ -97,7 +96,3 @@ def _bars(profile: Profile, module: Queue) -> Any:
     )
     figure.update_yaxes(autorange="reversed")
     return figure
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
