@@ -43,6 +43,7 @@ class Journal:
 
     Attributes
     ----------
+    device : str
     records : Records
         What the files held when it was opened.
     measured, known : int
@@ -68,6 +69,7 @@ class Journal:
         at_once: int = 16,
     ) -> None:
         self._path, self._at_once = path, at_once
+        self.device = device
         self._fields = {"config": config, "device": device, "memory": dict(memory), "seed": seed, "weft": _version()}
         self.records: Records = read_records([*([path] if path.exists() else []), *others])
         self.measured = self.known = 0

@@ -119,3 +119,25 @@ def test_help_of_every_verb():
         result = weft(verb, "--help")
         assert (result.code, result.err) == (0, "")
         assert "Usage: weft" in result.out
+
+
+def test_records_that_are_damaged_or_of_others_are_named(tmp_path):
+    model, records = files("weft.models").joinpath("digits.onnx"), tmp_path / "records.jsonl"
+    records.write_text('{"version": 1, "layer": "abc\n{"version": 9}\n')
+    result = weft("compile", model, "-o", tmp_path / "digits.weft", "--records", records)
+    assert result.code == 0
+    assert result.err.splitlines() == [
+        f"weft: {records}:1: is not JSON (Unterminated string starting at at column 25); the line is left out",
+        f"weft: {records}:2: version 9 of records is unknown, this Weft reads version 1; the line is left out",
+        f"weft: no record of {records} is of this configuration; every layer has the compiler's own schedule; "
+        "run `weft tune` with the same --config",
+    ]
+    refused = weft("compile", model, "-o", tmp_path / "none.weft", "--records", tmp_path / "none.jsonl")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        f"weft: records {tmp_path / 'none.jsonl'} cannot be read: No such file or directory; "
+        "give a file that `weft tune --records` wrote\n"
+    )
+    refused = weft("compile", model, "-o", tmp_path / "none.weft", "--measured-on", "tsim")
+    assert refused.err == "weft: --measured-on tsim chooses among records; give some: --records FILE.jsonl\n"
+    assert not (tmp_path / "none.weft").exists()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from . import options
 
 if TYPE_CHECKING:
     from weft_compiler.placement import Placement
+    from weft_hardware.config import AcceleratorConfig
 
 
 def compile_command(
@@ -54,6 +56,19 @@ def compile_command(
         bool,
         typer.Option("--extensions/--no-extensions", help="Use more than the base instruction set."),
     ] = True,
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--records",
+            metavar="FILE.jsonl",
+            help="Take the best schedules that `weft tune` recorded; give it once for each file.",
+            show_default=False,
+        ),
+    ] = None,
+    measured_on: Annotated[
+        str | None,
+        typer.Option("--measured-on", metavar="DEVICE", help="Whose records count where several devices have some."),
+    ] = None,
     raw: Annotated[
         Path | None,
         typer.Option("--raw", metavar="DIR", help="Write memory image and addresses here, too.", show_default=False),
@@ -83,6 +98,9 @@ def compile_command(
         if json and placed is not None:
             print_json({"placement": [asdict(row) for row in placed]})
         return
+    if measured_on is not None and not records:
+        raise UsageError(f"--measured-on {measured_on} chooses among records; give some: --records FILE.jsonl")
+    schedules = _schedules(records, accelerator, measured_on) if records else {}
     begin = time.perf_counter()
     module = weft.compile(
         source,
@@ -93,6 +111,7 @@ def compile_command(
         host_targets=host_target or "x86_64",
         overlap=overlap,
         extensions=extensions,
+        schedules=schedules,
     )
     seconds = time.perf_counter() - begin
     module.save(output)
@@ -113,6 +132,25 @@ def compile_command(
         print_json({"placement": [asdict(row) for row in placed], **values})
     else:
         print_values(values, json)
+
+
+def _schedules(files: Sequence[Path], config: AcceleratorConfig, device: str | None) -> Mapping[str, Mapping[str, Any]]:
+    """The best schedule of each layer; lines that are no records are named on stderr."""
+    from weft.extras import needs_extra
+
+    with needs_extra("compiler", "compiling a network"):
+        from weft_compiler.records import describe_damage, read_records, schedules
+    records = read_records(files)
+    for sentence in describe_damage(records.damage):
+        print(f"weft: {sentence}", file=sys.stderr)
+    best = records.best(config.digest, device)
+    if not best:
+        print(
+            f"weft: no record of {', '.join(map(str, files))} is of this configuration; "
+            "every layer has the compiler's own schedule; run `weft tune` with the same --config",
+            file=sys.stderr,
+        )
+    return schedules(best)
 
 
 def _print_placement(rows: Sequence[Placement], full: bool) -> None:
