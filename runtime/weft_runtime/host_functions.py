@@ -1,17 +1,17 @@
-"""Host functions of a module as callables: its object where this CPU can run it, its IR otherwise."""
+"""Host functions of a module as callables: its library or object where this CPU can run it, its IR otherwise."""
 
 from __future__ import annotations
 
 import ctypes
-import platform
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import host_cpu
 from .errors import ModuleError
+from .host_library import HostLibrary
 from .module_model import HostCode
 
 Function = Callable[[Any], None]
@@ -41,7 +41,9 @@ def _import_llvm() -> Any:
         import llvmlite.binding as llvm
     except ImportError:
         raise ModuleError(
-            "module has host code, which needs llvmlite, and llvmlite is not installed; pip install 'weft[compiler]'"
+            f"module has host code, but not linked for this {host_cpu.architecture() or 'machine'}, and llvmlite, "
+            "which would load it, is not installed; compile the model with --host-target for it, or pip install "
+            "'weft[compiler]'"
         ) from None
     return llvm
 
@@ -70,7 +72,8 @@ class HostFunctions:
     Raises
     ------
     ModuleError
-        If llvmlite is missing, the module has no host code, or a function is not in it.
+        If the module has no host code, llvmlite is missing where it has no library for this CPU, or a function is not
+        in it.
     """
 
     def __init__(self, codes: tuple[HostCode, ...], names: Iterable[str]):
@@ -80,22 +83,15 @@ class HostFunctions:
             return
         if not codes:
             raise ModuleError("module has host steps but no host code; compile the model again")
-        llvm = _import_llvm()
-        machine = native_machine(llvm)
-        native = next((code for code in codes if _runs_here(code, llvm)), None)
-        try:
-            if native is not None:
-                self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-                self._engine.add_object_file(llvm.ObjectFileRef.from_data(native.object))
-            else:
-                self._engine = llvm.create_mcjit_compiler(_compile(codes[0], llvm, machine), machine)
-            self._engine.finalize_object()
-            _tell_cpu(self._engine, llvm)
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[0]
-            raise ModuleError(f"module's host code does not compile ({first}); compile the model again") from None
+        usable = [code for code in codes if _runs_here(code)]
+        linked = next((code for code in usable if code.library), None)
+        find = self._load(linked) if linked else self._compile(codes, usable)
+        if variable := find(CPU_SYMBOL):
+            has = host_cpu.features()
+            bits = sum(1 << k for k, name in enumerate(CPU_FEATURES) if name in has)
+            ctypes.c_uint32.from_address(variable).value = bits
         for name in wanted:
-            address = self._engine.get_function_address(name)
+            address = find(name)
             if not address:
                 raise ModuleError(f"module has no host function {name!r}; compile the model again")
             self._functions[name] = _SIGNATURE(address)
@@ -103,26 +99,34 @@ class HostFunctions:
     def __getitem__(self, name: str) -> Function:
         return self._functions[name]
 
+    def _load(self, code: HostCode) -> Callable[[str], int]:
+        """By the system's loader."""
+        self._library = HostLibrary(code.library)
+        return self._library.address
 
-def _runs_here(code: HostCode, llvm: Any) -> bool:
-    """Whether this process can run an object: same architecture, 64-bit Linux, all its features present."""
-    here = platform.machine().lower().replace("amd64", "x86_64")
-    if code.triple.split("-")[0] != here or not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:
-        return False
-    features = llvm.get_host_cpu_features()
-    return all(features.get(feature, False) for feature in code.features)
+    def _compile(self, codes: tuple[HostCode, ...], usable: list[HostCode]) -> Callable[[str], int]:
+        """By LLVM's: an object, or else the IR."""
+        llvm = _import_llvm()
+        machine = native_machine(llvm)
+        try:
+            if usable:
+                self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(usable[0].object))
+            else:
+                self._engine = llvm.create_mcjit_compiler(_optimised(codes[0], llvm, machine), machine)
+            self._engine.finalize_object()
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[0]
+            raise ModuleError(f"module's host code does not compile ({first}); compile the model again") from None
+        return lambda name: self._engine.get_function_address(name) or self._engine.get_global_value_address(name)
 
 
-def _tell_cpu(engine: Any, llvm: Any) -> None:
-    """Set the object's variable that says what this CPU has, if the object asks."""
-    address = engine.get_global_value_address(CPU_SYMBOL)
-    if address:
-        has = llvm.get_host_cpu_features()
-        bits = sum(1 << k for k, name in enumerate(CPU_FEATURES) if has.get(name, False))
-        ctypes.c_uint32.from_address(address).value = bits
+def _runs_here(code: HostCode) -> bool:
+    """Whether this process can run an object: same architecture, Linux, all its features present."""
+    return code.triple.split("-")[0] == host_cpu.architecture() and host_cpu.features().issuperset(code.features)
 
 
-def _compile(code: HostCode, llvm: Any, machine: Any) -> Any:
+def _optimised(code: HostCode, llvm: Any, machine: Any) -> Any:
     """Parse and optimise the IR for this machine."""
     try:
         text = code.ir.decode("ascii")

@@ -31,7 +31,7 @@ from .module_model import (
     TensorInfo,
 )
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_TEXT = 1 << 20
 """Characters of one name or reason."""
 
@@ -168,6 +168,9 @@ def to_json(content: ModuleContent, version: str) -> tuple[dict[str, Any], dict[
     for code in content.host_code:
         names = {"ir": f"host/{code.triple}.ll", "object": f"host/{code.triple}.o"}
         entries[names["ir"]], entries[names["object"]] = code.ir, code.object
+        if code.library:
+            names["library"] = f"host/{code.triple}.so"
+            entries[names["library"]] = code.library
         targets.append({"triple": code.triple, "cpu": code.cpu, "features": list(code.features), **names})
     manifest = {
         "format": FORMAT_VERSION,
@@ -309,7 +312,8 @@ class _Reader:
         if not all(isinstance(feature, str) for feature in features):
             raise damaged(f"{fields.path}.features", features, "are not all names")
         ir, code = self._entry(fields, "ir"), self._entry(fields, "object")
-        return HostCode(triple, fields.text("cpu", 64), tuple(features), ir, code)
+        library = self._entry(fields, "library") if "library" in fields.raw else b""
+        return HostCode(triple, fields.text("cpu", 64), tuple(features), ir, code, library)
 
     def _config(self) -> AcceleratorConfig:
         chosen = self._fields.object("config")

@@ -5,7 +5,7 @@
 | ``manifest.json`` | everything that is no bulk data; see `manifest` |
 | ``manifest.sha256`` | SHA-256 of the manifest, in hexadecimal |
 | ``constants/NNNNN.bin`` | weights, biases, scales, micro-ops and instruction streams, little-endian |
-| ``host/<triple>.ll``, ``host/<triple>.o`` | host functions as LLVM IR and as an object |
+| ``host/<triple>.ll``, ``.o``, ``.so`` | host functions as LLVM IR, as an object, and linked |
 
 Equal modules give equal files. A module holds code that runs on the host: load only files that you trust; the
 checksums tell damage, not malice.
@@ -37,7 +37,7 @@ MANIFEST = "manifest.json"
 MANIFEST_SUM = "manifest.sha256"
 MAX_MANIFEST_BYTES = 1 << 26
 MAX_ENTRIES = 100_000
-_ENTRY_NAME = re.compile(r"constants/[0-9]{5}\.bin|host/[a-z0-9_-]{1,64}\.(ll|o)")
+_ENTRY_NAME = re.compile(r"constants/[0-9]{5}\.bin|host/[a-z0-9_-]{1,64}\.(ll|o|so)")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SAMPLE = 1 << 14
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -120,6 +120,20 @@ class Module:
         from .export.library import export_library
 
         return export_library(self.content, path, target)
+
+    def linked(self) -> Module:
+        """The same module, whose host code is also carried as shared libraries: loading them needs no llvmlite.
+
+        One for each Linux that it has an object for (``weft.compile(…, host_targets=…)``).
+
+        Raises
+        ------
+        ModuleError
+            If the ``export`` extra is missing.
+        """
+        from .export.host_library import link_host_code
+
+        return Module(link_host_code(self.content), self.functions)
 
     def export_bare_metal(self, folder: str | Path, targets: Sequence[str] = BARE_TARGETS) -> list[Path]:
         """Write the module as C99 that needs no system and no library; see docs/export.md.

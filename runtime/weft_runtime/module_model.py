@@ -145,13 +145,17 @@ Step = HostStep | AcceleratorStep | ExternalStep
 
 @dataclass(frozen=True)
 class HostCode:
-    """Host functions for one target: LLVM IR, and an object for CPUs with the listed features."""
+    """Host functions for one target: LLVM IR, and an object for CPUs with the listed features.
+
+    ``library`` is the object linked to a shared library, which is loaded without LLVM; empty if it was not linked.
+    """
 
     triple: str
     cpu: str
     features: tuple[str, ...]
     ir: bytes
     object: bytes
+    library: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.rtl
 
 RUN = """
 import json, sys
+sys.modules.update(dict.fromkeys(("llvmlite", "xdsl", "onnx")))  # no board has them
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 import support.rtl_board  # is the board
@@ -43,7 +44,7 @@ def test_the_package_on_a_board_made_of_rtl(tmp_path):
     if python is None:
         pytest.skip("needs an environment with pynq 3.1.2, which pip could not make")
     board = BOARDS["pynq-z2"]
-    weft.compile(digits_onnx(), small_config(board)).save(tmp_path / "digits.weft")
+    weft.compile(digits_onnx(), small_config(board), link=True).save(tmp_path / "digits.weft")
     project = small_project(board, digits=(tmp_path / "digits.weft").read_bytes())
     project.write(tmp_path / "z2")
     build_for_tests(project, tmp_path / "z2" / FOLDER)

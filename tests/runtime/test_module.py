@@ -43,7 +43,7 @@ CONTENT = ModuleContent(
         HostStep(1, "step1_pool", (X, Y)),
         ExternalStep(1, "mine", "c", (TensorInfo("a", (2, 1), "float32", X),), (TensorInfo("b", (4,), "int8", Y),)),
     ),
-    host_code=(HostCode("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx2",), b"; IR", b"\x7fELF"),),
+    host_code=(HostCode("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx2",), b"; IR", b"\x7fELF", b"\x7fELF linked"),),
 )
 
 
@@ -205,7 +205,7 @@ def test_a_repeated_entry(path: Path) -> None:
 def test_another_format_version(path: Path) -> None:
     edit_manifest(path, lambda manifest: manifest.update(format=1))
     assert refusal(path) == (
-        "module file has format 1, this weft reads format 2; compile the model again with this version"
+        "module file has format 1, this weft reads format 3; compile the model again with this version"
     )
 
 
@@ -262,6 +262,8 @@ def damage(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (lambda m: m["host_code"].append(m["host_code"][0]), "names a target twice"),
         (damage("layers.0", "macs", float("nan")), "manifest = 'NaN' is no number of JSON"),
         (damage("constants.0.buffer", "nbytes", 31), "manifest.constants[0].entry = 32 bytes are not 31"),
+        (damage("host_code.0", "library", "host/../x.so"), ".library = 'host/../x.so' is no entry of the file"),
+        (damage("host_code.0", "library", 3), "manifest.host_code[0].library = 3 has the wrong type"),
         (damage("host_code.0", "triple", "../x"), "manifest.host_code[0].triple = '../x' is no target triple"),
     ],
 )
@@ -332,6 +334,7 @@ def test_the_archive_needs_no_file_system(tmp_path: Path) -> None:
             "constants/00000.bin",
             "host/x86_64-unknown-linux-gnu.ll",
             "host/x86_64-unknown-linux-gnu.o",
+            "host/x86_64-unknown-linux-gnu.so",
             "manifest.json",
             "manifest.sha256",
         ]

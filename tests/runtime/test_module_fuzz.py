@@ -50,7 +50,7 @@ CONTENT = ModuleContent(
     ),
     host_code=(
         HostCode("x86_64-unknown-linux-gnu", "x86-64-v3", ("avx2",), b"; IR", b"\x7fELF"),
-        HostCode("armv7-unknown-linux-gnueabihf", "cortex-a9", ("neon",), b"; IR of ARM", b"\x7fELF32"),
+        HostCode("armv7-unknown-linux-gnueabihf", "cortex-a9", ("neon",), b"; IR of ARM", b"\x7fELF32", b"linked"),
     ),
 )
 

@@ -220,6 +220,8 @@ def test_without_llvmlite(content: ModuleContent, monkeypatch: pytest.MonkeyPatc
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", blocked)
+    monkeypatch.setattr(host_functions.host_cpu, "architecture", lambda: "x86_64")
     assert refusal(host_functions.HostFunctions, content.host_code, ["increment"]) == (
-        "module has host code, which needs llvmlite, and llvmlite is not installed; pip install 'weft[compiler]'"
+        "module has host code, but not linked for this x86_64, and llvmlite, which would load it, is not installed; "
+        "compile the model with --host-target for it, or pip install 'weft[compiler]'"
     )

@@ -56,6 +56,7 @@ def compile(
     cache: bool = False,
     dump: str | Path | None = None,
     host_targets: str | Sequence[str] = "x86_64",
+    link: bool = False,
     overlap: bool = True,
     extensions: bool = True,
     schedules: Mapping[str, Mapping[str, Any]] | None = None,
@@ -82,6 +83,9 @@ def compile(
         CPUs that the module carries the host's code for as objects: ``"x86_64"``, ``"aarch64"``, ``"armv7"``,
         ``"riscv64"``, and without an operating system ``"riscv32"``, ``"cortex-m4"``. Other CPUs compile the code when
         they load it.
+    link : bool
+        Whether the objects for Linux are also carried as shared libraries, which are loaded without llvmlite; takes the
+        ``export`` extra.
     overlap : bool
         Whether layers of the accelerator that follow each other are one program, so that the next one loads while this
         one drains; otherwise each is a launch of its own.
@@ -110,10 +114,12 @@ def compile(
             schedules=schedules or {},
         )
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
-            return compile_file(model, chosen, options, functions=functions)
+            made = compile_file(model, chosen, options, functions=functions)
+            return made.linked() if link else made
 
         def make() -> Module:
-            return compile_model(model, chosen, options)
+            made = compile_model(model, chosen, options)
+            return made.linked() if link else made
 
         if not cache or dump is not None:
             return make()
@@ -123,7 +129,7 @@ def compile(
             return make()  # which says what is wrong
         from .compile_cache import cached
 
-        return cached(data, chosen, options.key, make)
+        return cached(data, chosen, f"{options.key}, link {link}", make)
 
 
 def placement(

@@ -28,7 +28,7 @@ def cached(model: bytes, config: AcceleratorConfig, options: str, make: Callable
     model : bytes
         The ONNX file's content.
     options : str
-        What else shapes it: `CompileOptions.key`.
+        What else shapes it: `CompileOptions.key`, and whether it is linked.
     make : Callable
         Compiles it.
     """

@@ -79,8 +79,13 @@ def _macros(kind: str, tensors: tuple[TensorInfo, ...]) -> list[str]:
     return lines
 
 
-def require_zig() -> tuple[str, ...]:
+def require_zig(purpose: str = "exporting a library") -> tuple[str, ...]:
     """The command of zig's C compiler.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs it, as the subject of the sentence that says it is missing.
 
     Raises
     ------
@@ -89,8 +94,7 @@ def require_zig() -> tuple[str, ...]:
     """
     if importlib.util.find_spec("ziglang") is None:
         raise ModuleError(
-            "exporting a library needs the Python package 'ziglang', which is not installed; run: pip install "
-            "'weft[export]'"
+            f"{purpose} needs the Python package 'ziglang', which is not installed; run: pip install 'weft[export]'"
         )
     return (sys.executable, "-m", "ziglang", "cc")
 
@@ -138,7 +142,7 @@ def export_library(content: ModuleContent, path: Path | str, target: str) -> Pat
             (folder / "host.o").write_bytes(code)
             inputs.append("host.o")
         options = ["-target", *ZIG_TARGETS[target], *FLAGS, "-shared", "-s", "-Wl,--version-script=symbols.map"]
-        _run([*compiler, *options, f"-Wl,-soname,{library.name}", "-o", "library.so", *inputs, "-lm"], folder)
+        run_compiler([*compiler, *options, f"-Wl,-soname,{library.name}", "-o", "library.so", *inputs, "-lm"], folder)
         try:
             write_atomically(library, lambda file: shutil.copyfileobj((folder / "library.so").open("rb"), file))
             write_atomically(header_path, lambda file: file.write(header(content).encode()))
@@ -147,7 +151,14 @@ def export_library(content: ModuleContent, path: Path | str, target: str) -> Pat
     return header_path
 
 
-def _run(command: list[str], folder: Path) -> None:
+def run_compiler(command: list[str], folder: Path) -> None:
+    """Run zig in a folder.
+
+    Raises
+    ------
+    ModuleError
+        If it fails, with its first error.
+    """
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         words = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())

@@ -106,8 +106,12 @@ def test_host_targets(tmp_path):
     options = ("--host-target", "armv7", "--host-target", "riscv64")
     assert weft("compile", model, "-o", path, "--no-cache", *options).code == 0
     with zipfile.ZipFile(path) as archive:
-        names = {name for name in archive.namelist() if name.endswith(".o")}
-    assert names == {"host/armv7-unknown-linux-gnueabihf.o", "host/riscv64-unknown-linux-gnu.o"}
+        names = {name for name in archive.namelist() if name.endswith((".o", ".so"))}
+    stems = ("host/armv7-unknown-linux-gnueabihf", "host/riscv64-unknown-linux-gnu")
+    assert names == {stem + end for stem in stems for end in (".o", ".so")}
+    assert weft("compile", model, "-o", path, "--no-cache", "--no-link", *options).code == 0
+    with zipfile.ZipFile(path) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
     result = weft("compile", model, "-o", tmp_path / "none.weft", "--host-target", "z80")
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("weft: host target 'z80' does not exist; choose among x86_64, aarch64, armv7, ")

@@ -215,7 +215,7 @@ def _digits(board: Board, config: AcceleratorConfig) -> bytes | None:
 
     target = "armv7" if board.kind.value == "Zynq-7000" else "aarch64"
     try:
-        module = weft.compile(digits_onnx(), config, host_targets=["x86_64", target])
+        module = weft.compile(digits_onnx(), config, host_targets=["x86_64", target], link=True)
     except UsageError:
         return None
     with tempfile.TemporaryDirectory() as name:

@@ -49,6 +49,14 @@ def compile_command(
             show_default="x86_64",
         ),
     ] = None,
+    link: Annotated[
+        bool | None,
+        typer.Option(
+            "--link/--no-link",
+            help="Carry the host code as libraries, too: a board loads them without LLVM.",
+            show_default="as --host-target is given",
+        ),
+    ] = None,
     overlap: Annotated[
         bool, typer.Option("--overlap/--no-overlap", help="Let a layer load while the one before drains.")
     ] = True,
@@ -109,6 +117,7 @@ def compile_command(
         cache=cache,
         dump=dump_ir,
         host_targets=host_target or "x86_64",
+        link=bool(host_target) if link is None else link,
         overlap=overlap,
         extensions=extensions,
         schedules=schedules,
