@@ -35,8 +35,8 @@ Observer = Callable[[str, ModuleOp], None]
 """Called with a pass's name and the module after it."""
 
 
-def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
-    """Every pass, in order."""
+def network_passes() -> tuple[ModulePass, ...]:
+    """The first passes, which look at the network alone."""
     return (
         Inline(),
         SinkDequantize(),
@@ -48,12 +48,23 @@ def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         QuantiseOperators(),
         Tabulate(),
         FuseClamp(),
+    )
+
+
+def accelerator_passes(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
+    """The passes after `network_passes`: what they do depends on the accelerator."""
+    return (
         Place(config),
         PackLayout(config),
         CancelLayout(),
         DeadCode(),
         PlanMemory(config),
     )
+
+
+def passes_for(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
+    """Every pass, in order."""
+    return (*network_passes(), *accelerator_passes(config))
 
 
 def extra_passes(config: AcceleratorConfig) -> tuple[ModulePass, ...]:

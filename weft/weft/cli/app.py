@@ -16,6 +16,7 @@ from . import (
     demo,
     disasm,
     exec,
+    explore,
     export,
     fuzz,
     link,
@@ -75,5 +76,6 @@ app.command("registers")(registers.registers_command)
 app.command("fuzz")(fuzz.fuzz_command)
 app.add_typer(board.app, name="board")
 app.command("synth")(synth.synth_command)
+app.command("explore")(explore.explore_command)
 app.command("zoo")(zoo.zoo_command)
 app.command("demo")(demo.demo_command)

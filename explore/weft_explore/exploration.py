@@ -1,0 +1,279 @@
+"""An exploration from beginning to end: ask, evaluate, tell, and keep all of it in a directory."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from weft_hardware.presets import to_toml
+
+from .design import Design
+from .errors import ExploreError
+from .evaluate import Outcome, layers_of, useful_macs
+from .files import writable, write_text
+from .front import on_front, reference_point
+from .plan import Plan
+from .results import Results, key_of, tools_key
+from .workers import Workers
+
+DONE, FAILED, INFEASIBLE = "done", "failed", "infeasible"
+
+
+@dataclass(frozen=True)
+class Explored:
+    """One design with all that is known of it.
+
+    Parameters
+    ----------
+    number : int
+        In the order of the search, from 0.
+    values : dict
+        By objective; empty if it failed.
+    state : str
+        `DONE`, `FAILED` or `INFEASIBLE`: a constraint is broken.
+    reason : str, optional
+        Why it is not done.
+    """
+
+    number: int
+    design: Design
+    values: dict[str, float]
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told while it runs."""
+
+    done: int
+    budget: int
+    front: list[Explored]
+
+
+class Exploration:
+    """A plan in a directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if it is not there. One that holds the same plan is gone on with: nothing is evaluated twice.
+
+    Raises
+    ------
+    ExploreError
+        If the directory holds another plan, cannot be written, or is in use by another process.
+    """
+
+    def __init__(self, plan: Plan, directory: Path) -> None:
+        self.plan, self.directory = plan, directory
+        with writable(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.explored: list[Explored] = []
+
+    def run(
+        self, budget: int, workers: Workers, tell: Callable[[Progress], None] = lambda progress: None
+    ) -> list[Explored]:
+        """Evaluate designs until there are ``budget`` of them, those of earlier runs included, or there is none left.
+
+        Parameters
+        ----------
+        tell : callable
+            Called after each design.
+
+        Raises
+        ------
+        ExploreError
+            If the directory cannot be written; what was evaluated so far is kept.
+        """
+        from .study import Search
+
+        with self._locked():
+            self._check_plan()
+            results = Results(self.directory / "results.jsonl")
+            search = Search(self.plan, self.directory / "journal.log")
+            self.explored = []
+            for number, point in enumerate(search.points()[: search.told]):
+                self._add(number, self._design(point), results)
+            tell(Progress(len(self.explored), budget, self.front()))
+            while len(self.explored) < budget and (asked := search.ask(budget)):
+                designs = [self._design(point) for _, point in asked]
+                for count in self._evaluate(designs, results, workers):
+                    tell(Progress(len(self.explored) + count, budget, self.front()))
+                for (number, _), design in zip(asked, designs, strict=True):
+                    found = self._add(len(self.explored), design, results)
+                    costs = None if found.state == FAILED else self.plan.costs(found.values)
+                    search.tell(number, costs, found.state == INFEASIBLE)
+                tell(Progress(len(self.explored), budget, self.front()))
+            self.write(budget)
+        return self.explored
+
+    def _design(self, point: tuple[int, ...]) -> Design:
+        design = self.plan.space.design(point)
+        assert design is not None
+        return design
+
+    def _evaluate(self, designs: list[Design], results: Results, workers: Workers) -> Iterator[int]:
+        """Evaluate what is not known; yields how many of them are, as they come."""
+        keys = [key_of(design, self.plan.workloads) for design in designs]
+        missing = [k for k, key in enumerate(keys) if results.get(key) is None]
+        done = len(designs) - len(missing)
+        yield done
+        for number, outcome in workers.outcomes([designs[k] for k in missing]):
+            k = missing[number]
+            results.add(keys[k], designs[k], outcome)
+            done += 1
+            yield done
+
+    def _add(self, number: int, design: Design, results: Results) -> Explored:
+        outcome = results.get(key_of(design, self.plan.workloads))
+        if outcome is None:
+            raise ExploreError(
+                f"{self.directory / 'results.jsonl'} lacks design {number} of the journal; it was changed or belongs "
+                "to other sources of Weft: choose another directory"
+            )
+        found = self._explored(number, design, outcome)
+        self.explored.append(found)
+        return found
+
+    def _explored(self, number: int, design: Design, outcome: Outcome) -> Explored:
+        if outcome.reason is not None:
+            return Explored(number, design, {}, FAILED, outcome.reason)
+        values = self.plan.values(design, outcome)
+        broken = self.plan.broken(values)
+        return Explored(number, design, values, INFEASIBLE if broken else DONE, broken)
+
+    def front(self) -> list[Explored]:
+        """The designs that none other beats, in the order of the first objective."""
+        done = [found for found in self.explored if found.state == DONE]
+        kept = on_front([self.plan.costs(found.values) for found in done])
+        front = [found for found, keep in zip(done, kept, strict=True) if keep]
+        return sorted(front, key=lambda found: (self.plan.costs(found.values), found.number))
+
+    # The directory --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.directory / "lock"
+        with writable(path):
+            file = path.open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ExploreError(
+                    f"{self.directory} is in use by another exploration; wait for it or choose another directory"
+                ) from None
+            yield
+
+    def _check_plan(self) -> None:
+        path = self.directory / "plan.json"
+        mine = {**self.plan.to_json(), "sources": tools_key()}
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            write_text(path, json.dumps(mine, indent=1) + "\n")
+            return
+        except (OSError, ValueError) as error:
+            raise ExploreError(f"{path} cannot be read ({error}); choose another directory") from None
+        for name, value in mine.items():
+            if not isinstance(there, dict) or there.get(name) != value:
+                raise ExploreError(
+                    f"{self.directory} holds an exploration with other {name}; "
+                    "give the same ones to go on with it, or choose another directory"
+                )
+
+    def write(self, budget: int) -> None:
+        """Write the tables and the front's configurations."""
+        front = {found.number for found in self.front()}
+        files = {number: f"front/{number:04}.toml" for number in sorted(front)}
+        for found in self.explored:
+            if found.number in front:
+                write_text(self.directory / files[found.number], self._toml(found))
+        for stale in (self.directory / "front").glob("*.toml"):
+            if f"front/{stale.name}" not in files.values():
+                stale.unlink(missing_ok=True)
+        write_text(self.directory / "designs.csv", self._csv(files))
+        report = json.dumps(self._report(budget, files), indent=1)
+        write_text(self.directory / "exploration.json", report + "\n")
+
+    def _toml(self, found: Explored) -> str:
+        values = ", ".join(f"{o.name} {found.values[o.name]:g} {o.unit}" for o in self.plan.objectives)
+        build = ", ".join(f"{name} = {value}".lower() for name, value in asdict(found.design.build).items())
+        return f"# design {found.number}: {values}; built with {build}\n{to_toml(found.design.config)}"
+
+    def _csv(self, files: dict[int, str]) -> str:
+        text = io.StringIO()
+        names = [objective.name for objective in self.plan.objectives]
+        fields = list(self.explored[0].design.config.to_dict()) if self.explored else []
+        build = list(asdict(self.explored[0].design.build)) if self.explored else []
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "state", "front", *names, *fields, *build, "reason"])
+        for found in self.explored:
+            design = found.design
+            writer.writerow(
+                [
+                    found.number,
+                    found.state,
+                    found.number in files,
+                    *(found.values.get(name, "") for name in names),
+                    *design.config.to_dict().values(),
+                    *asdict(design.build).values(),
+                    found.reason or "",
+                ]
+            )
+        return text.getvalue()
+
+    def _report(self, budget: int, files: dict[int, str]) -> dict[str, Any]:
+        plan = self.plan
+        done = [plan.costs(found.values) for found in self.explored if found.state != FAILED]
+        point = reference_point(done) if done else []
+        signs = [1 if objective.goal == "min" else -1 for objective in plan.objectives]
+        return {
+            "version": 1,
+            "weft": _version(),
+            "space": plan.space.choices(),
+            "workloads": [
+                {"name": w.name, "sha256": w.sha256, "macs": useful_macs(w.data), "weight": w.weight}
+                for w in plan.workloads
+            ],
+            "objectives": [{"name": o.name, "unit": o.unit, "goal": o.goal} for o in plan.objectives],
+            "constraints": [constraint.text for constraint in plan.constraints],
+            "family": plan.family,
+            "technology": plan.technology,
+            "sampler": plan.sampler,
+            "seed": plan.seed,
+            "budget": budget,
+            "reference_point": [sign * x for sign, x in zip(signs, point, strict=False)],
+            "designs": [self._row(found, files) for found in self.explored],
+        }
+
+    def _row(self, found: Explored, files: dict[int, str]) -> dict[str, Any]:
+        design, on_it = found.design, found.number in files
+        return {
+            "id": found.number,
+            "digest": design.digest,
+            **design.to_json(),
+            "values": found.values,
+            "state": found.state,
+            "reason": found.reason,
+            "front": on_it,
+            "file": files.get(found.number),
+            "layers": [asdict(layer) for w in self.plan.workloads for layer in layers_of(design, w)] if on_it else [],
+            "confirmed": None,
+        }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("weft")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,57 @@
+"""Designs that none other beats, and how much they cover; less is better in every column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Costs = Sequence[Sequence[float]] | NDArray[np.float64]
+"""A row a design, a column an objective."""
+
+
+def on_front(costs: Costs) -> NDArray[np.bool_]:
+    """Whether each row is beaten by none: none is as good everywhere and better somewhere; of equals all are."""
+    rows = np.asarray(costs, np.float64)
+    if not len(rows):
+        return np.zeros(0, bool)
+    no_worse = np.all(rows[:, None, :] <= rows[None, :, :], axis=2)
+    better = np.any(rows[:, None, :] < rows[None, :, :], axis=2)
+    return ~np.any(no_worse & better, axis=0)
+
+
+def hypervolume(costs: Costs, reference: Sequence[float]) -> float:
+    """The volume between the rows and a point that is worse than they are; rows beyond it count nothing.
+
+    Sweeps the last objective, slice by slice.
+
+    >>> hypervolume([[1, 2], [2, 1]], [3, 3])
+    3.0
+    """
+    rows = np.asarray(costs, np.float64)
+    point = np.asarray(reference, np.float64)
+    rows = rows[np.all(rows < point, axis=1)] if len(rows) else rows
+    if not len(rows):
+        return 0.0
+    rows = rows[on_front(rows)]
+    if rows.shape[1] == 1:
+        return float(point[0] - rows.min())
+    rows = rows[np.argsort(rows[:, -1], kind="stable")]
+    if rows.shape[1] == 2:
+        ends = np.minimum.accumulate(rows[:, 0])
+        heights = np.diff(np.append(rows[:, 1], point[1]))
+        return float(((point[0] - ends) * heights).sum())
+    levels = np.append(rows[:, -1], point[-1])
+    volume = 0.0
+    for k in range(len(rows)):
+        if levels[k + 1] > levels[k]:
+            volume += hypervolume(rows[: k + 1, :-1], point[:-1]) * float(levels[k + 1] - levels[k])
+    return volume
+
+
+def reference_point(costs: Costs) -> list[float]:
+    """A point a tenth of the range worse than the worst of each column."""
+    rows = np.asarray(costs, np.float64)
+    worst, best = rows.max(axis=0), rows.min(axis=0)
+    return (worst + np.where(worst > best, (worst - best) / 10, np.maximum(1.0, np.abs(worst) / 10))).tolist()

@@ -1,0 +1,120 @@
+"""Who evaluates: this process, processes of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Protocol
+
+from .design import Design
+from .evaluate import Outcome, evaluate
+from .workload import Workload
+
+DEATHS = 2
+"""Processes that may die in one generation before designs are evaluated one at a time, to find the one to blame; and
+those that a design may take down alone before it counts as failed."""
+
+
+class Workers(Protocol):
+    """Evaluates designs in any order."""
+
+    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
+        """The number of each design and its outcome, as they come."""
+        ...
+
+    def __enter__(self) -> Workers: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ThisProcess:
+    """One design after the other, here."""
+
+    def __init__(self, workloads: Sequence[Workload]) -> None:
+        self._workloads = tuple(workloads)
+
+    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
+        for number, design in enumerate(designs):
+            yield number, evaluate(design, self._workloads)
+
+    def __enter__(self) -> ThisProcess:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+_workloads: tuple[Workload, ...] = ()
+
+
+def _begin(workloads: tuple[Workload, ...]) -> None:
+    """In a process of the pool: what all of its designs share."""
+    global _workloads  # noqa: PLW0603, a pool's processes have no other place
+    _workloads = workloads
+
+
+def _evaluate(design: Design) -> Outcome:
+    return evaluate(design, _workloads)
+
+
+class LocalProcesses:
+    """Processes of this machine; one that dies is replaced, and what it did is done again.
+
+    Parameters
+    ----------
+    count : int
+    """
+
+    def __init__(self, workloads: Sequence[Workload], count: int) -> None:
+        self._workloads, self._count = tuple(workloads), count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._count, context, _begin, (self._workloads,))
+        return self._pool
+
+    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
+        left, deaths = dict(enumerate(designs)), 0
+        alone = dict.fromkeys(left, 0)
+        while left:
+            # Once processes died nobody knows whose fault it was.
+            some = dict(left) if deaths < DEATHS else dict([next(iter(left.items()))])
+            try:
+                for number, outcome in self._run(some):
+                    del left[number]
+                    yield number, outcome
+            except BrokenProcessPool:
+                self._stop()
+                deaths += 1
+                if len(some) == 1:
+                    ((number, _),) = some.items()
+                    alone[number] += 1
+                    if alone[number] == DEATHS:
+                        del left[number]
+                        yield number, Outcome.failed(f"the process that evaluated it died {DEATHS} times")
+
+    def _run(self, designs: dict[int, Design]) -> Iterator[tuple[int, Outcome]]:
+        pool = self._start()
+        running: dict[Future[Outcome], int] = {pool.submit(_evaluate, d): n for n, d in designs.items()}
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future), future.result()
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> LocalProcesses:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop()

@@ -1,0 +1,156 @@
+"""Explorations in a directory: what they write, and that they go on where they were."""
+
+import json
+from pathlib import Path
+
+import pytest
+from weft.models import digits_onnx
+from weft_explore.constraints import parse_constraints
+from weft_explore.errors import ExploreError
+from weft_explore.evaluate import Outcome
+from weft_explore.exploration import DONE, FAILED, INFEASIBLE, Exploration
+from weft_explore.objectives import parse_objectives
+from weft_explore.plan import Plan
+from weft_explore.space import parse_space
+from weft_explore.workers import ThisProcess
+from weft_explore.workload import Workload
+from weft_hardware.presets import load_config
+
+pytest.importorskip("optuna", reason="needs optuna, of the explore extra")
+
+SPACE = """
+base = "pynq"
+[space]
+block_in = [4, 8, 16]
+block_out = { same = "block_in" }
+epilogue_lanes = [4, 8, 16]
+inp_depth = { low = 64, high = 2048, log = true }
+acc_depth = { low = 64, high = 2048, log = true }
+axi_data_bits = [64, 128]
+"""
+
+
+def plan(**changes) -> Plan:
+    workloads = (Workload("digits", digits_onnx()),)
+    given = {"space": parse_space(SPACE), "workloads": workloads, "objectives": parse_objectives(["cycles", "energy"])}
+    return Plan(**{**given, "generation": 4, **changes})
+
+
+class Made:
+    """Workers whose outcomes follow from the design at once; counts what is asked, and stops when told to."""
+
+    def __init__(self, stop_after: int = 1 << 30) -> None:
+        self.evaluated: list[str] = []
+        self.stop_after = stop_after
+
+    def outcomes(self, designs):
+        for number, design in reversed(list(enumerate(designs))):
+            if len(self.evaluated) == self.stop_after:
+                raise KeyboardInterrupt
+            self.evaluated.append(design.digest)
+            config = design.config
+            if config.inp_depth == 64:
+                yield number, Outcome.failed("no tile fits")
+                continue
+            cycles = 10**9 // (config.macs * config.axi_bytes) + 10**6 // config.inp_depth
+            yield number, Outcome({"digits": cycles}, {"digits": {"macs": config.macs, "dram_bytes": config.acc_depth}})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+def summary(exploration: Exploration):
+    return [(found.number, found.design.digest, found.state, found.values) for found in exploration.explored]
+
+
+def test_a_real_exploration_writes_table_front_and_report(tmp_path):
+    exploration = Exploration(plan(), tmp_path)
+    explored = exploration.run(8, ThisProcess(plan().workloads))
+    report = json.loads((tmp_path / "exploration.json").read_text())
+    assert [row["id"] for row in report["designs"]] == list(range(8))
+    assert report["objectives"][0] == {"name": "cycles", "unit": "cycles", "goal": "min"}
+    front = [row for row in report["designs"] if row["front"]]
+    assert front
+    for row in front:
+        assert load_config(tmp_path / row["file"]).to_dict() == row["config"]
+        assert sum(layer["cycles"] for layer in row["layers"]) == row["values"]["cycles"]
+    assert sorted(path.name for path in (tmp_path / "front").iterdir()) == sorted(
+        Path(row["file"]).name for row in front
+    )
+    lines = (tmp_path / "designs.csv").read_text().splitlines()
+    assert len(lines) == 9
+    assert lines[0].startswith("id,state,front,cycles,energy,batch,block_in,")
+    assert all(found.state == DONE for found in explored)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+def test_one_that_is_interrupted_anywhere_goes_on_to_the_same_designs(tmp_path, sampler):
+    whole = Exploration(plan(sampler=sampler), tmp_path / "whole")
+    at_once = Made()
+    whole.run(24, at_once)
+    assert len(set(at_once.evaluated)) == len(at_once.evaluated) == 24
+    for stops in (0, 3, 9, 23):
+        folder = tmp_path / f"after{stops}"
+        first, second = Made(stop_after=stops), Made()
+        with pytest.raises(KeyboardInterrupt):
+            Exploration(plan(sampler=sampler), folder).run(24, first)
+        again = Exploration(plan(sampler=sampler), folder)
+        again.run(24, second)
+        assert summary(again) == summary(whole)
+        assert sorted(first.evaluated + second.evaluated) == sorted(at_once.evaluated)
+
+
+def test_a_larger_budget_goes_on(tmp_path):
+    Exploration(plan(), tmp_path).run(6, Made())
+    workers = Made()
+    longer = Exploration(plan(), tmp_path)
+    longer.run(14, workers)
+    assert len(workers.evaluated) == 8
+    assert len(longer.explored) == 14
+
+
+def test_designs_that_fail_or_break_a_bound_are_kept_and_never_on_the_front(tmp_path):
+    exploration = Exploration(plan(constraints=parse_constraints(["cycles <= 600_000"])), tmp_path)
+    exploration.run(30, Made())
+    states = {found.state for found in exploration.explored}
+    assert states == {DONE, FAILED, INFEASIBLE}
+    for found in exploration.explored:
+        assert (found.state == FAILED) == (found.design.config.inp_depth == 64)
+        assert found.state != FAILED or found.reason == "no tile fits"
+        assert found.state != INFEASIBLE or found.reason == f"cycles = {found.values['cycles']:g} breaks cycles <= 600_000"
+    assert {found.state for found in exploration.front()} == {DONE}
+
+
+def test_a_space_that_is_used_up_ends_early(tmp_path):
+    small = parse_space('base = "pynq"\n[space]\ninp_depth = [256, 512, 1024]\nepilogue_lanes = [8, 32]\n')
+    exploration = Exploration(plan(space=small), tmp_path)
+    exploration.run(50, Made())
+    assert len(exploration.explored) == 3
+    one = Exploration(plan(space=parse_space("[space]\ninp_depth = 256\n")), tmp_path / "one")
+    one.run(50, Made())
+    assert len(one.explored) == 1
+
+
+def test_a_directory_of_another_exploration_is_refused(tmp_path):
+    Exploration(plan(), tmp_path).run(4, Made())
+    with pytest.raises(ExploreError) as caught:
+        Exploration(plan(seed=1), tmp_path).run(4, Made())
+    assert str(caught.value) == (
+        f"{tmp_path} holds an exploration with other seed; "
+        "give the same ones to go on with it, or choose another directory"
+    )
+
+
+def test_torn_files_are_mended(tmp_path):
+    whole = Exploration(plan(), tmp_path / "whole")
+    whole.run(12, Made())
+    Exploration(plan(), tmp_path / "torn").run(8, Made())
+    for name in ("journal.log", "results.jsonl"):
+        with (tmp_path / "torn" / name).open("ab") as file:
+            file.write(b'{"op_code": 4, "wor')
+    again = Exploration(plan(), tmp_path / "torn")
+    again.run(12, Made())
+    assert summary(again) == summary(whole)

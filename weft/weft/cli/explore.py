@@ -1,0 +1,153 @@
+"""``weft explore``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from weft_explore.exploration import Explored, Progress
+    from weft_explore.plan import Plan
+
+
+def explore_command(
+    space: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may be chosen.", show_default=False)],
+    workload: Annotated[
+        list[str],
+        typer.Option("--workload", metavar="MODEL.onnx[=WEIGHT]", help="A network; give it once for each."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where results are kept.")],
+    objective: Annotated[
+        list[str], typer.Option("--objective", metavar="NAME,…", help="What designs are compared by.")
+    ] = ["cycles"],  # noqa: B006, typer copies it
+    budget: Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Designs to evaluate.")] = 100,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option("--constraint", metavar="TEXT", help="'fits pynq-z2', 'luts <= 40000'.", show_default=False),
+    ] = None,
+    sampler: Annotated[str, typer.Option("--sampler", metavar="nsga2|tpe|random", help="How to choose.")] = "nsga2",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all choices.")] = 0,
+    generation: Annotated[
+        int, typer.Option("--generation", metavar="N", min=2, help="Designs that are chosen at a time.")
+    ] = 20,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="xc7|xcup|ecp5", help="The FPGA whose area counts.", show_default="xc7"),
+    ] = None,
+    technology: Annotated[
+        str, typer.Option("--technology", metavar="45nm|7nm", help="Whose energies count.")
+    ] = "45nm",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes.", show_default="one a CPU")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Search a space of accelerators for those that no other beats; killed and called again, it goes on.
+
+    DIR holds a table of all designs (designs.csv), all figures (exploration.json), and the configurations of the front,
+    ready for `weft compile --config`.
+    """
+    from weft_explore.constraints import family_of, parse_constraints
+    from weft_explore.exploration import DONE, Exploration
+    from weft_explore.objectives import parse_objectives
+    from weft_explore.plan import Plan
+    from weft_explore.space import load_space
+    from weft_explore.workers import LocalProcesses, ThisProcess
+    from weft_explore.workload import load_workload
+    from weft_hardware.synth.families import FAMILIES
+
+    from weft.errors import UsageError
+    from weft.extras import needs_extra
+
+    from .output import print_json
+
+    if family is not None and family not in FAMILIES:
+        raise UsageError(f"family {family!r} is not one of {', '.join(FAMILIES)}; choose one of them")
+    constraints = parse_constraints(constraint or [])
+    plan = Plan(
+        space=load_space(space),
+        workloads=tuple(map(load_workload, workload)),
+        objectives=parse_objectives(objective),
+        constraints=constraints,
+        sampler=sampler,
+        seed=seed,
+        generation=generation,
+        family=family_of(constraints, family),
+        technology=technology,
+    )
+    with needs_extra("explore", "exploring"):
+        import optuna  # noqa: F401, its absence is told here
+    with needs_extra("compiler", "compiling a network"):
+        import xdsl  # noqa: F401
+    with needs_extra("timing", "the timing device"):
+        import numba  # noqa: F401
+    exploration = Exploration(plan, output)
+    count = jobs or os.cpu_count() or 1
+    chosen = ThisProcess(plan.workloads) if count == 1 else LocalProcesses(plan.workloads, count)
+    with chosen as workers, _progress(plan) as tell:
+        explored = exploration.run(budget, workers, tell)
+    front = exploration.front()
+    counts = {"designs": len(explored), "done": sum(found.state == DONE for found in explored), "front": len(front)}
+    if json:
+        rows = [{"id": found.number, "digest": found.design.digest, **found.values} for found in front]
+        print_json({"output": str(output), **counts, "designs_on_front": rows})
+    else:
+        _print_front(plan, front)
+        print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {output}")
+
+
+@contextmanager
+def _progress(plan: Plan) -> Iterator[Callable[[Progress], None]]:
+    """A bar and the current front on a terminal, gone when the block ends."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("designs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Bar(*columns, console=console, disable=not console.is_terminal)
+    if not console.is_terminal:
+        yield lambda progress: None
+        return
+    task = bar.add_task("designs", total=None)
+    with Live(bar, console=console, transient=True, refresh_per_second=4) as live:
+
+        def tell(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.budget)
+            live.update(Group(bar, _table(plan, progress.front[:12], "front so far")))
+
+        yield tell
+
+
+def _table(plan: Plan, front: list[Explored], title: str) -> Any:
+    """Designs with their objectives and with what they choose."""
+    from rich.table import Table
+
+    chosen = [name for name, values in plan.space.choices().items() if len(values) > 1]
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("id", justify="right")
+    for one in plan.objectives:
+        table.add_column(one.name, justify="right")
+    for name in chosen:
+        table.add_column(name, justify="right", overflow="fold")
+    for found in front:
+        values = {**found.design.config.to_dict(), **vars(found.design.build)}
+        figures = (f"{found.values[one.name]:,g}" for one in plan.objectives)
+        table.add_row(str(found.number), *figures, *(str(values[name]).lower() for name in chosen))
+    return table
+
+
+def _print_front(plan: Plan, front: list[Explored]) -> None:
+    from rich.console import Console
+
+    Console().print(_table(plan, front, "front"))
