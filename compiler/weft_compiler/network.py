@@ -9,6 +9,7 @@ from weft_runtime.module_model import ModuleContent
 
 from .assemble import assemble
 from .onnx_import import import_onnx
+from .options import CompileOptions
 from .pipeline import accelerator_passes, network_passes, run_passes
 
 
@@ -27,6 +28,7 @@ class Network:
     """
 
     def __init__(self, source: str | Path | bytes, batch: int = 1) -> None:
+        self._options = CompileOptions(batch=batch)
         self._module = import_onnx(source, batch=batch)
         run_passes(self._module, AcceleratorConfig(), passes=network_passes())
 
@@ -42,4 +44,4 @@ class Network:
         """
         module = self._module.clone()
         run_passes(module, config, passes=accelerator_passes(config))
-        return assemble(module, config, targets=())
+        return assemble(module, config, self._options, targets=())

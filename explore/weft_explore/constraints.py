@@ -89,11 +89,11 @@ def family_of(constraints: Sequence[Constraint], chosen: str | None) -> str:
         If boards of several families are asked for, or of another one.
     """
     boards = [c.board for c in constraints if isinstance(c, Fits)]
-    families = dict.fromkeys([*([chosen] if chosen else []), *(board.part.family for board in boards)])
+    families = list(dict.fromkeys([*([chosen] if chosen else []), *(board.part.family for board in boards)]))
     if len(families) > 1:
         names = ", ".join(f"{board.name} ({board.part.family})" for board in boards)
         raise ExploreError(
             f"one exploration is of one FPGA family, not of {' and '.join(families)}; "
             f"choose --family by the boards that must fit: {names}"
         )
-    return next(iter(families), "xc7")
+    return families[0] if families else "xc7"

@@ -7,12 +7,24 @@ figures are those of chips.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from math import exp, log
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, opcodes, unpack
-from weft_hardware.isa import Alu, AluOp, Gemm, Load, Memory, Opcode, Store, StoreMode, scratchpad_depth, tile_bytes
-from weft_hardware.isa import uop_bits
+from weft_hardware.isa import (
+    Alu,
+    AluOp,
+    Gemm,
+    Load,
+    Memory,
+    Opcode,
+    Store,
+    StoreMode,
+    scratchpad_depth,
+    tile_bytes,
+    uop_bits,
+)
 from weft_hardware.work import count_work, loop_steps
 
 
@@ -128,9 +140,7 @@ class Technology:
     def sram_byte(self, nbytes: int) -> float:
         """pJ a byte of a memory of this size."""
         points = sorted(self.sram.items())
-        low, high = next(
-            ((a, b) for a, b in zip(points, points[1:], strict=False) if nbytes <= b[0]), (points[-2], points[-1])
-        )
+        low, high = next(((a, b) for a, b in pairwise(points) if nbytes <= b[0]), (points[-2], points[-1]))
         slope = log(high[1] / low[1]) / log(high[0] / low[0])
         return low[1] * exp(slope * log(max(nbytes, 64) / low[0])) / 8
 

@@ -21,7 +21,7 @@ def on_front(costs: Costs) -> NDArray[np.bool_]:
     return ~np.any(no_worse & better, axis=0)
 
 
-def hypervolume(costs: Costs, reference: Sequence[float]) -> float:
+def hypervolume(costs: Costs, reference: Sequence[float] | NDArray[np.float64]) -> float:
     """The volume between the rows and a point that is worse than they are; rows beyond it count nothing.
 
     Sweeps the last objective, slice by slice.

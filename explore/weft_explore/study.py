@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .errors import ExploreError
@@ -140,7 +140,10 @@ class Search:
                 storage = JournalStorage(JournalFileBackend(str(journal), _NoLock(str(journal))))
         try:
             self._study = optuna.create_study(
-                storage=storage, study_name=NAME, load_if_exists=True, directions=["minimize"] * len(plan.objectives)
+                storage=storage,
+                study_name=NAME,
+                load_if_exists=True,
+                directions=[StudyDirection.MINIMIZE] * len(plan.objectives),
             )
         except (ValueError, KeyError) as error:
             raise ExploreError(f"{journal} is damaged ({error}); choose another directory") from None

@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from types import TracebackType
 from typing import Protocol
 
 from .design import Design
@@ -27,9 +26,7 @@ class Workers(Protocol):
 
     def __enter__(self) -> Workers: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...
 
 
 class ThisProcess:
@@ -54,7 +51,7 @@ _workloads: tuple[Workload, ...] = ()
 
 def _begin(workloads: tuple[Workload, ...]) -> None:
     """In a process of the pool: what all of its designs share."""
-    global _workloads  # noqa: PLW0603, a pool's processes have no other place
+    global _workloads
     _workloads = workloads
 
 

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
-import weft
 from weft.models import digits_onnx
 from weft.profile import profile_module
 from weft_compiler.network import Network
 from weft_explore.cycles import READ_LATENCY, layers, measure
 from weft_hardware.presets import PRESETS
 from weft_simulator.tsim.model import MemoryTiming
+
+import weft
 
 CONFIGS = {
     "vta": PRESETS["vta"],

@@ -120,7 +120,9 @@ def test_designs_that_fail_or_break_a_bound_are_kept_and_never_on_the_front(tmp_
     for found in exploration.explored:
         assert (found.state == FAILED) == (found.design.config.inp_depth == 64)
         assert found.state != FAILED or found.reason == "no tile fits"
-        assert found.state != INFEASIBLE or found.reason == f"cycles = {found.values['cycles']:g} breaks cycles <= 600_000"
+        assert (
+            found.state != INFEASIBLE or found.reason == f"cycles = {found.values['cycles']:g} breaks cycles <= 600_000"
+        )
     assert {found.state for found in exploration.front()} == {DONE}
 
 

@@ -55,7 +55,10 @@ def test_a_base_may_be_a_file_beside_the_space(tmp_path):
     [
         ("base = 3\n[space]\nbatch = 1", "base = 3 is no name; give a preset's or a file's"),
         ("[space]", "the table [space] is missing or empty; give a field and its choices in it"),
-        ("bas = 'vta'\n[space]\nbatch = 1", "'bas' is not part of a space (did you mean 'base'?); it has base and space"),
+        (
+            "bas = 'vta'\n[space]\nbatch = 1",
+            "'bas' is not part of a space (did you mean 'base'?); it has base and space",
+        ),
         ("[space]\nblock_in = []", "block_in = [] leaves nothing to choose; give a value, or leave the field out"),
         ("[space]\nblock_in = [8, 16, 8]", "block_in has 8 twice; leave one out"),
         ("[space]\nblock_in = [8, 7]", "block_in = 7 cannot be built; choose one of 4, 8, 16, 32, 64"),

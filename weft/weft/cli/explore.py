@@ -43,9 +43,7 @@ def explore_command(
         str | None,
         typer.Option("--family", metavar="xc7|xcup|ecp5", help="The FPGA whose area counts.", show_default="xc7"),
     ] = None,
-    technology: Annotated[
-        str, typer.Option("--technology", metavar="45nm|7nm", help="Whose energies count.")
-    ] = "45nm",
+    technology: Annotated[str, typer.Option("--technology", metavar="45nm|7nm", help="Whose energies count.")] = "45nm",
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes.", show_default="one a CPU")
     ] = None,
@@ -95,14 +93,31 @@ def explore_command(
     chosen = ThisProcess(plan.workloads) if count == 1 else LocalProcesses(plan.workloads, count)
     with chosen as workers, _progress(plan) as tell:
         explored = exploration.run(budget, workers, tell)
+    page = _write_page(output)
     front = exploration.front()
-    counts = {"designs": len(explored), "done": sum(found.state == DONE for found in explored), "front": len(front)}
+    counts: dict[str, Any] = {
+        "designs": len(explored),
+        "done": sum(found.state == DONE for found in explored),
+        "front": len(front),
+    }
     if json:
         rows = [{"id": found.number, "digest": found.design.digest, **found.values} for found in front]
         print_json({"output": str(output), **counts, "designs_on_front": rows})
     else:
         _print_front(plan, front)
-        print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {output}")
+        print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {page}")
+
+
+def _write_page(directory: Path) -> Path:
+    """The page, or the directory where there is no plotly to draw it."""
+    from weft_explore.files import writable
+    from weft_explore.page import write_page
+
+    try:
+        with writable(directory):
+            return write_page(directory)
+    except ModuleNotFoundError:
+        return directory
 
 
 @contextmanager
