@@ -89,7 +89,8 @@ def family_of(constraints: Sequence[Constraint], chosen: str | None) -> str:
         If boards of several families are asked for, or of another one.
     """
     boards = [c.board for c in constraints if isinstance(c, Fits)]
-    families = list(dict.fromkeys([*([chosen] if chosen else []), *(board.part.family for board in boards)]))
+    named = [chosen] if chosen is not None else []
+    families = list(dict.fromkeys(named + [board.part.family for board in boards]))
     if len(families) > 1:
         names = ", ".join(f"{board.name} ({board.part.family})" for board in boards)
         raise ExploreError(
