@@ -141,7 +141,7 @@ class Board:
     device : str
         The ordering code of the FPGA: package and speed grade.
     board_files : str
-        Vivado's name of the board, without vendor and version; empty where it knows none.
+        Vivado's name of the board, without vendor and version, in small letters; empty where it knows none.
     preset : str
         The configuration that is built where none is chosen.
     packed : bool

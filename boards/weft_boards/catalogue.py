@@ -6,6 +6,10 @@ AMD UG585 (Zynq-7000 technical reference manual), 4.1 (address map), 5 (AXI_HP),
 AMD UG1085 (Zynq UltraScale+ technical reference manual), 10 (address map), 13 (interrupts), 35 (PS-PL interfaces), 37.
 Digilent, PYNQ-Z1 reference manual; TUL, PYNQ-Z2 reference manual. Avnet, Ultra96 and Ultra96-V2 hardware user guides.
 AMD UG1267 (ZCU104), UG1089 (KV260), DS987 (K26). Radiona, ULX3S manual and constraints file ``ulx3s_v20.lpf``.
+
+Compared with what is published of these boards, see docs/boards.md: ordering codes and names with the files that Vivado
+has of them (Xilinx/XilinxBoardStore, Avnet/bdf), the processors' clocks, crystals and memory with the presets there and
+in Xilinx/PYNQ, interrupts with UG585 and PG201, pins with ``ulx3s_v20.lpf``, capacities with utilisation reports.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from .errors import BoardError
 MIB = 1 << 20
 
 _HP_7000 = MemoryPort("S_AXI_HP0", "AXI3", (64,), 16, 32, coherent=False)
+# As its IP declares it; the port itself cuts bursts into ones of 16 beats (UG1085, 35, PL-PS interface specifics).
 _HP_MP = MemoryPort("S_AXI_HP0_FPD", "AXI4", (64, 128), 256, 49, coherent=False)
 _GP0 = ControlPort("M_AXI_GP0", 0x4000_0000, 0x4000_0000, registers=0x43C0_0000)
 _HPM0 = ControlPort("M_AXI_HPM0_FPD", 0xA000_0000, 0x1000_0000, registers=0xA000_0000)

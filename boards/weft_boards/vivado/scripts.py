@@ -23,7 +23,8 @@ foreach product {{{DESIGN}.bit {DESIGN}.hwh timing.rpt utilisation.rpt}} {{ file
 foreach product {{{DESIGN}.bit {DESIGN}.hwh}} {{ file delete {FOLDER}/$product }}
 
 create_project -force {DESIGN} vivado -part {board.device}
-set known [get_board_parts -quiet *:{board.board_files}:part0:*]
+# Vendors spell their boards' names with capitals in some versions of the files, and without in others.
+set known [lsearch -all -inline -nocase [get_board_parts -quiet] *:{board.board_files}:part0:*]
 set board_files [expr {{[llength $known] > 0}}]
 if {{$board_files}} {{
     set_property board_part [lindex [lsort $known] end] [current_project]

@@ -117,6 +117,15 @@ def test_vivado_builds(written, vivado):
     assert "validated" in lines
 
 
+def test_names_of_boards_with_capitals(tmp_path, vivado):
+    # Avnet's files of version 1.3; those of 1.2 have neither the capital nor this vendor.
+    vivado("set boards {Avnet-tria:Ultra96v2:part0:1.3}")
+    lines = []
+    small_project(BOARDS["ultra96-v2"]).write(tmp_path / "u96")
+    run_vivado(tmp_path / "u96", lines.append)
+    assert "set\tboard_part\tAvnet-tria:Ultra96v2:part0:1.3\tproject" in lines
+
+
 def test_vivado_without_the_boards_files(written, vivado):
     vivado()
     lines = []

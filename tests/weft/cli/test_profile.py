@@ -92,6 +92,11 @@ def test_trace(image, tmp_path):
             "--trace needs the moments of each instruction, which tsim does not tell; "
             "use --device timing, whose cycles are the same",
         ),
+        (
+            ("image.bin", *PLACE, "--trace", "t.json", "--device", "grpc://127.0.0.1:1?device=timing"),
+            "--trace needs the moments of each instruction, which grpc://127.0.0.1:1?device=timing does not tell; "
+            "use --device timing, whose cycles are the same",
+        ),
     ],
 )
 def test_refusals(image, arguments, message):

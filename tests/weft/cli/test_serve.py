@@ -11,6 +11,7 @@ import pytest
 from support.command import served, weft
 from support.images import bias_image
 from weft_hardware.presets import PRESETS
+from weft_runtime.session import Session
 
 pytest.importorskip("llvmlite", reason="needs the compiler extra (llvmlite)")
 pytest.importorskip("grpc", reason="needs the remote extra (grpcio)")
@@ -59,6 +60,28 @@ def test_profile_gives_the_same_cycles(address, module):
         profiles.append([{key: value for key, value in row.items() if key != "host_seconds"} for row in rows])
     assert profiles[0] == profiles[1]
     assert any("activity" in row for row in profiles[0])
+
+
+@pytest.mark.rtl
+def test_a_network_on_rtl_of_another_process(module):
+    pytest.importorskip("amaranth", reason="needs the rtl extra (amaranth)")
+    digits = face.load(module)
+    with np.load(MODEL.parent / "digits_heldout.npz") as held:
+        images = held["images"][:3, np.newaxis].astype(np.float32)
+
+    def run(name: str) -> tuple[list[bytes], list[int | None]]:
+        with face.open_device(name, digits.content.config) as device, Session(digits, device) as session:
+            outputs = [np.asarray(session.run(image[np.newaxis])).tobytes() for image in images]
+            return outputs, [report.cycles for _, report in session.last_launches]
+
+    here = run("tsim")
+    with served("--device", "tsim", "--config", "vta") as (_, address):
+        there = run(address)
+    with face.open_device("functional", digits.content.config) as device:
+        expected = [np.asarray(digits.run(device, image[np.newaxis])).tobytes() for image in images]
+    assert here == there
+    assert there[0] == expected
+    assert all(there[1])
 
 
 def test_exec_writes_the_image_back(address, tmp_path):
