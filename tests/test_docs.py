@@ -16,7 +16,8 @@ PAGES = [
     *EXAMPLES,
     *UNITS,
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
-    *(ROOT / "docs" / "networks.md", ROOT / "docs" / "boards.md", ROOT / "ARCHITECTURE.md"),
+    *(ROOT / "docs" / f"{page}.md" for page in ("networks", "boards", "silicon", "export", "remote", "module_format")),
+    ROOT / "ARCHITECTURE.md",
     ROOT / "README.md",
 ]
 
