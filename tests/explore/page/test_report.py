@@ -75,7 +75,7 @@ def select(shown: Shown, design: dict[str, Any]) -> None:
 
 def waits_for_passing(shown: Shown, count: int) -> None:
     shown.page.wait_for_function(
-        "text => document.getElementById('passing').textContent === text", arg=f"{count} of {len(DESIGNS)} designs pass"
+        "text => document.getElementById('passing').textContent === text", arg=f"{count} of {len(DESIGNS)} designs shown"
     )
     shown.page.wait_for_function(
         "count => document.querySelectorAll('#designs tr[data-index]').length === Math.min(100, count)", arg=count
@@ -408,7 +408,7 @@ def test_hardly_any_design(browser, tmp_path, count):
     content = exploration(1, SEED)
     content["designs"] = content["designs"][:count]
     shown = opened(browser, tmp_path, content)
-    assert shown.text("#passing") == ("1 of 1 design pass" if count else "0 of 0 designs pass")
+    assert shown.text("#passing") == ("1 of 1 design shown" if count else "0 of 0 designs shown")
     shown.assert_quiet()
     shown.page.close()
 
@@ -420,7 +420,7 @@ def test_thousands_of_designs(browser, tmp_path):
     shown.page.get_by_label("front only").check()
     count = sum(design["front"] for design in content["designs"])
     shown.page.wait_for_function(
-        "text => document.getElementById('passing').textContent === text", arg=f"{count} of 5,000 designs pass"
+        "text => document.getElementById('passing').textContent === text", arg=f"{count} of 5,000 designs shown"
     )
     drawn(shown, count)
     shown.assert_quiet()

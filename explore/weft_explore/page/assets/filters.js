@@ -25,7 +25,7 @@ function filtersChanged() {
   designs.forEach((design, index) => { passing[index] = passes(design); });
   const kept = passing.filter(Boolean).length;
   const active = filters.size + (wanted.states.size < STATES.length) + wanted.front + wanted.confirmed;
-  byId("passing").textContent = `${kept.toLocaleString("en-US")} of ${counted(designs.length, "design")} pass`;
+  byId("passing").textContent = `${kept.toLocaleString("en-US")} of ${counted(designs.length, "design")} shown`;
   byId("clear").disabled = !active;
   tell("filter");
 }

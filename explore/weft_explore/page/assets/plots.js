@@ -90,14 +90,14 @@ function buildScatter(number, x, y) {
     return {
       there,
       traces: [
-        trace("filtered out", there.filter(design => !passing[design.index]), { color: colour("faint"), size: many ? 4 : 6 }, { hoverinfo: "skip", hovertemplate: undefined }),
+        trace("filtered out", there.filter(design => !passing[design.index]), { color: colour("faint"), size: many ? 4 : 6 }, { hoverinfo: "skip", hovertemplate: undefined, showlegend: false }),
         trace("infeasible", of(design => design.state === "infeasible"), { color: colour("quiet"), size: 6, symbol: "x-thin-open", opacity: 0.6 }),
         trace("failed", of(design => design.state === "failed"), { color: colour("bad"), size: 6, symbol: "x-thin-open" }),
         trace("designs", of(design => design.state === "done" && !design.front), { color: colour("design"), size: many ? 5 : 7, opacity: many ? 0.55 : 0.8 }),
         trace("front", of(design => design.front), { color: colour("front"), size: 9, line: { color: colour("card"), width: 1 } }),
         ...confirmedTraces(kept),
         trace("could not be confirmed", of(isUnconfirmed), { color: colour("bad"), size: 13, symbol: "x-thin-open", line: { width: 2 } }),
-        trace("selected", selected, { color: "rgba(0,0,0,0)", size: 18, line: { color: colour("select"), width: 3 } }, { hoverinfo: "skip", hovertemplate: undefined }),
+        trace("selected", selected, { color: "rgba(0,0,0,0)", size: 18, line: { color: colour("select"), width: 3 } }, { hoverinfo: "skip", hovertemplate: undefined, showlegend: false }),
       ],
     };
   }
