@@ -6,17 +6,19 @@ import json
 import math
 import re
 from copy import deepcopy
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.browser import Shown, chromium, show
+from support.command import weft
 from support.explorations import exploration
-from weft_hardware.presets import from_toml
+from weft_hardware.presets import from_toml, load_config
 
 pytest.importorskip("plotly", reason="plotly is not installed")
 
-from weft_explore.page import render, write_page
+from weft_explore.page import render
 
 SEED = 7
 FOUND = exploration(150, SEED)
@@ -35,6 +37,10 @@ def browser():
 def opened(browser, directory: Path, content: dict[str, Any], **context: Any) -> Shown:
     file = directory / "report.html"
     file.write_text(render(content), encoding="utf-8")
+    return shown_file(browser, file, **context)
+
+
+def shown_file(browser, file: Path, **context: Any) -> Shown:
     shown = show(browser, file, **context)
     shown.page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
     return shown
@@ -75,7 +81,8 @@ def select(shown: Shown, design: dict[str, Any]) -> None:
 
 def waits_for_passing(shown: Shown, count: int) -> None:
     shown.page.wait_for_function(
-        "text => document.getElementById('passing').textContent === text", arg=f"{count} of {len(DESIGNS)} designs shown"
+        "text => document.getElementById('passing').textContent === text",
+        arg=f"{count} of {len(DESIGNS)} designs shown",
     )
     shown.page.wait_for_function(
         "count => document.querySelectorAll('#designs tr[data-index]').length === Math.min(100, count)", arg=count
@@ -427,7 +434,28 @@ def test_thousands_of_designs(browser, tmp_path):
     shown.page.close()
 
 
-def test_write_page(tmp_path):
-    (tmp_path / "exploration.json").write_text(json.dumps(exploration(3, SEED)))
-    assert write_page(tmp_path) == tmp_path / "report.html"
-    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+def test_a_real_exploration(browser, tmp_path):
+    """What `weft explore` wrote, against its own files."""
+    for package in ("optuna", "numba", "onnx", "xdsl", "llvmlite"):
+        pytest.importorskip(package, reason=f"needs {package}")
+    (tmp_path / "space.toml").write_text('base = "pynq"\n[space]\nepilogue_lanes = [2, 4, 8]\nwgt_depth = [128, 256]\n')
+    asked = ("--objective", "cycles,energy", "--budget", "4", "--jobs", "1")
+    digits = files("weft.models").joinpath("digits.onnx")
+    result = weft("explore", tmp_path / "space.toml", "--workload", digits, *asked, "-o", tmp_path / "found")
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "found" / "exploration.json").read_text())
+    shown = shown_file(browser, tmp_path / "found" / "report.html")
+    assert shown.text("#counts").startswith("4 designs · 4 done · ")
+    design = next(design for design in found["designs"] if design["front"])
+    select(shown, design)
+    with shown.page.expect_download() as started:
+        shown.page.click("#download")
+    assert load_config(started.value.path().rename(tmp_path / "mine.toml")) == load_config(
+        tmp_path / "found" / design["file"]
+    )
+    layers = shown.page.locator("#layers tbody tr").evaluate_all(
+        "rows => rows.map(row => Number(row.cells[3].textContent.replaceAll(',', '')))"
+    )
+    assert sum(layers) == design["values"]["cycles"]
+    shown.assert_quiet()
+    shown.page.close()

@@ -1,7 +1,7 @@
 // Parallel coordinates: a line a design on a canvas, axes and brushes over it. A brush is the column's filter.
 
 const AXIS_WIDTH = 92;
-const MARGIN = { top: 74, bottom: 40, side: 56 };
+const MARGIN = { top: 74, bottom: 40, left: 24, right: 100 }; // names lean to the right
 
 const varying = columns.filter(each => (each.choices ? each.levels.length > 1 : each.numbers.length > 1));
 const parallelShown = new Set(varying.filter(each => each.group === "field" || each.objective).map(each => each.key));
@@ -43,11 +43,11 @@ function buildParallel() {
   function measure() {
     const chosen = varying.filter(each => parallelShown.has(each.key));
     const room = box.parentElement.clientWidth;
-    const width = Math.max(room, 2 * MARGIN.side + (chosen.length - 1) * AXIS_WIDTH);
+    const width = Math.max(room, MARGIN.left + MARGIN.right + (chosen.length - 1) * AXIS_WIDTH);
     const height = box.clientHeight;
     box.style.width = `${width}px`;
-    const step = chosen.length > 1 ? (width - 2 * MARGIN.side) / (chosen.length - 1) : 0;
-    axes = chosen.map((each, index) => ({ each, scale: scales.get(each.key), x: chosen.length > 1 ? MARGIN.side + index * step : width / 2 }));
+    const step = chosen.length > 1 ? (width - MARGIN.left - MARGIN.right) / (chosen.length - 1) : 0;
+    axes = chosen.map((each, index) => ({ each, scale: scales.get(each.key), x: chosen.length > 1 ? MARGIN.left + index * step : width / 2 }));
     return { width, height, bottom: height - MARGIN.bottom };
   }
 

@@ -2,10 +2,10 @@
 
 const PLOTLY = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
 
-/** `span`: the largest number divided by the smallest, of a logarithmic axis. */
-const axisStyle = (title, log, span = 1) => ({
+/** `span`: the largest number divided by the smallest, of a logarithmic axis; `largest`: of a linear one. */
+const axisStyle = (title, log, span = 1, largest = 0) => ({
   title: { text: short(title), standoff: 8 }, type: log ? "log" : "linear", gridcolor: colour("line"), zerolinecolor: colour("line"),
-  linecolor: colour("quiet"), automargin: true, exponentformat: "power", ...(log ? (span < 1000 ? { dtick: "D2" } : { nticks: 8 }) : { nticks: 7 }),
+  linecolor: colour("quiet"), automargin: true, exponentformat: log ? "power" : Math.abs(largest) < 1e5 ? "none" : "SI", ...(log ? (span < 1000 ? { dtick: "D2" } : { nticks: 8 }) : { nticks: 7 }),
 });
 
 const layoutStyle = extra => ({
@@ -112,7 +112,7 @@ function buildScatter(number, x, y) {
       : "All designs are drawn.";
     chart.setAttribute("aria-label", `Plot ${number}: ${chosen.y.name} over ${chosen.x.name}, ${counted(made.there.length, "design")}`);
     const layout = layoutStyle({
-      xaxis: axisStyle(titleOf(chosen.x), chosen.log.x, spanOf(chosen.x)), yaxis: axisStyle(titleOf(chosen.y), chosen.log.y, spanOf(chosen.y)),
+      xaxis: axisStyle(titleOf(chosen.x), chosen.log.x, spanOf(chosen.x), chosen.x.numbers.at(-1)), yaxis: axisStyle(titleOf(chosen.y), chosen.log.y, spanOf(chosen.y), chosen.y.numbers.at(-1)),
       uirevision: `${chosen.x.key}|${chosen.y.key}|${chosen.log.x}|${chosen.log.y}`, // keeps the zoom while filters move
     });
     Plotly.react(chart, made.traces, layout, PLOTLY);

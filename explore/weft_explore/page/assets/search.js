@@ -1,5 +1,6 @@
 // How the search went: hypervolume over evaluations, what was searched, and why designs failed.
 
+const TOLD = new Set(["version", "weft", "sampler", "seed", "budget"]); // single values that have their place in the list
 const REASONS = 12; // so many are listed
 
 function drawVolume(chart) {
@@ -8,7 +9,7 @@ function drawVolume(chart) {
     x: volumes.map((_, index) => index + 1), y: volumes, mode: volumes.length > 1 ? "lines" : "markers", type: "scatter", line: { shape: "hv", color: colour("accent"), width: 2 },
     marker: { color: colour("accent") }, hovertemplate: "%{x} evaluations: %{y:.4s}<extra></extra>",
   };
-  Plotly.react(chart, [trace], layoutStyle({ showlegend: false, xaxis: axisStyle("evaluations", false), yaxis: { ...axisStyle("hypervolume", false), rangemode: "tozero" } }), PLOTLY);
+  Plotly.react(chart, [trace], layoutStyle({ showlegend: false, xaxis: axisStyle("evaluations", false), yaxis: { ...axisStyle("hypervolume", false), exponentformat: "power", rangemode: "tozero" } }), PLOTLY);
 }
 
 /** Reasons and how often each was met, the most frequent first. */
@@ -32,7 +33,7 @@ const goalOf = objective => `${objective.name}, ${objective.goal === "max" ? "as
 
 function searched() {
   const list = value => (Array.isArray(value) ? value.map(shown).join(", ") : shown(value));
-  const workloads = exploration.workloads.map(workload => element("div", {}, `${shown(workload.name)}: ${shown(workload.macs)} MACs, SHA-256 ${String(workload.sha256).slice(0, 16)}`));
+  const workloads = exploration.workloads.map(workload => element("div", {}, `${shown(workload.name)}: ${shown(workload.macs)} MACs${isNumber(workload.weight) && workload.weight !== 1 ? ` × ${workload.weight}` : ""}, SHA-256 ${String(workload.sha256).slice(0, 16)}`));
   const space = Object.entries(exploration.space ?? {}).map(([name, choices]) => [name, list(choices)]);
   return element("div", {}, element("h3", {}, "What was searched"), facts([
     ["workloads", element("div", {}, ...workloads)],
@@ -40,6 +41,7 @@ function searched() {
     ["constraints", exploration.constraints?.length ? element("div", {}, ...exploration.constraints.map(text => element("div", {}, shown(text)))) : "none"],
     ["sampler", shown(exploration.sampler)], ["seed", exploration.seed === undefined ? "no value" : String(exploration.seed)], ["budget", shown(exploration.budget)],
     ["reference point", list(exploration.reference_point)], ["Weft", shown(exploration.weft)],
+    ...Object.entries(exploration).filter(([name, value]) => !TOLD.has(name) && (value === null || typeof value !== "object")).map(([name, value]) => [name, shown(value)]),
   ]), element("h3", {}, "The space"), facts(space), element("details", {}, element("summary", {}, "Fields that all designs share"), facts(Object.entries(exploration.fixed).map(([name, value]) => [name, shown(value)]))));
 }
 
@@ -48,7 +50,9 @@ function buildSearch() {
   const volume = exploration.hypervolumes
     ? element("figure", {}, element("h3", {}, "Hypervolume over evaluations"), chart, element("figcaption", {}, `${shown(exploration.hypervolumes.at(-1))} in the end, measured from the reference point.`))
     : element("p", { class: "note" }, "Without a reference point there is no hypervolume.");
-  byId("search").append(element("div", { class: "pair" }, element("div", {}, volume, element("h3", {}, "What failed"), reasonTable()), searched()));
+  const file = name => element("a", { href: name }, name);
+  const files = element("p", { class: "note" }, "Beside this page: ", file("designs.csv"), " and ", file("exploration.json"), ".");
+  byId("search").append(element("div", { class: "pair" }, element("div", {}, volume, element("h3", {}, "What failed"), reasonTable(), files), searched()));
   if (!exploration.hypervolumes) return;
   drawVolume(chart);
   keepSize(chart);
