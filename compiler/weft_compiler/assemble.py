@@ -44,7 +44,7 @@ from .host.targets import X86_64, Target
 from .launches import Pending, launches_of
 from .memory import alignment_of, round_up
 from .options import CompileOptions
-from .passes.plan_memory import REGION_BYTES, main_function, place_of, storage_of
+from .passes.plan_memory import BESIDE, REGION_BYTES, main_function, place_of, storage_of
 from .tasks import AcceleratedOp, task_stream, tensors_of
 from .te.nest_ir import nest_of
 from .te.to_ir import host_function
@@ -160,7 +160,8 @@ class _Assembler:
         self.host_functions.append(function)
         extra = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters)]
         operands = [place_of(operand) for operand in op.operands]
-        self.steps.append(HostStep(layer, name, (*operands, *extra, place_of(op.results[0]))))
+        buffers = (*operands, *extra, place_of(op.results[0]))
+        self.steps.append(HostStep(layer, name, buffers, BESIDE in op.attributes))
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
         offsets = {name: place_of(value).offset for name, value in tensors_of(op).items()}

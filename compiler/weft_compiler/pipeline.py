@@ -22,6 +22,7 @@ from .passes.fuse_clamp import FuseClamp
 from .passes.inline import Inline
 from .passes.lower_accel import LowerAccel
 from .passes.lower_host import LowerHost
+from .passes.order_steps import OrderSteps
 from .passes.outline_kernels import OutlineKernels
 from .passes.pack_layout import PackLayout
 from .passes.place import Place
@@ -58,6 +59,7 @@ def accelerator_passes(config: AcceleratorConfig) -> tuple[ModulePass, ...]:
         PackLayout(config),
         CancelLayout(),
         DeadCode(),
+        OrderSteps(),
         PlanMemory(config),
     )
 

@@ -135,7 +135,13 @@ def _tensor_to_json(tensor: TensorInfo) -> dict[str, Any]:
 def _step_to_json(step: Step) -> dict[str, Any]:
     if isinstance(step, HostStep):
         buffers = [_buffer_to_json(buffer) for buffer in step.buffers]
-        return {"kind": "host", "layer": step.layer, "function": step.function, "buffers": buffers}
+        return {
+            "kind": "host",
+            "layer": step.layer,
+            "function": step.function,
+            "buffers": buffers,
+            "beside": step.beside,
+        }
     if isinstance(step, ExternalStep):
         return {
             "kind": "external",
@@ -281,7 +287,8 @@ class _Reader:
             if not _SYMBOL.fullmatch(function):
                 raise damaged(f"{fields.path}.function", function, "is no symbol name")
             if kind == "host":
-                return HostStep(layer, function, tuple(self._buffer(item) for item in fields.objects("buffers")))
+                buffers = tuple(self._buffer(item) for item in fields.objects("buffers"))
+                return HostStep(layer, function, buffers, fields.get("beside", bool))
             language = fields.choice("language", LANGUAGES)
             inputs, outputs = (tuple(map(self._tensor, fields.objects(name))) for name in ("inputs", "outputs"))
             return ExternalStep(layer, function, language, inputs, outputs)

@@ -74,11 +74,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class HostStep:
-    """A call of a host function with the addresses of its buffers, in order; the last one is its result."""
+    """A call of a host function with the addresses of its buffers, in order; the last one is its result.
+
+    Parameters
+    ----------
+    beside : bool
+        Whether it may run while the launch before it does, and while the steps beside that do, which come first.
+    """
 
     layer: int
     function: str
     buffers: tuple[Buffer, ...]
+    beside: bool = False
 
 
 @dataclass(frozen=True)

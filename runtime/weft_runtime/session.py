@@ -19,7 +19,7 @@ from .device import ActivityCycles, Device, Launch, RunReport, add_activities
 from .errors import ModuleError
 from .external_functions import bind
 from .host_functions import ALIGNMENT, HostFunctions, aligned_bytes
-from .module_model import AcceleratorStep, Buffer, ExternalStep, HostStep, ModuleContent, TensorInfo
+from .module_model import AcceleratorStep, Buffer, ExternalStep, HostStep, ModuleContent, Step, TensorInfo
 from .parts import least_cycles, shares
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class Session:
         self._device = device
         self._lock = threading.RLock()
         self._worker: ThreadPoolExecutor | None = None
+        self._helper: ThreadPoolExecutor | None = None
+        self._stages = list(_stages(content.steps))
         host_steps = [step for step in content.steps if isinstance(step, HostStep)]
         functions = HostFunctions(content.host_code, (step.function for step in host_steps))
         self._functions = functions
@@ -155,6 +157,8 @@ class Session:
         if self._worker is not None:
             self._worker.shutdown()
         with self._lock, self._device.lock:
+            if self._helper is not None:
+                self._helper.shutdown()
             if self._base is not None:
                 self._device.free(self._base)
                 self._base = None
@@ -211,14 +215,11 @@ class Session:
             layers = self._content.layers
             self.last_profile = [LayerProfile(x.name, x.op, x.placement, x.reason, x.macs) for x in layers]
             self.last_launches = []
-            for step in self._content.steps:
+            for step, beside in self._stages:
                 if isinstance(step, AcceleratorStep):
-                    self._launch(step)
+                    self._launch_beside(step, beside)
                 else:
-                    profile = self.last_profile[step.layer]
-                    begin = time.perf_counter()
-                    self._calls[id(step)]()
-                    profile.host_seconds += time.perf_counter() - begin
+                    self._call(step)
             self.host_seconds += sum(profile.host_seconds for profile in self.last_profile)
             self.device_seconds += sum(profile.device_seconds for profile in self.last_profile)
 
@@ -254,6 +255,24 @@ class Session:
             group[tensor.name] = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
         outputs = self.run(group)
         return tuple(y[:count] for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+    def _call(self, step: HostStep | ExternalStep) -> None:
+        begin = time.perf_counter()
+        self._calls[id(step)]()
+        self.last_profile[step.layer].host_seconds += time.perf_counter() - begin
+
+    def _launch_beside(self, step: AcceleratorStep, beside: Sequence[HostStep]) -> None:
+        """A launch, here, where a key stroke can stop it, and host steps at the same time in a thread of their own."""
+        if not beside:
+            self._launch(step)
+            return
+        if self._helper is None:
+            self._helper = ThreadPoolExecutor(1, "weft-host")
+        running = self._helper.submit(lambda: [self._call(host) for host in beside])
+        try:
+            self._launch(step)
+        finally:
+            running.result()
 
     def _launch(self, step: AcceleratorStep) -> None:
         assert self._base is not None
@@ -292,6 +311,17 @@ class Session:
     def _addresses(self, step: HostStep) -> Any:
         addresses = [self._memory[buffer.region].ctypes.data + buffer.offset for buffer in step.buffers]
         return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _stages(steps: Sequence[Step]) -> Iterator[tuple[Step, list[HostStep]]]:
+    """Every step that does not run beside another, with those that run beside it."""
+    stages: list[tuple[Step, list[HostStep]]] = []
+    for step in steps:
+        if isinstance(step, HostStep) and step.beside and stages and isinstance(stages[-1][0], AcceleratorStep):
+            stages[-1][1].append(step)
+        else:
+            stages.append((step, []))
+    yield from stages
 
 
 def launch_of(step: AcceleratorStep, content: ModuleContent, base: int) -> Launch:

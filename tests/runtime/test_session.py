@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,69 @@ def test_steps_run_in_order(content: ModuleContent) -> None:
         for number in (0, 20, -5):
             assert session.run(value(number)) == [2 * (number + 1) + 1]
     assert len(device.launches) == 3
+
+
+class WaitingDevice(DoublingDevice):
+    """A launch that takes until somebody says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.problem: Exception | None = None
+
+    def launch(self, launch: Launch) -> RunReport:
+        assert self.go.wait(30), "nothing runs beside the launch"
+        self.go.clear()
+        if self.problem:
+            raise self.problem
+        return super().launch(launch)
+
+
+def beside(content: ModuleContent) -> ModuleContent:
+    """As ``content``, which writes ``x + 1`` elsewhere, too, while its launch runs: that is its result."""
+    first, launch, last = content.steps
+    assert isinstance(last, HostStep)
+    return replace(
+        content,
+        region_bytes={"device": 192, "host": 192},
+        steps=(first, launch, HostStep(0, "increment", (X, Buffer("host", 128, 4)), beside=True), last),
+        outputs=(TensorInfo("y", (1,), "int32", Y), TensorInfo("z", (1,), "int32", Buffer("host", 128, 4))),
+    )
+
+
+def released(session: Session, device: WaitingDevice) -> None:
+    """Have the step beside end the launch."""
+    (step,) = [s for s in session._content.steps if isinstance(s, HostStep) and s.beside]
+    call = session._calls[id(step)]
+
+    def go() -> None:
+        call()
+        device.go.set()
+
+    session._calls[id(step)] = go
+
+
+def test_a_step_beside_runs_while_the_launch_does(content: ModuleContent) -> None:
+    device = WaitingDevice()
+    with Session(Module(beside(content)), device) as session:
+        released(session, device)
+        for number in (0, 20, -5):
+            assert session.run(value(number)) == ([2 * (number + 1) + 1], [number + 1])
+        add, mul = session.last_profile
+        assert add.host_seconds > 0
+        assert (add.cycles, mul.cycles) == (None, 7)
+        assert mul.device_seconds > 0
+
+
+def test_a_launch_that_fails_waits_for_the_steps_beside(content: ModuleContent) -> None:
+    device = WaitingDevice()
+    device.problem = DeviceError("the link is down")
+    with Session(Module(beside(content)), device) as session:
+        released(session, device)
+        with pytest.raises(DeviceError, match=r"^the link is down$"):
+            session.run(value(3))
+        device.problem = None
+        assert session.run(value(3)) == ([9], [4])
 
 
 def test_module_run_leaves_no_memory_behind(content: ModuleContent) -> None:

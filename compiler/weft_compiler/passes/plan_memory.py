@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.module_model import Buffer
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
@@ -22,6 +22,9 @@ from ..memory import Lifetime, alignment_of, place_lifetimes
 
 PLACE = "buffer"
 """The attribute that holds a result's place."""
+
+BESIDE = "beside"
+"""The attribute of host operations that may run while the launch before them does."""
 
 REGION_BYTES = "region_bytes"
 """The function's attribute that holds the size of each region."""
@@ -109,11 +112,39 @@ def _stored_values(function: FuncOp) -> Iterator[SSAValue]:
         yield from (result for result in op.results if storage_of(result) is result)
 
 
+def _beside(function: FuncOp) -> dict[Operation, Operation]:
+    """Host operations that wait for nothing of the launch before them, and that launch's first operation."""
+    found: dict[Operation, Operation] = {}
+    launch: list[Operation] = []
+    launching = False
+    for op in function.body.block.ops:
+        if isinstance(op, qgraph.ConstantOp | qgraph.ReshapeOp | ReturnOp):
+            continue
+        if runs_on_accelerator(op):
+            launch = [*launch, op] if launching else [op]
+            launching = True
+            continue
+        launching = False
+        if isinstance(op, CallOp) or any(storage_of(operand).owner in launch for operand in op.operands):
+            launch = []
+        elif launch:
+            found[op] = launch[0]
+    return found
+
+
 def _lifetimes(function: FuncOp) -> dict[SSAValue, Lifetime]:
-    """From the step that writes a value to the last that reads it or a view of it; arguments are there from step 0."""
+    """From the step that writes a value to the last that reads it or a view of it; arguments are there from step 0.
+
+    What a step beside a launch writes is there as long as that launch.
+    """
     order = {op: k for k, op in enumerate(function.body.block.ops, start=1)}
-    first = {v: 0 if isinstance(v, BlockArgument) else order[v.owner] for v in _stored_values(function)}  # type: ignore
-    last = dict(first)
+    begins = {**order, **{op: order[launch] for op, launch in _beside(function).items()}}
+
+    def at(value: SSAValue, steps: Mapping[Operation, int]) -> int:
+        return steps[value.owner] if isinstance(value.owner, Operation) else 0
+
+    values = list(_stored_values(function))
+    first, last = ({value: at(value, steps) for value in values} for steps in (begins, order))
     for op, step in order.items():
         for operand in op.operands:
             value = storage_of(operand)
@@ -125,6 +156,9 @@ def _lifetimes(function: FuncOp) -> dict[SSAValue, Lifetime]:
 class PlanMemory(ModulePass):
     """Set the attribute ``buffer`` of every result and argument, and the regions' sizes on the function.
 
+    Host operations that may run beside the launch before them get the attribute ``beside``, and memory of their own for
+    as long as that runs.
+
     Constants come first and keep their place; other tensors share memory where their lifetimes do not meet.
     """
 
@@ -133,6 +167,8 @@ class PlanMemory(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         function = main_function(op)
+        for step in _beside(function):
+            step.attributes[BESIDE] = UnitAttr()
         lifetimes = _lifetimes(function)
         forever = Lifetime(0, 0, len(lifetimes) + len(function.body.block.ops) + 1)
         sizes = {}

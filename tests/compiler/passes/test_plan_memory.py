@@ -1,6 +1,6 @@
 import numpy as np
 from support.qgraph_ir import apply, function
-from weft_compiler.dialects import floats, qgraph
+from weft_compiler.dialects import floats, movement, qgraph
 from weft_compiler.passes.plan_memory import REGION_BYTES, PlanMemory, alignment_of, main_function, place_of
 from weft_hardware.config import AcceleratorConfig
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
@@ -75,3 +75,24 @@ def test_what_the_accelerator_touches_lies_on_the_device_at_whole_tiles() -> Non
     assert {place.region for place in places} == {"device"}
     assert all(place.offset % alignment_of(CONFIG) == 0 for place in places)
     assert alignment_of(CONFIG) == 256
+
+
+def test_what_is_written_beside_a_launch_takes_nothing_of_its_memory() -> None:
+    tiles, sums = (1, 1, 4, 4, 1, 16), qgraph.tensor_type((1, 1, 4, 4, 1, 16), np.int32)
+
+    def packed(emit, x):
+        y = qgraph.tensor_type(tiles, np.int8)
+        return emit(qgraph.PackOp(x, shift=0, pad_value=0, pads=(0, 0, 0, 0), rows=False, y=y))
+
+    def body(emit, x, other):
+        w = emit(qgraph.ConstantOp(np.zeros((1, 1, 1, 1, 16, 16), np.int8)))
+        window = qgraph.window_properties((1, 1), (0, 0, 0, 0), (1, 1))
+        first = emit(qgraph.AccumulateOp(packed(emit, x), w, window, sums))
+        second = emit(qgraph.AccumulateOp(packed(emit, other), w, window, sums))
+        return emit(movement.ConcatOp([first, second], 1))
+
+    image = qgraph.tensor_type((1, 16, 4, 4), np.int8)
+    module = apply(PlanMemory(CONFIG), function([image, image], body))
+    packs = [op for op in main_function(module).body.block.ops if isinstance(op, qgraph.PackOp)]
+    assert ["beside" in op.attributes for op in packs] == [False, True]
+    assert place_of(packs[0].y).offset != place_of(packs[1].y).offset
