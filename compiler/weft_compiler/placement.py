@@ -11,6 +11,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
 from xdsl.ir import Operation
 
+from .accel.plain import without_extensions
 from .dialects import qgraph
 from .onnx_import import import_onnx
 from .passes.place import Place
@@ -42,8 +43,15 @@ class Placement:
     macs: int
 
 
-def placement(source: str | Path | bytes, config: AcceleratorConfig, *, batch: int = 1) -> list[Placement]:
+def placement(
+    source: str | Path | bytes, config: AcceleratorConfig, *, batch: int = 1, extensions: bool = True
+) -> list[Placement]:
     """The placement of every node, in the order of the model.
+
+    Parameters
+    ----------
+    extensions : bool
+        Whether programs may use more than the base instruction set.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def placement(source: str | Path | bytes, config: AcceleratorConfig, *, batch: i
     module = import_onnx(source, batch=batch)
     nodes = {qgraph.layer_of(op): qgraph.onnx_op_of(op) for op in _operations(module)}
     context = Context()
-    for step in passes_for(config):
+    for step in passes_for(config if extensions else without_extensions(config)):
         step.apply(context, module)
         if isinstance(step, Place):
             break

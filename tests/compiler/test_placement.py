@@ -31,6 +31,22 @@ def test_every_node_has_its_place() -> None:
     assert len(rows) == 8
 
 
+def test_without_extensions_the_host_adds_and_pools() -> None:
+    b = ModelBuilder()
+    w = b.dequantize(b.constant(np.ones((2, 2, 1, 1), np.int8)), 0.1, np.int8(0))
+    x = b.pair("x", 0.1, np.uint8(0))
+    y = b.pair(b.node("Conv", [x, w], name="conv"), 0.1, np.uint8(0))
+    y = b.pair(b.node("Add", [y, x], name="add"), 0.1, np.uint8(0))
+    model = b.build([("x", (1, 2, 3, 3), np.float32)], [(y, (1, 2, 3, 3), np.float32)])
+    for extensions, where, reason in (
+        (True, "accelerator", ""),
+        (False, "host", "the accelerator has no residual operands (residual = false)"),
+    ):
+        rows = {row.node: row for row in placement(model, PRESETS["vta"], extensions=extensions)}
+        assert rows["conv"].where == "accelerator"
+        assert (rows["add"].where, rows["add"].reason) == (where, reason)
+
+
 def test_products_count_wherever_they_run() -> None:
     """Two activations: the accelerator multiplies quantised ones, the host floats."""
     b = ModelBuilder()

@@ -133,13 +133,17 @@ def compile(
 
 
 def placement(
-    model: str | Path | bytes, config: AcceleratorConfig | str | Path = "vta", *, batch: int = 1
+    model: str | Path | bytes,
+    config: AcceleratorConfig | str | Path = "vta",
+    *,
+    batch: int = 1,
+    extensions: bool = True,
 ) -> list[Placement]:
     """Say of every node of a network where it will run and why, without compiling it.
 
     Parameters
     ----------
-    model, config, batch
+    model, config, batch, extensions
         As for `compile`.
 
     Raises
@@ -151,7 +155,7 @@ def placement(
     with needs_extra("compiler", "compiling a network"):
         from weft_compiler.placement import placement
 
-        return placement(model, chosen, batch=batch)
+        return placement(model, chosen, batch=batch, extensions=extensions)
 
 
 def build(schedule: Schedule, config: AcceleratorConfig | str | Path = "vta", *, name: str = "kernel") -> Module:

@@ -78,7 +78,7 @@ def test_what_the_accelerator_touches_lies_on_the_device_at_whole_tiles() -> Non
 
 
 def test_what_is_written_beside_a_launch_takes_nothing_of_its_memory() -> None:
-    tiles, sums = (1, 1, 4, 4, 1, 16), qgraph.tensor_type((1, 1, 4, 4, 1, 16), np.int32)
+    tiles, sums = (1, 1, 4, 4, 1, 16), qgraph.tensor_type((1, 1, 1, 1, 1, 16), np.int32)
 
     def packed(emit, x):
         y = qgraph.tensor_type(tiles, np.int8)

@@ -99,7 +99,7 @@ def compile_command(
     source = model if model.suffix == ".mlir" else read_bytes(model)
     if report and not isinstance(source, bytes):
         raise UsageError(f"--report takes an .onnx file, {model} is IR; see it by weft opt --passes inline,place")
-    placed = weft.placement(source, accelerator, batch=batch) if report else None
+    placed = weft.placement(source, accelerator, batch=batch, extensions=extensions) if report else None
     if placed is not None and not json:
         _print_placement(placed, full_report)
     if output is None:
