@@ -7,7 +7,8 @@ import pytest
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-pytest.importorskip("numba", reason="numba is not installed")
+for package in ("numba", "optuna", "plotly"):
+    pytest.importorskip(package, reason=f"{package} is not installed")
 
 # The link leads to the notebook of a board, which tests/boards/test_overlay.py runs.
 NOTEBOOKS = sorted(p for p in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb") if not p.is_symlink())
@@ -38,4 +39,5 @@ def test_every_tutorial_is_there():
         "matmul_virtual_threads",
         "conv2d",
         "network_to_profile",
+        "exploration",
     ]
