@@ -126,6 +126,6 @@ class Plan:
 
 @lru_cache(maxsize=4096)
 def _estimate(design: Design, family: str) -> Usage:
-    from .area import estimate  # pyright: ignore[reportMissingImports]
+    from .area import estimate
 
     return estimate(design.config, family, design.build.packed)

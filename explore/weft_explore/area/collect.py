@@ -17,8 +17,9 @@ from typing import Any
 
 from weft_hardware.parts import Usage
 from weft_hardware.synth.families import FAMILIES, Family
-from weft_hardware.synth.tools import run_tool
+from weft_hardware.synth.tools import SynthesisError, run_tool
 
+from .data import DATA, read_lines
 from .designs import Design, fitted, held_out
 from .modules import Module, rtlil, split
 
@@ -47,17 +48,6 @@ def synthesise_parts(modules: Mapping[str, Module], family: Family) -> dict[str,
 
 def _usage(cells: Mapping[str, int], family: Family) -> Usage:
     return sum((family.usage(cell) * number for cell, number in cells.items()), Usage())
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines; one that was cut off when its writer was killed is left out."""
-    found: list[dict[str, Any]] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
 
 
 def _batches(items: Sequence[tuple[str, Module]], size: int) -> Iterator[Sequence[tuple[str, Module]]]:
@@ -92,10 +82,22 @@ def collect(designs: Iterable[Design], family: Family, directory: Path, until: f
             )
         missing = {module.digest: module for module in modules.values() if module.digest not in known}
         for batch in _batches(list(missing.items()), BATCH):
-            for digest, usage in synthesise_parts(dict(batch), family).items():
+            for digest, usage in _synthesised(dict(batch), family):
                 _append(parts_path, {"part": digest, **asdict(usage)})
                 known.add(digest)
         print(f"{family.name}: design {design.name}, {len(missing)} new modules", flush=True)
+
+
+def _synthesised(modules: Mapping[str, Module], family: Family) -> Iterator[tuple[str, Usage]]:
+    """`synthesise_parts`, in smaller and smaller batches where yosys fails; without those that it fails at alone."""
+    try:
+        yield from synthesise_parts(modules, family).items()
+    except SynthesisError as error:
+        names = list(modules)
+        print(f"{len(names)} modules, {', '.join(names)}: {error}", file=sys.stderr, flush=True)
+        for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+            if half and len(names) > 1:
+                yield from _synthesised({name: modules[name] for name in half}, family)
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=6)
     parser.add_argument("--only-held-out", action="store_true")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--directory", type=Path, default=Path(__file__).parent / "data")
+    parser.add_argument("--directory", type=Path, default=DATA)
     chosen = parser.parse_args()
     chosen.directory.mkdir(parents=True, exist_ok=True)
     judged = list(held_out(chosen.held_out))

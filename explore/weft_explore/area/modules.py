@@ -58,8 +58,9 @@ def split(design: str, top: str) -> dict[str, Module]:
                 if child:
                     shell = f"shell_{_digest(shells[child])}"
                     below[shell] = shells[child]
-                    line = f"  cell \\{shell} \\{cell['name'].partition('$')[0]}"
-                    visit(child, f"{path}.{cell['name'].partition('$')[0]}".lstrip("."))
+                    plain, number, _ = cell["name"].partition("$")
+                    line = f"  cell \\{shell} \\{plain}{number and f'$cell{len(lines)}'}"
+                    visit(child, f"{path}.{plain}".lstrip("."))
             elif child and (pin := _PIN.match(line)):
                 port, net = _renumbered(pin["port"], numbers[child]), _renumbered(pin["net"], numbers[name])
                 line = f"    connect {port} {net}"

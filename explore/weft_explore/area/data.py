@@ -1,0 +1,67 @@
+"""What was synthesised: the area of every module of some designs, and of some whole designs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.parts import Usage
+
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthesised design.
+
+    Parameters
+    ----------
+    parts : Mapping
+        The area of each module without those below it, by its path; all of it at ``""`` where the synthesis dissolves
+        the hierarchy.
+    whole : bool
+        Synthesised as one; else each of its modules alone.
+    held_out : bool
+        The model was not fitted to it.
+    """
+
+    name: str
+    config: AcceleratorConfig
+    packed: bool
+    parts: Mapping[str, Usage]
+    whole: bool
+    held_out: bool
+
+    @property
+    def total(self) -> Usage:
+        return sum(self.parts.values(), Usage())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines; one that was cut off when its writer was killed is left out."""
+    found: list[dict[str, Any]] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def samples(directory: Path = DATA, family: str = "xc7") -> Iterator[Sample]:
+    """The designs all of whose modules are known in a family."""
+    parts = {line.pop("part"): Usage(**line) for line in read_lines(directory / f"{family}.jsonl")}
+    for line in read_lines(directory / "designs.jsonl"):
+        if all(digest in parts for digest in line["parts"].values()):
+            own = {path: parts[digest] for path, digest in line["parts"].items()}
+            config = AcceleratorConfig(**line["config"])
+            yield Sample(line["name"], config, line["packed"], own, False, line["held_out"])
+    for line in read_lines(directory / "whole.jsonl"):
+        if line["family"] == family:
+            own = {path: Usage(*usage) for path, usage in line["parts"].items()}
+            config = AcceleratorConfig(**line["config"])
+            yield Sample(line["name"], config, line["packed"], own, True, line["held_out"])
