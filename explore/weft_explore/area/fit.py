@@ -41,7 +41,7 @@ def fit(measured: Iterable[Sample], family: str) -> Weights:
                     points[instance.kind][(instance.terms, rest)] = (instance, found)
     weights: dict[str, dict[str, list[float]]] = {}
     for kind, known in sorted(points.items()):
-        terms = np.array([(1.0, *instance.terms) for instance, _ in known.values()], dtype=float)
+        terms = np.array([(float(one.constant), *one.terms) for one, _ in known.values()], dtype=float)
         weights[kind] = {}
         for what in ("luts", "ffs"):
             target = np.array([getattr(u, what) - getattr(i.counted, what) for i, u in known.values()], dtype=float)

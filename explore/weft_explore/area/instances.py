@@ -50,15 +50,18 @@ class Instance:
     paths : tuple of str
         Where they are.
     terms : tuple of float
-        What the look-up tables and the flip-flops of one depend on; a constant is always among them.
+        What the look-up tables and the flip-flops of one depend on.
     counted : Usage
         What is known of one: memories, multipliers, and the registers of memories.
+    constant : bool
+        Whether there is also a part that depends on nothing.
     """
 
     kind: str
     paths: tuple[str, ...]
     terms: tuple[float, ...]
     counted: Usage = NOTHING
+    constant: bool = True
 
 
 def _log(number: float) -> int:
@@ -230,26 +233,29 @@ def _accumulators(config: AcceleratorConfig, family: str) -> Instance:
 
 
 def _multipliers(config: AcceleratorConfig, family: str, packed: bool) -> Instance:
-    product = config.inp_bits + config.wgt_bits
+    product, path = config.inp_bits + config.wgt_bits, ("compute.datapath.macs",)
     lanes, depth = config.batch * config.block_out, config.block_in
-    blocks = config.macs // 2 if packed else config.macs
-    shortest = DSP_SHORTEST_PRODUCT[family]
-    in_tables = product < shortest and not packed
-    chain = 2 if packed else 4
-    terms = max(1, depth // chain)
-    # Adders of a tree by levels: each is a bit wider than those it adds up.
-    width, adders = product + _log(chain) + 1, 0
+    summed = lanes * (product + _log(depth) + 1)
+    if packed:
+        terms = (lanes * _adders(depth // 2, product + 1), config.macs, config.macs * config.wgt_bits / 2)
+        return Instance("packed multipliers", path, terms, Usage(ffs=summed, dsps=config.macs // 2))
+    tree = lanes * _adders(depth // 4, product + 2)
+    if product < DSP_SHORTEST_PRODUCT[family]:
+        registers = config.inp_tile_bits + config.wgt_tile_bits + config.macs * product + summed
+        terms = (lanes * _adders(depth, product), config.macs * product)
+        return Instance("multipliers in tables", path, terms, Usage(ffs=registers))
+    # The sum of one chain alone is registered in its DSP blocks.
+    return Instance("multipliers", path, (tree,), Usage(ffs=summed if depth > 4 else 0, dsps=config.macs))
+
+
+def _adders(terms: int, width: int) -> int:
+    """Bits of the adders of a tree: each level's are a bit wider than those before."""
+    bits = 0
     while terms > 1:
         terms //= 2
-        adders += terms * width
         width += 1
-    sums = lanes * (product + _log(depth))
-    return Instance(
-        "packed multipliers" if packed else "multipliers",
-        ("compute.datapath.macs",),
-        (lanes * adders, sums, in_tables * config.macs * product, packed * config.macs * product, config.wgt_tile_bits),
-        Usage(dsps=0 if in_tables else blocks),
-    )
+        bits += terms * width
+    return bits
 
 
 def _store(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
@@ -289,11 +295,11 @@ def _epilogue(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     if residual:
         yield _fifo("residuals", (f"{top}.path.residuals",), tile, 4, family)
     inside = f"{top}.path.epilogue"
-    acc = config.acc_tile_bits / 32
-    yield Instance("epilogue", (inside,), (lanes, residual * lanes, table * lanes, acc, tile))
+    yield Instance("epilogue", (inside,), (lanes, residual * lanes, table * lanes, tile), constant=False)
     held = mapped(lanes * out, epilogue_buffer(config) - 1, family)
     yield Instance("epilogue buffer", (f"{inside}.buffer",), (lanes * out,), _memory(held))
-    yield Instance("constants", (f"{inside}.constants",), (residual, lanes))
+    if residual:
+        yield Instance("constants", (f"{inside}.constants",), ())
     yield _parameters(f"{inside}.parameters", config, family)
     paths = tuple(f"{inside}.requantise_{k}" for k in range(lanes))
     yield Instance("requantise", paths, (out, residual, table), Usage(dsps=2))
@@ -303,7 +309,7 @@ def _epilogue(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     if table:
         rows = 256 * 8 // bus
         one = _memory(mapped(bus, rows, family, registered=False))
-        yield Instance("table", (f"{inside}.table",), (lanes, lanes * bus), one * lanes)
+        yield Instance("table", (f"{inside}.table",), (lanes * bus,), one * lanes, constant=False)
 
 
 def _parameters(path: str, config: AcceleratorConfig, family: str) -> Instance:

@@ -5,8 +5,9 @@
 
 Source
 ------
-yosys's documentation of ``memory_libmap`` and the descriptions of memories that it comes with
-(``xilinx/brams_xc4v.txt``, ``xilinx/lutrams_xc5v.txt``, ``xilinx/lutrams_xcu.txt``, ``lattice/brams_16kd.txt``, ``lattice/lutrams_trellis.txt``).
+yosys's documentation of ``memory_libmap`` and the descriptions of memories that it comes with: in ``xilinx/``
+``brams_xc4v.txt``, ``lutrams_xc5v.txt`` and ``lutrams_xcu.txt``, in ``lattice/`` ``brams_16kd.txt`` and
+``lutrams_trellis.txt``.
 """
 
 from __future__ import annotations
