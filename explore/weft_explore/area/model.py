@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from operator import mul
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.parts import Usage
 
+from .data import DATA
 from .instances import Instance, instances
 
 Weights = Mapping[str, Mapping[str, Sequence[float]]]
@@ -62,7 +62,7 @@ def _fitted(instance: Instance, weights: Weights) -> tuple[float, float]:
 @lru_cache(maxsize=8)
 def fitted_weights(family: str) -> Weights:
     """The weights of a family, as `fit` wrote them."""
-    fitted = json.loads((files(__package__) / "data" / "weights.json").read_text())
+    fitted = json.loads((DATA / "weights.json").read_text())
     scale = fitted["scales"].get(family, {"luts": 1, "ffs": 1})
     return {
         kind: {what: tuple(scale[what] * weight for weight in known[what]) for what in ("luts", "ffs")}
