@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +111,7 @@ class _Assembler:
         self.streams: dict[Operation, Stream] = {}
         self.pending: list[Pending] = []
         self.host_names: dict[Operation, str] = {}
+        self.kernels: dict[Hashable, tuple[str, list[Buffer]]] = {}
         sizes = function.attributes.get(REGION_BYTES)
         if not isinstance(sizes, DictionaryAttr):
             raise CompileError(f"@{function.sym_name.data} has no memory plan; run the pass plan-memory before")
@@ -150,18 +151,29 @@ class _Assembler:
 
     def _host_step(self, op: Operation, layer: int) -> None:
         self.flush()
-        name = f"step{len(self.steps)}_{op.name.removeprefix('qgraph.')}"
-        if type(op) in EXPRESSIONS:
-            expression = EXPRESSIONS[type(op)](op)
-            function, parameters = expression.function(name), expression.parameters
-        else:
-            kernel, parameters_of = _KERNELS[type(op)]
-            function, parameters = kernel(op, name), parameters_of(op)
-        self.host_functions.append(function)
-        extra = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters)]
+        name, extra = self._kernel_of(op)
         operands = [place_of(operand) for operand in op.operands]
         buffers = (*operands, *extra, place_of(op.results[0]))
         self.steps.append(HostStep(layer, name, buffers, BESIDE in op.attributes))
+
+    def _kernel_of(self, op: Operation) -> tuple[str, list[Buffer]]:
+        """A host function for an operation and its parameters: what computes the same has the same."""
+        types = tuple(value.type for value in (*op.operands, *op.results))
+        # Weights may be parameters, packed.
+        known = tuple(value.owner if isinstance(value.owner, qgraph.ConstantOp) else None for value in op.operands)
+        key = type(op), types, known, tuple(sorted(op.properties.items(), key=lambda item: item[0]))
+        if key not in self.kernels:
+            name = f"step{len(self.steps)}_{op.name.removeprefix('qgraph.')}"
+            if type(op) in EXPRESSIONS:
+                expression = EXPRESSIONS[type(op)](op)
+                function, parameters = expression.function(name), expression.parameters
+            else:
+                kernel, parameters_of = _KERNELS[type(op)]
+                function, parameters = kernel(op, name), parameters_of(op)
+            self.host_functions.append(function)
+            places = [self.constant(f"{qgraph.layer_of(op)}.{k}", "host", p) for k, p in enumerate(parameters)]
+            self.kernels[key] = name, places
+        return self.kernels[key]
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
         offsets = {name: place_of(value).offset for name, value in tensors_of(op).items()}

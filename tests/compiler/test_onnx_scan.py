@@ -18,6 +18,7 @@ from weft_compiler.errors import CompileError
 from weft_compiler.onnx_import import import_onnx
 from weft_compiler.onnx_operators import IMPORTERS
 from weft_hardware.presets import PRESETS
+from weft_runtime.module_model import HostStep
 from weft_runtime.session import Session
 from weft_simulator.functional.device import FunctionalDevice
 
@@ -57,6 +58,11 @@ def test_a_quantised_cell(dtype: Any, direction: int) -> None:
         scan_output_axes=[1],
     )
     module = assert_as_onnxruntime(model, floats(length, 1, inputs))
+    # Weights are there once, host functions, too, however many steps there are.
+    weights = [c for c in module.content.constants if c.buffer.nbytes in (2 * 3 * 256, 3 * 3 * 256)]
+    assert len(weights) == 2
+    functions = [step.function for step in module.content.steps if isinstance(step, HostStep)]
+    assert len(set(functions)) < 2 * len(functions) // 3
     products = [layer for layer in module.content.layers if layer.macs]
     assert [layer.placement for layer in products] == ["accelerator"] * (2 * length)
     assert {layer.name.rsplit("/", 1)[0] for layer in products} == {f"scan/{k}" for k in range(length)}

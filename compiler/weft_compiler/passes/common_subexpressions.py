@@ -47,3 +47,17 @@ class CommonSubexpressions(ModulePass):
                     mine.replace_all_uses_with(kept)
                 op.detach()
                 op.erase()
+
+
+def share_constants(module: ModuleOp) -> None:
+    """Constants of the same type and bytes become one: the first."""
+    for function in module.body.block.ops:
+        if not isinstance(function, FuncOp) or not function.body.blocks:
+            continue
+        known: dict[Hashable, qgraph.ConstantOp] = {}
+        for op in [op for op in function.body.block.ops if isinstance(op, qgraph.ConstantOp)]:
+            first = known.setdefault((op.y.type, op.data.data), op)
+            if first is not op:
+                op.y.replace_all_uses_with(first.y)
+                op.detach()
+                op.erase()

@@ -22,6 +22,7 @@ from ..accelerated_sums import AcceleratedSum, accelerate_sum
 from ..conv_task import ConvTask, Requantisation
 from ..dialects import qgraph, quantised
 from ..errors import CompileError
+from .common_subexpressions import share_constants
 from .pack_neighbours import PackLookup, PackPool
 from .pack_products import PackProduct
 from .place import is_placed
@@ -213,7 +214,8 @@ class PackLayout(ModulePass):
     A sum placed on the accelerator becomes its convolution's residual operand, a table its last step; a pool becomes
     ``unpack(pool(pack(x), identity matrix))``. Products of two activations: see `pack_products`.
 
-    Channels are padded up to whole blocks, images to whole batches; weights are packed here, at compile time.
+    Channels are padded up to whole blocks, images to whole batches; weights are packed here, at compile time. Constants
+    that are alike, for example of the steps of a loop, are one.
     Operations on the host are left alone.
     """
 
@@ -229,3 +231,4 @@ class PackLayout(ModulePass):
             PackPool(self.config),
         ):
             PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)
+        share_constants(op)

@@ -1,7 +1,8 @@
 import numpy as np
 from support.qgraph_ir import apply, function, outline
-from weft_compiler.dialects import qgraph
-from weft_compiler.passes.common_subexpressions import CommonSubexpressions
+from weft_compiler.dialects import floats, qgraph
+from weft_compiler.passes.common_subexpressions import CommonSubexpressions, share_constants
+from weft_compiler.passes.plan_memory import main_function
 
 X = qgraph.tensor_type((2, 3), np.float32)
 Y = qgraph.tensor_type((2, 3), np.int8)
@@ -24,3 +25,16 @@ def test_other_parameters_are_left_alone() -> None:
 
     module = apply(CommonSubexpressions(), function([X], body))
     assert outline(module) == ["v0 = quantize(a0)", "v1 = quantize(a0)", "return v1"]
+
+
+def test_constants_of_the_same_bytes_are_one() -> None:
+    def body(emit, x):
+        for number in (1.0, 2.0, 1.0):
+            x = emit(floats.BinaryOp("add", x, emit(qgraph.ConstantOp(np.full((2, 3), number, np.float32)))))
+        return x
+
+    module = function([X], body)
+    share_constants(module)
+    module.verify()
+    constants = [op for op in main_function(module).body.block.ops if isinstance(op, qgraph.ConstantOp)]
+    assert [float(op.values[0, 0]) for op in constants] == [1.0, 2.0]

@@ -94,6 +94,18 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert network("mlp", seed=3) == network("mlp", seed=3) != network("mlp", seed=4)
 
 
+def test_a_quantised_scan() -> None:
+    model = onnx.load_model_from_string(network("rnn_scan", size=5))
+    (scan,) = model.graph.node
+    inner = Counter(node.op_type for node in scan.attribute[0].g.node)
+    assert (scan.op_type, inner["MatMul"], shapes(model)) == ("Scan", 3, {"sequence": (5, 1, 64)})
+    assert inner["QuantizeLinear"] >= 5
+    (plain,) = onnx.load_model_from_string(float_network("rnn_scan", size=5)).graph.node
+    assert {node.op_type for node in plain.attribute[0].g.node} == {"Tanh", "MatMul", "Add"}
+    with pytest.raises(ZooError, match=r"^rnn_scan quantises its sequence step by step; leave bytes_in out$"):
+        network("rnn_scan", bytes_in=True)
+
+
 def test_what_is_not_in_the_zoo() -> None:
     with pytest.raises(ZooError) as caught:
         float_network("alexnet")

@@ -27,15 +27,18 @@ class Entry:
     ----------
     module : str
         The file that builds it, below `weft.zoo`; its function has the network's name.
-    size : int or None
-        Pixels of a side, or elements, of the input where it may be chosen.
+    size : int
+        Pixels of a side, elements, or steps of the input, unless another is chosen.
     summary : str
         For the list of networks.
+    scan : bool
+        Whether the function builds one step, the body of a Scan of ``size`` steps.
     """
 
     module: str
-    size: int | None
+    size: int
     summary: str
+    scan: bool = False
 
 
 NETWORKS: dict[str, Entry] = {
@@ -50,6 +53,7 @@ NETWORKS: dict[str, Entry] = {
     "unet": Entry("dense_images", 128, "U-Net: concatenation, nearest-neighbour upsampling"),
     "bert_block": Entry("sequences", 128, "an encoder block of BERT-base: attention, layer norm, GELU"),
     "rnn": Entry("sequences", 8, "a quantised tanh cell, unrolled"),
+    "rnn_scan": Entry("sequences", 8, "a quantised tanh cell in a Scan", scan=True),
     "lstm": Entry("sequences", 16, "a float LSTM with quantised layers around it"),
     "gru": Entry("sequences", 16, "a float bidirectional GRU with quantised layers around it"),
 }
@@ -71,14 +75,33 @@ def float_network(name: str, *, size: int | None = None, seed: int = 0, **option
     WeftError
         If there is no such network or size, or the ``compiler`` extra is missing.
     """
+    entry, chosen = _entry(name, size)
+    step = _built(name, chosen, seed, options)
+    return _scanned(step, chosen) if entry.scan else step
+
+
+def _entry(name: str, size: int | None) -> tuple[Entry, int]:
+    """What the zoo has under a name, and its size."""
     if name not in NETWORKS:
         raise ZooError(f"{name!r} is no network of the zoo; choose one of {', '.join(NETWORKS)}")
+    entry = NETWORKS[name]
+    return entry, entry.size if size is None else size
+
+
+def _built(name: str, size: int, seed: int, options: dict[str, Any]) -> bytes:
+    """What the network's function builds: the network, or one step of it."""
     entry = NETWORKS[name]
     with needs_extra("compiler", "building a network"):
         from importlib import import_module
 
         build: Callable[..., bytes] = getattr(import_module(f".{entry.module}", __name__), name)
-    return build(size=entry.size if size is None else size, seed=seed, **options)
+    return build(seed=seed, **options) if entry.scan else build(size=size, seed=seed, **options)
+
+
+def _scanned(step: bytes, size: int) -> bytes:
+    with needs_extra("compiler", "building a network"):
+        from .sequences import scanned
+    return scanned(step, size)
 
 
 def network(
@@ -110,7 +133,11 @@ def network(
     WeftError
         As `float_network`, or if the ``reference`` extra, which has the quantiser, is missing.
     """
-    model = float_network(name, size=size, seed=seed, **options)
+    entry, chosen = _entry(name, size)
+    if entry.scan and bytes_in:
+        raise ZooError(f"{name} quantises its sequence step by step; leave bytes_in out")
+    model = _built(name, chosen, seed, options)
     with needs_extra("reference", "quantising a network"):
         from .quantiser import quantised
-    return quantised(model, activations=activations, per_channel=per_channel, qdq=qdq, bytes_in=bytes_in, seed=seed)
+    made = quantised(model, activations=activations, per_channel=per_channel, qdq=qdq, bytes_in=bytes_in, seed=seed)
+    return _scanned(made, chosen) if entry.scan else made

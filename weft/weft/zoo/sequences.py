@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from .builder import NetworkBuilder, Value
 
@@ -64,6 +66,38 @@ def rnn(*, size: int = 8, seed: int = 0, inputs: int = 64, hidden: int = 128) ->
         state = b.apply("Tanh", total)
     assert state is not None
     return b.model(b.dense(state, 10))
+
+
+def rnn_scan(*, seed: int = 0, inputs: int = 64, hidden: int = 128) -> bytes:
+    """One step, the body of a Scan: ``s ← x · W + tanh(s) · R + b`` and a dense layer on ``tanh(s)``."""
+    b = NetworkBuilder("rnn_scan", seed)
+    state, x = b.input("state", (1, hidden)), b.input("step", (1, inputs))
+    h = b.apply("Tanh", state)
+    total = b.add(b.node("MatMul", [h, b.weights((hidden, hidden), hidden)], (1, hidden)), b.linear(x, hidden))
+    return b.model(total, b.linear(h, 10))
+
+
+def scanned(step: bytes, size: int) -> bytes:
+    """A Scan of ``size`` steps from a state of zeros; its results are the last state and those of all steps.
+
+    The first input and output of a step are the state.
+    """
+    body = onnx.load_model_from_string(step)
+    (_, x), (state, y) = body.graph.input, body.graph.output
+    start = numpy_helper.from_array(np.zeros(_shape(state), np.float32), "start")
+    results = [("last_state", _shape(state)), ("results", (size, *_shape(y)))]
+    scan = helper.make_node(
+        "Scan", ["start", "sequence"], [name for name, _ in results], "scan", body=body.graph, num_scan_inputs=1
+    )
+    sequence = helper.make_tensor_value_info("sequence", TensorProto.FLOAT, (size, *_shape(x)))
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in results]
+    graph = helper.make_graph([scan], "rnn_scan", [sequence], outputs, [start])
+    model = helper.make_model(graph, opset_imports=body.opset_import, ir_version=body.ir_version)
+    return model.SerializeToString()
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 def lstm(*, size: int = 16, seed: int = 0, inputs: int = 64, hidden: int = 64) -> bytes:
