@@ -1,6 +1,6 @@
 // Parallel coordinates: a line a design on a canvas, axes and brushes over it. A brush is the column's filter.
 
-const AXIS_WIDTH = 92;
+const AXIS_WIDTH = 78;
 const MARGIN = { top: 74, bottom: 40, left: 24, right: 100 }; // names lean to the right
 
 const varying = columns.filter(each => (each.choices ? each.levels.length > 1 : each.numbers.length > 1));
