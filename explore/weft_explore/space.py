@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import product
+from itertools import islice, product
 from math import prod
 from pathlib import Path
+from random import Random
 from typing import Any, TypeAlias
 
 from weft_hardware.config import AcceleratorConfig
@@ -30,6 +31,9 @@ Point: TypeAlias = tuple[int, ...]
 
 MAX_CHOICES = 1024
 """Choices of one parameter: more would be a step too small to tell anything."""
+
+LOOKED_AT = 4096
+"""Combinations that are looked at before a space counts as one in which nothing can be built."""
 
 CONFIG_FIELDS = {field.name: field for field in fields(AcceleratorConfig)}
 BUILD_FIELDS = {field.name: field for field in fields(BuildOptions)}
@@ -154,11 +158,29 @@ def parse_space(text: str, folder: Path = Path()) -> Space:
     table = data.get("space")
     if not isinstance(table, dict) or not table:
         raise ExploreError("the table [space] is missing or empty; give a field and its choices in it")
-    beside = folder / base
-    space = Space(load_config(beside if beside.is_file() else base), _parameters(table))
-    if all(space.design(point) is None for point in space.points()):
-        raise ExploreError(f"none of its {space.size} combinations can be built: {_reason(space)}")
+    space = Space(load_config(_beside(folder, base)), _parameters(table))
+    looked = list(_some(space))
+    if all(space.design(point) is None for point in looked):
+        which = f"its {space.size}" if len(looked) == space.size else f"{len(looked)} of its {space.size}"
+        raise ExploreError(f"none of {which} combinations can be built: {_reason(space)}")
     return space
+
+
+def _beside(folder: Path, base: str) -> str | Path:
+    path = folder / base
+    try:
+        return path if path.is_file() else base
+    except (OSError, ValueError):  # no file can have this name
+        raise ExploreError(f"base = {base[:40]!r}… is no name; give a preset's or a file's") from None
+
+
+def _some(space: Space) -> Iterator[Point]:
+    """All combinations of a small space; of a large one the first, and as many random ones."""
+    yield from islice(space.points(), LOOKED_AT)
+    if space.size > LOOKED_AT:
+        rng = Random(0)
+        for _ in range(LOOKED_AT):
+            yield tuple(rng.randrange(len(p.choices)) for p in space.parameters)
 
 
 def _reason(space: Space) -> str:

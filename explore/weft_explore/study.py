@@ -136,16 +136,17 @@ class Search:
         storage = None
         if journal is not None:
             whole_lines(journal)  # which cuts off what a killed process left
-            with writable(journal):
-                storage = JournalStorage(JournalFileBackend(str(journal), _NoLock(str(journal))))
         try:
+            if journal is not None:
+                with writable(journal):
+                    storage = JournalStorage(JournalFileBackend(str(journal), _NoLock(str(journal))))
             self._study = optuna.create_study(
                 storage=storage,
                 study_name=NAME,
                 load_if_exists=True,
                 directions=[StudyDirection.MINIMIZE] * len(plan.objectives),
             )
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExploreError(f"{journal} is damaged ({error}); choose another directory") from None
         self._seen: set[Point] = set()
         self._index = 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from weft_hardware.errors import WeftError
+
 from .errors import ExploreError
 
 
@@ -52,3 +54,19 @@ def load_workload(text: str) -> Workload:
     except OSError as error:
         raise ExploreError(f"workload {name!r} cannot be read: {error.strerror or error}; check its path") from None
     return Workload(path.stem, data, int(number) if equals else 1)
+
+
+def check_workload(workload: Workload) -> None:
+    """See that the network can be compiled at all, before anything is written.
+
+    Raises
+    ------
+    ExploreError
+        If it cannot.
+    """
+    from .evaluate import useful_macs
+
+    try:
+        useful_macs(workload.data)
+    except WeftError as error:
+        raise ExploreError(f"workload {workload.name!r}: {error}") from None

@@ -146,6 +146,17 @@ def test_a_directory_of_another_exploration_is_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize("line", ["{", "[]", '{"op_code": 0}', '{"op_code": 4, "worker_id": "x"}', "\\xff"])
+def test_a_damaged_journal_is_named(tmp_path, line):
+    Exploration(plan(), tmp_path).run(4, Made())
+    journal = tmp_path / "journal.log"
+    journal.write_bytes(line.encode("latin-1") + b"\n" + journal.read_bytes())
+    with pytest.raises(ExploreError) as caught:
+        Exploration(plan(), tmp_path).run(8, Made())
+    assert str(caught.value).startswith(f"{journal} is damaged (")
+    assert str(caught.value).endswith("); choose another directory")
+
+
 def test_torn_files_are_mended(tmp_path):
     whole = Exploration(plan(), tmp_path / "whole")
     whole.run(12, Made())

@@ -99,6 +99,16 @@ def test_a_base_may_be_a_file_beside_the_space(tmp_path):
             "[space]\nepilogue_lanes = [32, 64]",
             "none of its 2 combinations can be built: epilogue_lanes = 32 exceeds block_out = 16; choose fewer lanes",
         ),
+        (  # more combinations than anybody can look at
+            "[space]\nepilogue_lanes = 32\ninp_depth = { low = 4, high = 999 }\nacc_depth = { low = 4, high = 999 }\n"
+            "wgt_depth = { low = 4, high = 999 }",
+            "none of 8192 of its 988047936 combinations can be built: epilogue_lanes = 32 exceeds block_out = 16; "
+            "choose fewer lanes",
+        ),
+        (
+            f"base = '{'x' * 5000}'\n[space]\nbatch = 1",
+            f"base = '{'x' * 40}'… is no name; give a preset's or a file's",
+        ),
     ],
 )
 def test_a_bad_space_is_refused_in_one_sentence(text, sentence):

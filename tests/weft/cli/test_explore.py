@@ -56,6 +56,15 @@ def test_a_workload_that_is_not_there(files):
     assert (result.code, result.err) == (2, expected)
 
 
+def test_a_workload_that_is_no_network(files):
+    """It is said before anything is written, not once for each design."""
+    (files / "junk.onnx").write_bytes(b"junk")
+    result = explore(files, workload="junk.onnx")
+    expected = "weft: workload 'junk': the ONNX model is not an ONNX file (4 bytes do not parse); export it again\n"
+    assert (result.code, result.out, result.err) == (2, "", expected)
+    assert not (files / "out").exists()
+
+
 def test_a_small_space_from_end_to_end(files):
     result = explore(files, "--objective", "cycles,energy", "--budget", "20", "--json")
     assert result.code == 0, result.err

@@ -60,7 +60,7 @@ def explore_command(
     from weft_explore.plan import Plan
     from weft_explore.space import load_space
     from weft_explore.workers import LocalProcesses, ThisProcess
-    from weft_explore.workload import load_workload
+    from weft_explore.workload import check_workload, load_workload
     from weft_hardware.synth.families import FAMILIES
 
     from weft.errors import UsageError
@@ -88,6 +88,8 @@ def explore_command(
         import xdsl  # noqa: F401
     with needs_extra("timing", "the timing device"):
         import numba  # noqa: F401
+    for one in plan.workloads:
+        check_workload(one)
     exploration = Exploration(plan, output)
     count = jobs or os.cpu_count() or 1
     chosen = ThisProcess(plan.workloads) if count == 1 else LocalProcesses(plan.workloads, count)
