@@ -79,7 +79,7 @@ def build_bitstream(
     seeds: Sequence[int] = SEEDS,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Built:
-    """Synthesise, route with each seed, pack the best; takes some ten minutes.
+    """Synthesise, route with each seed, pack the best; takes some ten minutes a seed.
 
     Parameters
     ----------
