@@ -123,9 +123,45 @@ def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     }
 
 
+def buffer_sizes(tiling: Tiling, memory: Memory) -> dict[str, int]:
+    """Iterations of each loop that a buffer holds; loops that do not move it are whole.
+
+    Where tiles do not divide a loop, the image's last rows and columns are counted as if they did.
+    """
+    inside = tiling.sizes(memory)
+    if memory is Memory.INP:
+        around = tiling.around(memory)
+        inside |= {k: tiling.trips(k) * tiling.tiles[k] for k in ("y", "x", "ky", "kx") if k not in around}
+    return {k: inside[k] if k in OPERAND_LOOPS[memory] else size for k, size in tiling.extents.items()}
+
+
+def image_size(task: ConvTask) -> tuple[int, int]:
+    """Rows and columns of the padded image, without rows that no kernel touches."""
+    down, right = task.phases.reach if task.phases is not None else (0, 0)
+    height = (task.oh - 1) * (task.stride[0] // row_step(task)) + (task.kh - 1) * task.dilation[0] + 1 + down
+    if task.phases is not None:
+        return height, task.ow - 1 + task.kw + right
+    return height, task.iw + task.pads[1] + task.pads[3]
+
+
+def image_tile(task: ConvTask, sizes: Mapping[str, int]) -> tuple[int, int]:
+    """Rows and columns of the image that so many results and taps need; there are no more than the image has."""
+    down, right = task.phases.reach if task.phases is not None else (0, 0)
+    rows = (sizes["y"] - 1) * (task.stride[0] // row_step(task)) + (sizes["ky"] - 1) * task.dilation[0] + 1 + down
+    columns = (sizes["x"] - 1) * task.stride[1] + (sizes["kx"] - 1) * task.dilation[1] + 1 + right
+    height, width = image_size(task)
+    return min(rows, height), min(columns, width)
+
+
 def buffer_tiles(task: ConvTask, tiling: Tiling, memory: Memory) -> int:
-    """Tiles of one buffer of an operand."""
-    return footprint(task, tiling.sizes(memory))[memory]
+    """Scratchpad tiles of one buffer of INP, WGT, ACC or PARAM."""
+    sizes = buffer_sizes(tiling, memory)
+    if memory is Memory.PARAM:
+        return sizes["g"] * sizes["oc"] * task.parameters
+    if memory is not Memory.INP:
+        return footprint(task, sizes)[memory]
+    rows, columns = image_tile(task, sizes)
+    return sizes["n"] * sizes["g"] * sizes["ic"] * rows * columns
 
 
 def innermost_levels(order: tuple[str, ...]) -> dict[Memory, int]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, decode
 from weft_hardware.isa import Memory, MemoryInstruction, Queue, instruction_bytes
@@ -22,6 +21,7 @@ from ..tsim.model import MemoryTiming
 from . import state
 from .machine import run, settle
 from .parameters import FIRST, machine_at_rest
+from .predict import done_at, started
 from .program import MemoryMap, TimedProgram, timed_program
 
 MAX_CYCLES = 1 << 60
@@ -192,12 +192,9 @@ class TimingDevice(TimedDevice):
 
     def _start(self, launch: Launch, timed: TimedProgram) -> state.Records:
         machine = machine_at_rest(self.config, self._memory)
+        started(machine, timed, self._uops)
         s = machine[0]
-        s["program"], s["fetched"] = timed.records.ctypes.data, timed.fetched.ctypes.data
-        s["uops"], s["loaded_uops"] = self._uops.ctypes.data, timed.loaded_uops.ctypes.data
-        s["modules"]["offset"] = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
         parameters = s["parameters"]
-        parameters["instructions"] = launch.insn_count
         begin_, end = self.window(launch, Memory.ACC_8BIT)
         parameters["residual_begin"], parameters["residual_end"] = begin_, end
         first = launch.insn_address // instruction_bytes(self.config)
@@ -210,14 +207,8 @@ class TimingDevice(TimedDevice):
             raise FaultError(fault_message(program, self.config, fault), fault)
         if any((tokens := self._tokens(s)).values()):
             raise TokenError(token_message(program, self.config, tokens))
-        # *Done* takes what `control` looks at: the modules' counts, registered twice, and units that are drained.
-        cycles = max(
-            s["modules"]["last_retire"].max() + latencies.RETIRE_TO_DONE,
-            s["steps"]["last_step"] + latencies.DATAPATH_LATENCY,
-            s["fetching"]["last_dispatch"] + 1,
-            s["port"]["last_end"] + 1,
-        )
-        return RunReport(cycles=int(cycles), instructions=len(program), activity=self._activity(s, int(cycles)))
+        cycles = done_at(s)
+        return RunReport(cycles=cycles, instructions=len(program), activity=self._activity(s, cycles))
 
     def _activity(self, s: np.void, cycles: int) -> dict[Queue, dict[Activity, int]]:
         """What was counted, and the modules' empty queues until the end."""

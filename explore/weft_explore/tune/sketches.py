@@ -1,0 +1,142 @@
+"""The schedules that a layer can have: sketches from its loops and operands by rules, and their sizes.
+
+From the loops, and from which of them each operand's tile depends on, alone:
+
+1. every loop is cut into tiles as equal as possible, or not at all (`tiling.even_splits`);
+2. the loops over tiles stand in any order;
+3. an operand's buffer is inside a loop that moves it, or outside all loops, and everything that it needs there stays in
+   its scratchpad; the accumulators stay outside the loops of the sum, so products may go over several tiles of results;
+4. the innermost loop moves some operand: what moves none is part of the product;
+5. a buffer that is filled more than once has one copy, or two, so that it is filled while the other one is used;
+6. the epilogue has the parameters of all channels, or those of the results that it stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations, product
+
+import numpy as np
+from weft_compiler.conv_task import ConvTask
+from weft_compiler.tiling import (
+    OPERAND_LOOPS,
+    OPERANDS,
+    REDUCTION,
+    Tiling,
+    buffer_tiles,
+    even_splits,
+    extents,
+)
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Memory, scratchpad_depth
+
+TRIES = 10_000
+"""Draws of a random schedule before a layer is said to have none that fits."""
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """The space of one layer on one accelerator."""
+
+    task: ConvTask
+    config: AcceleratorConfig
+
+    @cached_property
+    def extents(self) -> dict[str, int]:
+        return extents(self.task)
+
+    @cached_property
+    def sizes(self) -> dict[str, list[int]]:
+        """Rule 1: the tile sizes of each loop, largest first; images one at a time."""
+        return {loop: even_splits(size) if loop != "n" else [1] for loop, size in self.extents.items()}
+
+    def levels(self, order: tuple[str, ...], memory: Memory) -> list[int]:
+        """Rules 3 and 6: how many loops an operand's buffer can be inside of."""
+        sums = next((k for k, loop in enumerate(order) if loop in REDUCTION), len(order))
+        most = sums if memory in (Memory.ACC, Memory.PARAM) else len(order)
+        return [0, *(k + 1 for k in range(most) if order[k] in OPERAND_LOOPS[memory])]
+
+    def placements(self, order: tuple[str, ...]) -> Iterator[dict[Memory, int]]:
+        """Rules 3, 4 and 6: all levels for one order."""
+        for inp, wgt, acc in product(*(self.levels(order, memory) for memory in OPERANDS)):
+            if max(inp, wgt, acc) == len(order):
+                for param in self.levels(order[:acc], Memory.PARAM) if self.task.requantisation is not None else [0]:
+                    yield {Memory.INP: inp, Memory.WGT: wgt, Memory.ACC: acc, Memory.PARAM: param}
+
+    def tiling(
+        self,
+        order: tuple[str, ...],
+        tiles: Mapping[str, int],
+        levels: Mapping[Memory, int],
+        slots: Mapping[Memory, int],
+    ) -> Tiling:
+        """One schedule, without what does not matter: copies of what is filled once."""
+        used = {memory: slots[memory] if levels[memory] else 1 for memory in OPERANDS}
+        return Tiling(
+            order=order,
+            extents=self.extents,
+            tiles={loop: tiles[loop] for loop in self.extents},
+            levels={memory: levels[memory] for memory in (*OPERANDS, Memory.PARAM)},
+            slots=used,
+        )
+
+    def fits(self, tiling: Tiling) -> bool:
+        """Whether all buffers have room."""
+        for memory in OPERANDS:
+            if buffer_tiles(self.task, tiling, memory) * tiling.slots[memory] > scratchpad_depth(memory, self.config):
+                return False
+        if self.task.requantisation is None or self.task.pixel_parameters:
+            return True
+        return buffer_tiles(self.task, tiling, Memory.PARAM) <= self.config.param_depth
+
+    def contains(self, tiling: Tiling) -> bool:
+        """Whether it is one of the space, as `enumerate` and `sample` give it."""
+        loops = tuple(loop for loop in self.extents if tiling.tiles[loop] < self.extents[loop])
+        known = sorted(tiling.order) == sorted(loops) and all(tiling.tiles[k] in self.sizes[k] for k in loops)
+        if not known or tiling.levels not in list(self.placements(tiling.order)):
+            return False
+        return self.fits(tiling) and all(tiling.slots[m] == 1 or tiling.levels[m] for m in OPERANDS)
+
+    def sample(self, rng: np.random.Generator) -> Tiling:
+        """A schedule at random.
+
+        Raises
+        ------
+        ValueError
+            If none that fits is found.
+        """
+        for _ in range(TRIES):
+            tiles = {loop: int(rng.choice(sizes)) for loop, sizes in self.sizes.items()}
+            found = self.completed(tiles, rng)
+            if found is not None:
+                return found
+        raise ValueError(f"no schedule of {TRIES} at random fits the scratchpads; enlarge them")
+
+    def completed(self, tiles: Mapping[str, int], rng: np.random.Generator) -> Tiling | None:
+        """A schedule of these tiles with all else at random; None if it does not fit."""
+        order = tuple(str(k) for k in rng.permutation([k for k in self.extents if tiles[k] < self.extents[k]]))
+        choices = list(self.placements(order))
+        levels = choices[int(rng.integers(len(choices)))]
+        slots = {memory: int(rng.integers(1, 3)) for memory in OPERANDS}
+        made = self.tiling(order, tiles, levels, slots)
+        return made if self.fits(made) else None
+
+    def enumerate(self, tile_sizes: Mapping[str, list[int]] | None = None) -> Iterator[Tiling]:
+        """All schedules that fit, with these tile sizes only if some are given."""
+        sizes = tile_sizes or self.sizes
+        for chosen in product(*(sizes[loop] for loop in self.extents)):
+            tiles = dict(zip(self.extents, chosen, strict=True))
+            loops = [loop for loop in self.extents if tiles[loop] < self.extents[loop]]
+            for order in permutations(loops):
+                yield from self._placed(order, tiles)
+
+    def _placed(self, order: tuple[str, ...], tiles: dict[str, int]) -> Iterator[Tiling]:
+        for levels in self.placements(order):
+            moving = [memory for memory in OPERANDS if levels[memory]]
+            for counts in product((2, 1), repeat=len(moving)):
+                slots = dict.fromkeys(OPERANDS, 1) | dict(zip(moving, counts, strict=True))
+                made = self.tiling(order, tiles, levels, slots)
+                if self.fits(made):
+                    yield made

@@ -1,0 +1,288 @@
+"""A convolution measured on the timing model: directly from a schedule, or by the compiler, to the same cycle."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from weft_compiler.accel.convolution import INP, OUT, PARAM, RESIDUAL, WGT
+from weft_compiler.accel.intrinsics.load import PAD_REGISTERS
+from weft_compiler.accel.intrinsics.requantise import registers_of
+from weft_compiler.accel.order import fetch_order
+from weft_compiler.accel.stream import UOPS
+from weft_compiler.conv_task import ConvTask
+from weft_compiler.errors import CompileError
+from weft_compiler.lowering import LoweredConv, lower_conv
+from weft_compiler.memory import alignment_of, round_up
+from weft_compiler.tasks import without_numbers
+from weft_compiler.tiling import (
+    OPERANDS,
+    Tiling,
+    buffer_sizes,
+    buffer_tiles,
+    extents,
+    image_tile,
+    row_step,
+)
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import (
+    QUEUE_REGISTERS,
+    Memory,
+    SetRegister,
+    StoreMode,
+    scratchpad_depth,
+    tile_bytes,
+    uop_bits,
+)
+from weft_hardware.latencies import MOVING, WRITTEN_BY_BEAT
+from weft_runtime.device import Launch
+from weft_runtime.dram import Dram
+from weft_simulator.timing import state
+from weft_simulator.timing.device import TimingDevice
+from weft_simulator.timing.predict import Predictor
+from weft_simulator.timing.program import TimedProgram
+from weft_simulator.tsim.model import MemoryTiming
+
+from . import emit, pieces
+from .pieces import LOOPS
+
+OPERAND_ORDER = (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)
+
+
+class TimedConv:
+    """One layer on one accelerator, alone in memory: tensors, micro-ops, program, one after another.
+
+    Parameters
+    ----------
+    memory : MemoryTiming, optional
+        How the memory answers: latencies only.
+    """
+
+    def __init__(self, task: ConvTask, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
+        self.task, self.config, self.memory = without_numbers(task), config, memory or MemoryTiming()
+        self.offsets, self._end = self._laid_out()
+
+    def _laid_out(self) -> tuple[dict[str, int], int]:
+        t, how = self.task, self.task.requantisation
+        result = t.n * t.outputs * t.oh * t.ow * t.phase_count
+        out = Memory.ACC if how is None else Memory.ACC_8BIT
+        each = t.parameters * (t.oh * t.ow if t.pixel_parameters else 1)
+        tiles = {
+            INP: (t.n * t.inputs * t.ih * t.iw, Memory.INP),
+            WGT: (t.outputs * t.ic * t.kh * t.kw * t.phase_count, Memory.WGT),
+            PARAM: (t.outputs * each, Memory.PARAM),
+            RESIDUAL: (result if how is not None and how.addition is not None else 0, Memory.ACC_8BIT),
+            "table": (1 if how is not None and how.table else 0, Memory.TABLE),
+            OUT: (result, out),
+        }
+        offsets, end, alignment = {}, 0, alignment_of(self.config)
+        for name, (count, memory) in tiles.items():
+            offsets[name] = end
+            end = round_up(end + count * tile_bytes(memory, self.config), alignment)
+        return offsets, end
+
+    def _program_at(self, uop_bytes: int) -> int:
+        """Where instructions lie, for so many bytes of micro-ops at `_end`."""
+        return round_up(self._end + uop_bytes, alignment_of(self.config))
+
+    # By the compiler -------------------------------------------------------------------------------------------
+
+    def lowered(self, tiling: Tiling | None = None) -> LoweredConv:
+        """What the compiler makes of a schedule."""
+        return lower_conv(self.task, self.config, tiling)
+
+    def compiled_cycles(self, tiling: Tiling | None = None) -> int:
+        """Cycles of what the compiler makes of a schedule, instruction by instruction.
+
+        Raises
+        ------
+        CompileError
+            If it makes nothing of it.
+        """
+        lowered = self.lowered(tiling)
+        names = dict(zip((INP, WGT, PARAM, RESIDUAL, "table", OUT), "iwprto", strict=True))
+        offsets = {name: self.offsets[name] for name in names}
+        program = lowered.stream.emit(offsets | {UOPS: self._end})
+        words = program.instructions.astype("<u8")
+        address = self._program_at(program.uops.nbytes)
+        dram = Dram.zeros(round_up(address + words.nbytes, 1 << 16))
+        device = TimingDevice(self.config, dram=dram, memory=self.memory)
+        for at, data in ((self._end, program.uops), (address, words)):
+            if data.nbytes:
+                device.write(dram.base + at, np.frombuffer(data.tobytes(), np.uint8))
+        bases = dict.fromkeys(Memory, dram.base)
+        report = device.launch(Launch(dram.base + address, len(words), bases))
+        assert report.cycles is not None
+        return report.cycles
+
+    # Directly --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether schedules of the layer can be measured without the compiler."""
+        t, how = self.task, self.task.requantisation
+        stores = self.config.raw_store if how is None else not how.table
+        return t.phases is None and not t.pixel_parameters and stores
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.config, self.memory)
+
+    def cycles(self, tiling: Tiling) -> int:
+        """Cycles of a schedule, the same as `compiled_cycles`.
+
+        Raises
+        ------
+        CompileError
+            If it does not fit the accelerator.
+        """
+        if not self.is_direct:
+            return self.compiled_cycles(tiling)
+        made = self._timed(tiling)
+        if made is None:
+            return self.compiled_cycles(tiling)
+        found = self._predictor.cycles(*made, (0, 1 << 40))
+        assert found is not None, "a program of the compiler's cannot hang"
+        return found
+
+    def _timed(self, tiling: Tiling) -> tuple[TimedProgram, int] | None:
+        """The program, and where its instructions lie; None if it needs the compiler."""
+        config = self.config
+        arguments = self._arguments(tiling)
+        rec, count, uops, uop_count, status = emit.generate(*arguments)
+        if status != emit.OK:
+            return None
+        sequence = emit.fetch_sequence(rec, count, config.command_queue_depth // 2, config.token_queue_depth)
+        if not len(sequence):
+            flags = {name: rec[:count, k] != 0 for name, k in _FLAGS.items()}
+            sequence = np.argsort(fetch_order(rec[:count, emit.QUEUE], flags, config))
+        records, fetched, places = emit.by_queue(rec, count, sequence, state.FINISH_KIND)
+        timed = TimedProgram(
+            records.view(state.INSTRUCTION)[:, 0],
+            fetched.view(state.FETCHED),
+            places,
+            uops[:uop_count].copy().view(state.UOP)[:, 0],
+        )
+        return timed, self._program_at(uop_count * uop_bits(config) // 8)
+
+    @cached_property
+    def _constants(self) -> tuple[Any, ...]:
+        """What does not depend on the schedule."""
+        t, config, how = self.task, self.config, self.task.requantisation
+        mode = StoreMode(0)
+        registers: dict[SetRegister, int] = {}
+        if how is not None:
+            registers = {SetRegister.PARAM: 0, **registers_of(how)}
+            if how.addition is not None:
+                size = tile_bytes(Memory.ACC_8BIT, config)
+                registers[SetRegister.RESIDUAL] = (self.offsets[RESIDUAL] - self.offsets[OUT]) // size
+                mode |= StoreMode.RESIDUAL
+                mode |= StoreMode.SWAP if how.addition.swap else StoreMode(0)
+                mode |= StoreMode.UNSIGNED if how.addition.dtype == "uint8" else StoreMode(0)
+        table = np.zeros((len(registers), 4), np.int64)
+        for row, register in zip(table, sorted(registers), strict=True):
+            declared = QUEUE_REGISTERS[register]
+            value = registers[register]
+            initial = declared.initial
+            if register is SetRegister.RESIDUAL:
+                initial = 1 << 40  # a distance is set even where it is 0
+            # What the register says is the model's; whether it changes is the same for both.
+            value = declared.value(value & 0xFFFFFFFF)
+            row[:] = int(register), int(value), register in MOVING, int(initial)
+        pad_register, pad_value = -1, 0
+        if any(t.pads) and config.pad_value:
+            pad_register, pad_value = int(PAD_REGISTERS[Memory.INP]), t.pad_value
+        elif any(t.pads) and t.pad_value:
+            raise CompileError(f"the image is padded with {t.pad_value}: pad_value = False pads with zeros only")
+        geometry = (*t.stride, *t.dilation, 0, int(config.gemm_overwrite))
+        depths = np.array(
+            [config.inp_depth, config.wgt_depth, config.acc_depth, min(config.uop_depth, (1 << 16) - 1)], np.int64
+        )
+        out = Memory.ACC if how is None else Memory.ACC_8BIT
+        memories = ((INP, Memory.INP), (WGT, Memory.WGT), (OUT, out), (PARAM, Memory.PARAM), (None, Memory.UOP))
+        blocks = np.array([self._block(name, memory) for name, memory in memories], np.int64)
+        return table, geometry, depths, blocks, pad_register, pad_value, int(mode)
+
+    def _block(self, name: str | None, memory: Memory) -> tuple[int, ...]:
+        size, bus = tile_bytes(memory, self.config), self.config.axi_bytes
+        base = self.offsets[name] if name is not None else self._end
+        beats = max(1, size // bus)
+        pad_cost = beats if memory in WRITTEN_BY_BEAT else 1
+        return size, base, max(1, bus // size), beats, pad_cost, base // size, int(memory)
+
+    def _arguments(self, tiling: Tiling) -> tuple[Any, ...]:
+        t = self.task
+        table, geometry, depths, blocks, pad_register, pad_value, mode = self._constants
+        whole = extents(t)
+        sizes = {m: tuple(buffer_sizes(tiling, m)[loop] for loop in LOOPS) for m in OPERAND_ORDER}
+        loads = pieces.inputs(t, sizes[Memory.INP]), pieces.weights(t, sizes[Memory.WGT])
+        stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], mode)
+        params = pieces.parameters(t, sizes[Memory.PARAM]) if t.requantisation is not None else _NOTHING
+        slots, buffers = self._buffers(tiling)
+        steps, images = _operand_steps(t, sizes)
+        geometry = (*geometry[:4], *_padded(t, tiling, sizes[Memory.INP]), geometry[5])
+        height_pads = (t.stride[0], t.stride[1], t.dilation[0], t.dilation[1], t.pads[0], t.pads[1], t.ih, t.iw)
+        return (
+            np.array([LOOPS.index(loop) for loop in tiling.order], np.int64),
+            np.array([whole[loop] for loop in LOOPS], np.int64),
+            np.array([tiling.tiles[loop] for loop in LOOPS], np.int64),
+            np.array([tiling.levels[m] for m in OPERAND_ORDER], np.int64),
+            slots, buffers, steps, geometry, depths, np.array([*height_pads, *images], np.int64),
+            *(part for m in (*loads, stores, params) for part in (m.rows, m.starts, m.trips)),
+            blocks, table, pad_register, pad_value,
+        )  # fmt: skip
+
+    def _buffers(self, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of each operand and where they begin: see `accel.scratchpads`."""
+        slots, buffers = np.zeros(3, np.int64), np.zeros((3, 2), np.int64)
+        for k, memory in enumerate(OPERANDS):
+            need, size = buffer_tiles(self.task, tiling, memory), scratchpad_depth(memory, self.config)
+            copies = tiling.slots[memory]
+            if need * copies > size:
+                raise CompileError(f"{memory.name} needs {copies} × {need} tiles, its scratchpad holds {size}")
+            half = size // 2
+            apart = memory is Memory.ACC and need <= half
+            slots[k], buffers[k, 1] = copies, half if apart else need
+        if self.task.requantisation is not None:
+            need = buffer_tiles(self.task, tiling, Memory.PARAM)
+            if need > self.config.param_depth:
+                raise CompileError(f"PARAM needs {need} tiles, its scratchpad holds {self.config.param_depth}")
+        return slots, buffers
+
+
+_FLAGS = {name: k for k, name in enumerate(state.INSTRUCTION.names or ()) if name[:4] in ("pop_", "push")}
+_NOTHING = pieces.Moves(np.zeros((0, len(pieces.FIELDS)), np.int64), np.zeros(1, np.int64), np.ones(8, np.int64))
+
+
+def _padded(task: ConvTask, tiling: Tiling, sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Whether products leave out taps above or below, and left or right of the image: if it is known to have such."""
+    if not any(task.pads) or task.pad_value:
+        return 0, 0
+    tiles, step = image_tile(task, dict(zip(LOOPS, sizes, strict=True))), row_step(task)
+    around, found = tiling.around(Memory.INP), []
+    for axis, (p, k, scale) in enumerate((("y", "ky", step), ("x", "kx", 1))):
+        last = tiles[axis] - 1
+        for loop, moves in ((p, task.stride[axis] // scale), (k, task.dilation[axis])):
+            last += (tiling.trips(loop) - 1) * tiling.tiles[loop] * moves if loop in around else 0
+        size = task.iw if axis else task.ih
+        found.append(int(task.pads[axis] > 0 or last * scale - task.pads[axis] >= size))
+    return found[0], found[1]
+
+
+def _operand_steps(task: ConvTask, sizes: dict[Memory, tuple[int, ...]]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Tiles from one iteration to the next of dst, src and wgt, by own loop; and of dst and src by image."""
+    of = {m: dict(zip(LOOPS, values, strict=True)) for m, values in sizes.items()}
+    acc, inp, wgt = of[Memory.ACC], of[Memory.INP], of[Memory.WGT]
+    rows, columns = image_tile(task, inp)
+    down = task.stride[0] // row_step(task)
+    dst = {"x": 1, "y": acc["x"], "oc": acc["y"] * acc["x"], "g": acc["oc"] * acc["y"] * acc["x"]}
+    src = {
+        "x": task.stride[1], "kx": task.dilation[1], "y": down * columns, "ky": task.dilation[0] * columns,
+        "ic": rows * columns, "g": inp["ic"] * rows * columns,
+    }  # fmt: skip
+    taps = wgt["ky"] * wgt["kx"]
+    weights = {"kx": 1, "ky": wgt["kx"], "ic": taps, "oc": wgt["ic"] * taps, "g": wgt["oc"] * wgt["ic"] * taps}
+    own = LOOPS[1:]
+    table = np.array([[d.get(loop, 0) for d in (dst, src, weights)] for loop in own], np.int64)
+    return table, (acc["g"] * dst["g"], inp["g"] * src["g"])

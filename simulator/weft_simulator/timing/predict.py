@@ -1,0 +1,74 @@
+"""Cycles of programs that lie in no memory: whoever knows what a program does need not encode it first."""
+
+from __future__ import annotations
+
+import numpy as np
+from weft_hardware import latencies
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.isa import Queue, instruction_bytes
+
+from ..tsim.model import MemoryTiming
+from . import state
+from .machine import run
+from .parameters import machine_at_rest
+from .program import TimedProgram
+
+
+def started(machine: state.Records, timed: TimedProgram, uops: state.Records) -> None:
+    """Give a machine at rest a program; ``uops`` is its micro-op buffer."""
+    s = machine[0]
+    s["program"], s["fetched"] = timed.records.ctypes.data, timed.fetched.ctypes.data
+    s["uops"], s["loaded_uops"] = uops.ctypes.data, timed.loaded_uops.ctypes.data
+    s["modules"]["offset"] = np.searchsorted(timed.records["queue"], np.arange(len(Queue)))
+    s["parameters"]["instructions"] = len(timed.fetched)
+
+
+def done_at(s: np.void) -> int:
+    """The cycle of *done*: `control` looks at the modules' counts, registered twice, and at units that are drained."""
+    return int(
+        max(
+            s["modules"]["last_retire"].max() + latencies.RETIRE_TO_DONE,
+            s["steps"]["last_step"] + latencies.DATAPATH_LATENCY,
+            s["fetching"]["last_dispatch"] + 1,
+            s["port"]["last_end"] + 1,
+        )
+    )
+
+
+class Predictor:
+    """Predicts programs of one configuration and memory, one after another.
+
+    Parameters
+    ----------
+    memory : MemoryTiming, optional
+        How the memory answers: latencies only.
+    """
+
+    def __init__(self, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
+        self._config = config
+        self._at_rest = machine_at_rest(config, memory or MemoryTiming())
+        self._uops = np.zeros(config.uop_depth, state.UOP)
+
+    def cycles(self, timed: TimedProgram, insn_address: int, window: tuple[int, int]) -> int | None:
+        """Cycles of a sound program; None if it faults or hangs.
+
+        Parameters
+        ----------
+        insn_address : int
+            Where its instructions lie.
+        window : tuple of int
+            Bytes ``[begin, end)`` that a residual operand may be read from.
+        """
+        machine = self._at_rest.copy()
+        self._uops[:] = np.zeros(1, state.UOP)
+        started(machine, timed, self._uops)
+        s = machine[0]
+        size = instruction_bytes(self._config)
+        parameters = s["parameters"]
+        parameters["residual_begin"], parameters["residual_end"] = window
+        s["fetching"]["slot"] = insn_address // size % parameters["instruction_slots"]
+        count = len(timed.fetched)
+        run(machine.ctypes.data, state.NEVER, insn_address, count * size)
+        if s["refusal"]["outcome"] or s["modules"]["retired"].sum() != count:
+            return None
+        return done_at(s)
