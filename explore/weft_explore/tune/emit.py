@@ -16,7 +16,6 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config as numba_config
-from numba.typed import Dict
 from weft_compiler.accel.kernels import MAX_ITERATIONS
 from weft_hardware.isa import Memory, Queue, StoreMode
 from weft_simulator.timing import state
@@ -101,6 +100,30 @@ def _grown(table, count):
     larger = np.zeros((2 * len(table), table.shape[1]), np.int64)
     larger[: len(table)] = table
     return larger
+
+
+@_compiled
+def _slot(table, key):
+    """Where a key lies in a table of keys and values, or belongs; keys of 0 are free places."""
+    mask = len(table) - 1
+    at = (key ^ key >> 17) & mask
+    while table[at, 0] != 0 and table[at, 0] != key:
+        at = at + 1 & mask
+    return at
+
+
+@_compiled
+def _with_key(table, count, key, value):
+    """The table with one more key, of which it has ``count`` before; twice as long where it gets full."""
+    if 2 * (count + 1) > len(table):
+        larger = np.zeros((2 * len(table), 2), np.int64)
+        for k in range(len(table)):
+            if table[k, 0]:
+                larger[_slot(larger, table[k, 0])] = table[k]
+        table = larger
+    at = _slot(table, key)
+    table[at, 0], table[at, 1] = key, value
+    return table
 
 
 @_compiled
@@ -405,8 +428,8 @@ def generate(
     classes, class_count = np.zeros((16, 14), np.int64), 0
     lists, list_count = np.zeros((64, 2), np.int64), 0
     loaded, loaded_count = np.zeros((256, 3), np.int64), 0
-    by_use = Dict.empty(numba.int64, numba.int64)
-    by_content = Dict.empty(numba.int64, numba.int64)
+    by_use, use_count = np.zeros((1024, 2), np.int64), 0
+    by_content = np.zeros((256, 2), np.int64)
     wrote_inp, used_inp = np.full(depths[0], -1, np.int32), np.full(depths[0], -1, np.int32)
     wrote_wgt, used_wgt = np.full(depths[1], -1, np.int32), np.full(depths[1], -1, np.int32)
     wrote_acc, read_acc = np.full(depths[2], -1, np.int32), np.full(depths[2], -1, np.int32)
@@ -514,10 +537,10 @@ def generate(
         for row in range(classes[kind, 12], classes[kind, 13]):
             g = gemms[row]
             both = g[0] != RESET
-            use = ((row * depths[2] + dst) * depths[0] + src * both) * depths[1] + wgt * both
-            if use in by_use:
-                which = by_use[use]
-            else:
+            use = ((row * depths[2] + dst) * depths[0] + src * both) * depths[1] + wgt * both + 1
+            at = _slot(by_use, use)
+            which = by_use[at, 1]
+            if by_use[at, 0] == 0:
                 size = g[10]
                 while loaded_count + size > len(loaded):
                     loaded = _grown(loaded, len(loaded))
@@ -528,9 +551,11 @@ def generate(
                     for o in range(3):
                         code = (code ^ into[o]) * 1099511628211
                         code ^= code >> 29
+                code |= 1
                 which = -1
-                if code in by_content:
-                    which = by_content[code]
+                at = _slot(by_content, code)
+                if by_content[at, 0] != 0:
+                    which = by_content[at, 1]
                     same = lists[which, 1] == size
                     for k in range(size if same else 0):
                         for o in range(3):
@@ -542,12 +567,13 @@ def generate(
                     lists = _grown(lists, list_count)
                     lists[list_count, 0], lists[list_count, 1] = loaded_count, size
                     which = list_count
-                    by_content[code] = which
+                    by_content = _with_key(by_content, list_count, code, which)
                     list_count += 1
                     loaded_count += size
                     if loaded_count > depths[3]:
                         return rec, 0, loaded, 0, TOO_MANY_UOPS
-                by_use[use] = which
+                by_use = _with_key(by_use, use_count, use, which)
+                use_count += 1
             if uop_load < 0:
                 rec = _grown(rec, count)
                 uop_load = count

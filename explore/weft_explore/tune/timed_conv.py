@@ -10,7 +10,6 @@ from weft_compiler.accel.convolution import INP, OUT, PARAM, RESIDUAL, WGT
 from weft_compiler.accel.intrinsics.load import PAD_REGISTERS
 from weft_compiler.accel.intrinsics.requantise import registers_of
 from weft_compiler.accel.order import fetch_order
-from weft_compiler.accel.stream import UOPS
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.lowering import LoweredConv, lower_conv
@@ -36,8 +35,6 @@ from weft_hardware.isa import (
     uop_bits,
 )
 from weft_hardware.latencies import MOVING, WRITTEN_BY_BEAT
-from weft_runtime.device import Launch
-from weft_runtime.dram import Dram
 from weft_simulator.timing import state
 from weft_simulator.timing.device import TimingDevice
 from weft_simulator.timing.predict import Predictor
@@ -46,6 +43,9 @@ from weft_simulator.tsim.model import MemoryTiming
 
 from . import emit, pieces
 from .pieces import LOOPS
+
+_PROGRAM_BYTES = 64 << 20
+"""Room for micro-ops and instructions, pages that are never touched cost nothing."""
 
 OPERAND_ORDER = (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)
 
@@ -61,7 +61,7 @@ class TimedConv:
 
     def __init__(self, task: ConvTask, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
         self.task, self.config, self.memory = without_numbers(task), config, memory or MemoryTiming()
-        self.offsets, self._end = self._laid_out()
+        self.offsets, self.tensors_end = self._laid_out()
 
     def _laid_out(self) -> tuple[dict[str, int], int]:
         t, how = self.task, self.task.requantisation
@@ -82,11 +82,9 @@ class TimedConv:
             end = round_up(end + count * tile_bytes(memory, self.config), alignment)
         return offsets, end
 
-    def _program_at(self, uop_bytes: int) -> int:
-        """Where instructions lie, for so many bytes of micro-ops at `_end`."""
-        return round_up(self._end + uop_bytes, alignment_of(self.config))
-
-    # By the compiler -------------------------------------------------------------------------------------------
+    def program_at(self, uop_bytes: int) -> int:
+        """Where instructions lie, for so many bytes of micro-ops at `tensors_end`."""
+        return round_up(self.tensors_end + uop_bytes, alignment_of(self.config))
 
     def lowered(self, tiling: Tiling | None = None) -> LoweredConv:
         """What the compiler makes of a schedule."""
@@ -100,21 +98,10 @@ class TimedConv:
         CompileError
             If it makes nothing of it.
         """
-        lowered = self.lowered(tiling)
-        names = dict(zip((INP, WGT, PARAM, RESIDUAL, "table", OUT), "iwprto", strict=True))
-        offsets = {name: self.offsets[name] for name in names}
-        program = lowered.stream.emit(offsets | {UOPS: self._end})
-        words = program.instructions.astype("<u8")
-        address = self._program_at(program.uops.nbytes)
-        dram = Dram.zeros(round_up(address + words.nbytes, 1 << 16))
-        device = TimingDevice(self.config, dram=dram, memory=self.memory)
-        for at, data in ((self._end, program.uops), (address, words)):
-            if data.nbytes:
-                device.write(dram.base + at, np.frombuffer(data.tobytes(), np.uint8))
-        bases = dict.fromkeys(Memory, dram.base)
-        report = device.launch(Launch(dram.base + address, len(words), bases))
-        assert report.cycles is not None
-        return report.cycles
+        from .layer_run import LayerRun
+
+        device = TimingDevice(self.config, dram_size=self.tensors_end + _PROGRAM_BYTES, memory=self.memory)
+        return LayerRun(self, device).cycles(tiling)
 
     # Directly --------------------------------------------------------------------------------------------------
 
@@ -139,14 +126,14 @@ class TimedConv:
         """
         if not self.is_direct:
             return self.compiled_cycles(tiling)
-        made = self._timed(tiling)
+        made = self.timed(tiling)
         if made is None:
             return self.compiled_cycles(tiling)
         found = self._predictor.cycles(*made, (0, 1 << 40))
         assert found is not None, "a program of the compiler's cannot hang"
         return found
 
-    def _timed(self, tiling: Tiling) -> tuple[TimedProgram, int] | None:
+    def timed(self, tiling: Tiling) -> tuple[TimedProgram, int] | None:
         """The program, and where its instructions lie; None if it needs the compiler."""
         config = self.config
         arguments = self._arguments(tiling)
@@ -164,7 +151,7 @@ class TimedConv:
             places,
             uops[:uop_count].copy().view(state.UOP)[:, 0],
         )
-        return timed, self._program_at(uop_count * uop_bits(config) // 8)
+        return timed, self.program_at(uop_count * uop_bits(config) // 8)
 
     @cached_property
     def _constants(self) -> tuple[Any, ...]:
@@ -206,7 +193,7 @@ class TimedConv:
 
     def _block(self, name: str | None, memory: Memory) -> tuple[int, ...]:
         size, bus = tile_bytes(memory, self.config), self.config.axi_bytes
-        base = self.offsets[name] if name is not None else self._end
+        base = self.offsets[name] if name is not None else self.tensors_end
         beats = max(1, size // bus)
         pad_cost = beats if memory in WRITTEN_BY_BEAT else 1
         return size, base, max(1, bus // size), beats, pad_cost, base // size, int(memory)

@@ -1,0 +1,201 @@
+"""Convolutions as problems of a search: schedules changed and crossed, their features, and what measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_compiler.accel.plain import smaller
+from weft_compiler.conv_task import ConvTask
+from weft_compiler.errors import CompileError
+from weft_compiler.tasks import layer_key, without_numbers
+from weft_compiler.tiling import OPERANDS, Tiling, buffer_tiles, choose_tiling, tiling_from_json
+from weft_compiler.tiling_cost import estimate
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.errors import WeftError
+from weft_hardware.isa import Memory, scratchpad_depth
+from weft_runtime.device import Device
+from weft_simulator.tsim.model import MemoryTiming
+
+from .layer_run import LayerRun
+from .pieces import LOOPS
+from .problem import Json, Measured
+from .sketches import Sketches
+from .timed_conv import TimedConv
+
+TRIES = 50
+"""Changes at random that are tried before a schedule is left as it is."""
+
+
+class ConvProblem:
+    """A convolution, a dense layer or a product of matrices, on one accelerator: a `problem.Problem` of tilings.
+
+    Parameters
+    ----------
+    task : ConvTask
+        Numbers of its requantisation do not matter.
+    memory : MemoryTiming, optional
+        Of the timing model, which measures if no device is given.
+    device : Device, optional
+        What measures instead: any that counts cycles. Each schedule is compiled for it.
+    name : str, optional
+        For people; the shape if left out.
+    weight : int
+        How often the network has it.
+    """
+
+    def __init__(
+        self,
+        task: ConvTask,
+        config: AcceleratorConfig,
+        memory: MemoryTiming | None = None,
+        *,
+        device: Device | None = None,
+        name: str | None = None,
+        weight: int = 1,
+    ) -> None:
+        self.task, self.config, self.weight = without_numbers(task), config, weight
+        self.layer = layer_key(task)
+        self.key = f"{self.layer}@{config.digest}"
+        self.name = name or shape_of(task)
+        plain = self.task.requantisation is None and not config.raw_store
+        # What the compiler lowers such a layer for.
+        self.sketches = Sketches(self.task, smaller(config) if plain else config)
+        self._timed = TimedConv(self.task, config, memory)
+        self._run = None if device is None else LayerRun(self._timed, device)
+        self._known: dict[Tiling, Measured] = {}
+
+    @cached_property
+    def default(self) -> Tiling:
+        return choose_tiling(self.task, self.sketches.config)
+
+    @property
+    def size(self) -> int | None:
+        return None
+
+    def enumerate(self) -> Iterator[Tiling]:
+        return self.sketches.enumerate()
+
+    def from_json(self, data: Json) -> Tiling:
+        try:
+            found = tiling_from_json(self.task, data)
+        except CompileError as error:
+            raise ValueError(str(error)) from None
+        if not self.sketches.fits(found):
+            raise ValueError(f"its buffers do not fit the scratchpads of layer {self.name}")
+        return found
+
+    # Candidates ------------------------------------------------------------------------------------------------
+
+    def sample(self, rng: np.random.Generator) -> Tiling:
+        return self.sketches.sample(rng)
+
+    def mutate(self, candidate: Tiling, rng: np.random.Generator) -> Tiling:
+        for _ in range(TRIES):
+            made = self._changed(candidate, rng)
+            if made != candidate and self.sketches.fits(made):
+                return made
+        return candidate
+
+    def _changed(self, t: Tiling, rng: np.random.Generator) -> Tiling:
+        """One thing otherwise: a tile size, an order, a level or a count of copies."""
+        tiles, order, levels, slots = dict(t.tiles), list(t.order), t, dict(t.slots)
+        kind = int(rng.integers(8))
+        if kind < 4 or len(order) < 2 <= kind <= 5:
+            loop = str(rng.choice([k for k, sizes in self.sketches.sizes.items() if len(sizes) > 1] or ["oc"]))
+            sizes = self.sketches.sizes[loop]
+            place = sizes.index(tiles[loop])
+            step = int(rng.choice([-1, 1])) if rng.random() < 0.6 else int(rng.integers(len(sizes))) - place
+            tiles[loop] = sizes[min(max(place + step, 0), len(sizes) - 1)]
+        elif kind < 6:
+            a, b = rng.choice(len(order), 2, replace=False)
+            order.insert(int(b), order.pop(int(a)))
+        elif kind == 6:
+            choices = list(self.sketches.placements(t.order))
+            chosen = choices[int(rng.integers(len(choices)))]
+            return self.sketches.tiling(t.order, tiles, chosen, slots)
+        else:
+            memory = OPERANDS[int(rng.integers(3))]
+            slots[memory] = 3 - slots[memory]
+        return self._fitted(tiles, order, levels, slots, rng)
+
+    def cross(self, a: Tiling, b: Tiling, rng: np.random.Generator) -> Tiling:
+        for _ in range(TRIES):
+            first, second = (a, b) if rng.random() < 0.5 else (b, a)
+            tiles = {k: (a if rng.random() < 0.5 else b).tiles[k] for k in a.tiles}
+            slots = {m: (a if rng.random() < 0.5 else b).slots[m] for m in OPERANDS}
+            order = [*first.order, *(k for k in second.order if k not in first.order)]
+            made = self._fitted(tiles, order, second, slots, rng)
+            if self.sketches.fits(made):
+                return made
+        return a
+
+    def _fitted(
+        self,
+        tiles: Mapping[str, int],
+        order: Sequence[str],
+        placed: Tiling,
+        slots: Mapping[Memory, int],
+        rng: np.random.Generator,
+    ) -> Tiling:
+        """A schedule with the loops that iterate, its operands at the loops where another one has them."""
+        loops = [k for k in order if tiles[k] < self.sketches.extents[k]]
+        for loop in self.sketches.extents:
+            if tiles[loop] < self.sketches.extents[loop] and loop not in loops:
+                loops.insert(int(rng.integers(len(loops) + 1)), loop)
+        made = tuple(loops)
+        choices = list(self.sketches.placements(made))
+        wanted = {m: placed.around(m)[-1:] for m in placed.levels}
+        alike = [sum(made[:level][-1:] == wanted[m] for m, level in choice.items()) for choice in choices]
+        best = [choice for choice, score in zip(choices, alike, strict=True) if score == max(alike)]
+        return self.sketches.tiling(made, tiles, best[int(rng.integers(len(best)))], slots)
+
+    # Numbers ---------------------------------------------------------------------------------------------------
+
+    def features(self, candidates: Sequence[Tiling]) -> NDArray[np.float64]:
+        return np.array([self._features(t) for t in candidates], np.float64).reshape(len(candidates), -1)
+
+    def _features(self, t: Tiling) -> list[float]:
+        """Tiles, trips and places of the loops; of each operand its level, copies, fills, and share of the scratchpad;
+        and the cycles of bus and multipliers as the analytic model counts them."""
+        config, memories = self.sketches.config, (*OPERANDS, Memory.PARAM)
+        values: list[float] = []
+        for loop in LOOPS:
+            values += [np.log2(t.tiles[loop]), np.log2(t.trips(loop))]
+            values.append(t.order.index(loop) - len(t.order) if loop in t.order else 0)
+        for memory in memories:
+            need = buffer_tiles(self.task, t, memory)
+            values += [t.levels[memory], np.log2(t.executions(memory)), np.log2(need)]
+            values.append(need * t.slots.get(memory, 1) / max(1, scratchpad_depth(memory, config)))
+        values += [t.slots[memory] for memory in OPERANDS]
+        cost = estimate(self.task, t, config)
+        return [*values, *(np.log2(1 + part) for part in (cost.compute, cost.load, cost.store, cost.cycles))]
+
+    def estimate(self, candidates: Sequence[Tiling]) -> NDArray[np.float64]:
+        return np.array([estimate(self.task, t, self.sketches.config).cycles for t in candidates], np.float64)
+
+    def measure(self, candidates: Sequence[Tiling]) -> list[Measured]:
+        for candidate in candidates:
+            if candidate not in self._known:
+                self._known[candidate] = self._measured(candidate)
+        return [self._known[candidate] for candidate in candidates]
+
+    def _measured(self, candidate: Tiling) -> Measured:
+        try:
+            return self._timed.cycles(candidate) if self._run is None else self._run.cycles(candidate)
+        except WeftError as error:
+            return str(error)
+
+
+def shape_of(task: ConvTask) -> str:
+    """A convolution in few words, channels in blocks.
+
+    >>> shape_of(ConvTask(ic=4, oc=8, ih=56, iw=56, kh=3, kw=3, stride=(2, 2), pads=(1, 1, 1, 1)))
+    '3×3 /2, 56×56, 4→8'
+    """
+    groups = f", {task.groups} groups" if task.groups > 1 else ""
+    images = f"{task.n} × " if task.n > 1 else ""
+    stride = f" /{task.stride[0]}" if task.stride[0] > 1 else ""
+    return f"{task.kh}×{task.kw}{stride}, {images}{task.ih}×{task.iw}, {task.ic}→{task.oc}{groups}"
