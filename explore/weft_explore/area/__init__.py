@@ -1,5 +1,8 @@
-"""What an accelerator takes of an FPGA: estimated in less than a millisecond, or synthesised."""
+"""What an accelerator takes of an FPGA: estimated in about a millisecond, or measured by synthesis."""
 
+from .measure import SynthesisError as SynthesisError
+from .measure import measure as measure
+from .measure import routed_mhz as routed_mhz
 from .model import estimate as estimate
 
-__all__ = ["estimate"]
+__all__ = ["SynthesisError", "estimate", "measure", "routed_mhz"]

@@ -22,7 +22,7 @@ from . import ecp5_timing
 from .families import FAMILIES, Family
 from .netlist import Depth, DspRegisters, dsp_registers, logic_depth, module_usage, usage_by_name
 from .report import Report, Timing, module_from_dict
-from .tools import Progress, SynthesisError, run_tool, tool_version
+from .tools import UNBOUNDED, Bounds, Progress, SynthesisError, run_tool, tool_version
 
 DEVICE = "LFE5U-85F-6"
 NEXTPNR_DEVICE = ("--85k", "--speed", "6", "--package", "CABGA756")
@@ -53,16 +53,19 @@ class Flow:
         scripts. Without one everything is measured anew.
     progress : Progress, optional
         Told what the tools do, never when a result comes from the cache.
+    bounds : Bounds
+        What each run of a tool may take; they shape no result.
 
     Raises
     ------
     SynthesisError
-        From any method: if a tool is missing or fails, or the family is unknown.
+        From any method: if a tool is missing, fails or exceeds a bound, or the family is unknown.
     """
 
-    def __init__(self, cache: Path | None = None, progress: Progress | None = None) -> None:
+    def __init__(self, cache: Path | None = None, progress: Progress | None = None, bounds: Bounds = UNBOUNDED) -> None:
         self._cache = cache
         self._progress = progress or _silent
+        self._bounds = bounds
         if cache is not None:
             cache.mkdir(parents=True, exist_ok=True)
 
@@ -95,7 +98,9 @@ class Flow:
             with _directory() as directory:
                 (directory / "netlist.json").write_bytes(netlist)
                 files = ("--json", "netlist.json", "--report", "report.json")
-                run_tool("nextpnr-ecp5", (*options, *files, "--seed", str(seed)), directory, self._progress)
+                run_tool(
+                    "nextpnr-ecp5", (*options, *files, "--seed", str(seed)), directory, self._progress, self._bounds
+                )
                 return (directory / "report.json").read_bytes()
 
         routed = _digest(key, tool_version("nextpnr-ecp5"), *options, str(seed))
@@ -109,7 +114,8 @@ class Flow:
         text = rtlil_text(config, packed_multipliers)
         with _directory() as directory:
             (directory / "design.il").write_text(text)
-            run_tool("yosys", ("-p", HIERARCHY_SCRIPT.format(script=family.script(TOP))), directory, self._progress)
+            script = HIERARCHY_SCRIPT.format(script=family.script(TOP))
+            run_tool("yosys", ("-p", script), directory, self._progress, self._bounds)
             self._progress("reading the netlist")
             statistics = json.loads((directory / "area.json").read_text())
             return statistics, json.loads((directory / "netlist.json").read_text())["modules"][TOP]["cells"]
@@ -135,7 +141,11 @@ class Flow:
                 (directory / "design.il").write_text(text)
                 (directory / "timing.v").write_text(ecp5_timing.verilog())
                 run_tool(
-                    "yosys", ("-p", FLAT_SCRIPT.format(script=family.script(TIMING_TOP))), directory, self._progress
+                    "yosys",
+                    ("-p", FLAT_SCRIPT.format(script=family.script(TIMING_TOP))),
+                    directory,
+                    self._progress,
+                    self._bounds,
                 )
                 content = json.loads((directory / "netlist.json").read_text())
             return gzip.compress(json.dumps({**content, "weft_modules": modules}).encode(), 1)

