@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import as_words
 from weft_hardware.work import Work
-from weft_runtime.device import RunReport
+from weft_runtime.device import Device, RunReport
 from weft_runtime.module_model import AcceleratorStep, ModuleContent
 from weft_runtime.parts import works
 from weft_runtime.session import launch_of
@@ -43,10 +43,16 @@ class LayerCycles:
     cycles: int
 
 
-def measure(content: ModuleContent) -> Measured:
-    """Count the cycles of a network's programs, as ``weft profile --device timing`` does."""
+def measure(content: ModuleContent, open_device: Callable[..., Device] = TimingDevice) -> Measured:
+    """Count the cycles of a network's programs, as ``weft profile --device timing`` does.
+
+    Parameters
+    ----------
+    open_device : callable
+        Makes the device that counts, as `TimingDevice` is made. Cycles depend on no value, so tensors stay zero.
+    """
     cycles, accesses = 0, Accesses()
-    for _, words, report in _launches(content, by_parts=False):
+    for _, words, report in _launches(content, open_device, by_parts=False):
         assert report.cycles is not None
         cycles += report.cycles
         accesses += count_accesses(words, content.config)
@@ -56,7 +62,7 @@ def measure(content: ModuleContent) -> Measured:
 def layers(content: ModuleContent) -> list[LayerCycles]:
     """The same by layers; one that takes several launches is one layer."""
     cycles, asked = [0] * len(content.layers), [Work()] * len(content.layers)
-    for step, words, report in _launches(content, by_parts=True):
+    for step, words, report in _launches(content, TimingDevice, by_parts=True):
         parts = report.parts or (report,)
         for layer, part, work in zip(step.layers, parts, works(words.tobytes(), step, content.config), strict=True):
             cycles[layer] += part.cycles or 0
@@ -68,17 +74,20 @@ def layers(content: ModuleContent) -> list[LayerCycles]:
     ]
 
 
-def _launches(content: ModuleContent, by_parts: bool) -> Iterator[tuple[AcceleratorStep, np.ndarray, RunReport]]:
+def _launches(
+    content: ModuleContent, open_device: Callable[..., Device], by_parts: bool
+) -> Iterator[tuple[AcceleratorStep, np.ndarray, RunReport]]:
     """Every launch in order, where a session would have it in memory."""
     config: AcceleratorConfig = content.config
     nbytes = max(1, content.region_bytes["device"])
-    device = TimingDevice(config, dram_size=nbytes + _SPARE, memory=MemoryTiming(read_latency=READ_LATENCY))
-    base = device.allocate(nbytes)
-    steps = [step for step in content.steps if isinstance(step, AcceleratorStep)]
-    for constant in content.constants:
-        if constant.buffer.region == "device":
-            device.write(base + constant.buffer.offset, np.frombuffer(constant.data, np.uint8))
-    for step in steps:
-        launch = launch_of(step, content, base)
-        report = device.launch(launch if by_parts else replace(launch, parts=()))
-        yield step, as_words(device.read(launch.insn_address, step.instructions.nbytes).tobytes(), config), report
+    memory = MemoryTiming(read_latency=READ_LATENCY)
+    with open_device(config, dram_size=nbytes + _SPARE, memory=memory) as device:
+        base = device.allocate(nbytes)
+        steps = [step for step in content.steps if isinstance(step, AcceleratorStep)]
+        for constant in content.constants:
+            if constant.buffer.region == "device":
+                device.write(base + constant.buffer.offset, np.frombuffer(constant.data, np.uint8))
+        for step in steps:
+            launch = launch_of(step, content, base)
+            report = device.launch(launch if by_parts else replace(launch, parts=()))
+            yield step, as_words(device.read(launch.insn_address, step.instructions.nbytes).tobytes(), config), report

@@ -65,7 +65,7 @@ def evaluate(design: Design, workloads: Sequence[Workload]) -> Outcome:
     accesses: dict[str, dict[str, int]] = {}
     for workload in workloads:
         try:
-            measured = measure(_network(workload.data).programs(design.config))
+            measured = measure(network(workload.data).programs(design.config))
         except (WeftError, MemoryError) as error:
             return Outcome.failed(f"{workload.name}: {error or 'there is not enough memory'}")
         if not measured.cycles:
@@ -76,7 +76,7 @@ def evaluate(design: Design, workloads: Sequence[Workload]) -> Outcome:
 
 
 @lru_cache(maxsize=8)
-def _network(data: bytes):
+def network(data: bytes):
     """A process reads a network once."""
     from weft_compiler.network import Network
 
@@ -88,11 +88,11 @@ def useful_macs(data: bytes) -> int:
     """Multiply-accumulates of a network, wherever they run."""
     from weft_hardware.presets import VTA
 
-    return sum(layer.macs for layer in _network(data).programs(VTA).layers)
+    return sum(layer.macs for layer in network(data).programs(VTA).layers)
 
 
 def layers_of(design: Design, workload: Workload) -> list[LayerCycles]:
     """What each layer of a network takes on a design that was evaluated."""
     from .cycles import layers
 
-    return layers(_network(workload.data).programs(design.config))
+    return layers(network(workload.data).programs(design.config))

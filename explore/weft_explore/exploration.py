@@ -78,6 +78,8 @@ class Exploration:
         with writable(directory):
             directory.mkdir(parents=True, exist_ok=True)
         self.explored: list[Explored] = []
+        self.confirmed: dict[int, dict[str, Any]] = {}
+        self._budget = 0
 
     def run(
         self, budget: int, workers: Workers, tell: Callable[[Progress], None] = lambda progress: None
@@ -94,6 +96,7 @@ class Exploration:
         ExploreError
             If the directory cannot be written; what was evaluated so far is kept.
         """
+        from .confirm import known
         from .study import Search
 
         with self._locked():
@@ -113,8 +116,16 @@ class Exploration:
                     costs = None if found.state == FAILED else self.plan.costs(found.values)
                     search.tell(number, costs, found.state == INFEASIBLE)
                 tell(Progress(len(self.explored), budget, self.front()))
-            self.write(budget)
+            self._budget = budget
+            self.confirmed = known(self)
+            self.write()
         return self.explored
+
+    def outcome(self, found: Explored) -> Outcome:
+        """Everything that was evaluated of a design."""
+        outcome = Results(self.directory / "results.jsonl").get(key_of(found.design, self.plan.workloads))
+        assert outcome is not None
+        return outcome
 
     def _design(self, point: tuple[int, ...]) -> Design:
         design = self.plan.space.design(point)
@@ -191,7 +202,7 @@ class Exploration:
                     "give the same ones to go on with it, or choose another directory"
                 )
 
-    def write(self, budget: int) -> None:
+    def write(self) -> None:
         """Write the tables and the front's configurations."""
         front = {found.number for found in self.front()}
         files = {number: f"front/{number:04}.toml" for number in sorted(front)}
@@ -202,7 +213,7 @@ class Exploration:
             if f"front/{stale.name}" not in files.values():
                 stale.unlink(missing_ok=True)
         write_text(self.directory / "designs.csv", self._csv(files))
-        report = json.dumps(self._report(budget, files), indent=1)
+        report = json.dumps(self._report(files), indent=1)
         write_text(self.directory / "exploration.json", report + "\n")
 
     def _toml(self, found: Explored) -> str:
@@ -216,7 +227,8 @@ class Exploration:
         fields = list(self.explored[0].design.config.to_dict()) if self.explored else []
         build = list(asdict(self.explored[0].design.build)) if self.explored else []
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "state", "front", *names, *fields, *build, "reason"])
+        confirmed = [f"confirmed {name}" for name in names]
+        writer.writerow(["id", "state", "front", *names, *fields, *build, "reason", *confirmed, "not confirmed"])
         for found in self.explored:
             design = found.design
             writer.writerow(
@@ -228,11 +240,17 @@ class Exploration:
                     *design.config.to_dict().values(),
                     *asdict(design.build).values(),
                     found.reason or "",
+                    *self._confirmed_cells(found.number, names),
                 ]
             )
         return text.getvalue()
 
-    def _report(self, budget: int, files: dict[int, str]) -> dict[str, Any]:
+    def _confirmed_cells(self, number: int, names: list[str]) -> list[Any]:
+        """What was confirmed of a design, and why something was not."""
+        known = self.confirmed.get(number, {"values": {}, "reason": None})
+        return [*(known["values"].get(name, "") for name in names), known["reason"] or ""]
+
+    def _report(self, files: dict[int, str]) -> dict[str, Any]:
         plan = self.plan
         done = [plan.costs(found.values) for found in self.explored if found.state != FAILED]
         point = reference_point(done) if done else []
@@ -251,7 +269,7 @@ class Exploration:
             "technology": plan.technology,
             "sampler": plan.sampler,
             "seed": plan.seed,
-            "budget": budget,
+            "budget": self._budget,
             "reference_point": [sign * x for sign, x in zip(signs, point, strict=False)],
             "designs": [self._row(found, files) for found in self.explored],
         }
@@ -268,7 +286,7 @@ class Exploration:
             "front": on_it,
             "file": files.get(found.number),
             "layers": [asdict(layer) for w in self.plan.workloads for layer in layers_of(design, w)] if on_it else [],
-            "confirmed": None,
+            "confirmed": self.confirmed.get(found.number),
         }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.parts import PARTS, Usage
 from weft_hardware.synth.flow import Flow
-from weft_hardware.synth.tools import Bounds, SynthesisError
+from weft_hardware.synth.tools import Bounds
 
 ROUTED_PART = PARTS["LFE5U-85F"]
 """What nextpnr places and routes for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from . import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from weft_explore.exploration import Explored, Progress
+    from weft_explore.exploration import Exploration, Explored, Progress
     from weft_explore.plan import Plan
 
 
@@ -47,6 +48,12 @@ def explore_command(
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes.", show_default="one a CPU")
     ] = None,
+    confirm: Annotated[
+        int, typer.Option("--confirm", metavar="K", min=0, help="Designs of the front to simulate and synthesise.")
+    ] = 0,
+    route: Annotated[
+        bool, typer.Option("--route", help="With --confirm and --family ecp5: the clock they reach, too.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Search a space of accelerators for those that no other beats; killed and called again, it goes on.
@@ -82,6 +89,8 @@ def explore_command(
         family=family_of(constraints, family),
         technology=technology,
     )
+    if route and not (confirm and plan.family == "ecp5"):
+        raise UsageError("--route needs --confirm and --family ecp5, the one family with an open router; leave it out")
     with needs_extra("explore", "exploring"):
         import optuna  # noqa: F401, its absence is told here
     with needs_extra("compiler", "compiling a network"):
@@ -95,12 +104,15 @@ def explore_command(
     chosen = ThisProcess(plan.workloads) if count == 1 else LocalProcesses(plan.workloads, count)
     with chosen as workers, _progress(plan) as tell:
         explored = exploration.run(budget, workers, tell)
+    if confirm:
+        _confirm(exploration, confirm, route)
     page = _write_page(output)
     front = exploration.front()
     counts: dict[str, Any] = {
         "designs": len(explored),
         "done": sum(found.state == DONE for found in explored),
         "front": len(front),
+        "confirmed": sum(one["reason"] is None for one in exploration.confirmed.values()),
     }
     if json:
         rows = [{"id": found.number, "digest": found.design.digest, **found.values} for found in front]
@@ -108,6 +120,25 @@ def explore_command(
     else:
         _print_front(plan, front)
         print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {page}")
+
+
+def _confirm(exploration: Exploration, count: int, route: bool) -> None:
+    """Confirm designs of the front, and say how the predictions did."""
+    from weft_explore.confirm import confirm
+
+    from .output import step_progress
+
+    with step_progress() as tell:
+        chosen = confirm(exploration, count, route=route, tell=tell)
+    for found in chosen:
+        known = exploration.confirmed[found.number]
+        figures = [
+            f"{name} {found.values[name]:g} → {value:g}" if name in found.values else f"{name} {value:g}"
+            for name, value in known["values"].items()
+        ]
+        workloads = ", ".join(one["name"] for one in known["workloads"]) or "nothing"
+        reason = f"; {known['reason']}" if known["reason"] else ""
+        print(f"design {found.number}, simulated {workloads}: {', '.join(figures)}{reason}", file=sys.stderr)
 
 
 def _write_page(directory: Path) -> Path:

@@ -1,0 +1,191 @@
+"""Designs of a front once more: simulated as RTL and synthesised, beside what was predicted of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from weft_hardware.config import AcceleratorConfig
+from weft_hardware.errors import WeftError
+from weft_simulator.tsim.cache import cache_directory, content_key
+
+from .area import measure as synthesise
+from .area import routed_mhz
+from .cycles import measure
+from .design import Design
+from .evaluate import Outcome, network
+from .exploration import Exploration, Explored
+from .files import append_line, whole_lines
+from .results import tools_key
+from .workload import Workload
+
+SIMULATED_CYCLES = 50_000_000
+"""What is simulated of a design at most: the workloads of the fewest cycles, as many as fit. About a minute."""
+
+Progress = Callable[[str], None]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a confirmation may take.
+
+    Parameters
+    ----------
+    seconds, bytes : optional
+        Of each tool of a synthesis.
+    cycles : int
+        Simulated for a design.
+    """
+
+    seconds: float | None = 3600
+    bytes: int | None = 8 << 30
+    cycles: int = SIMULATED_CYCLES
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A workload's cycles, as predicted and on the RTL."""
+
+    name: str
+    predicted: int
+    confirmed: int
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What was found of one design.
+
+    Parameters
+    ----------
+    values : dict
+        Of the exploration's objectives those that were measured; ``cycles`` where every workload was simulated.
+    workloads : tuple of Simulated
+        Those that were simulated.
+    reason : str, optional
+        Why something could not be measured.
+    """
+
+    values: Mapping[str, float]
+    workloads: tuple[Simulated, ...] = ()
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        workloads = [asdict(one) for one in self.workloads]
+        return {"values": dict(self.values), "workloads": workloads, "reason": self.reason}
+
+
+def spread(front: Sequence[Found], count: int) -> list[Found]:
+    """``count`` designs of a front that is in order, both ends among them, the others evenly between."""
+    if count >= len(front):
+        return list(front)
+    if count == 1:
+        return [front[0]]
+    places = [round(k * (len(front) - 1) / (count - 1)) for k in range(count)]
+    return [front[place] for place in places]
+
+
+def confirm(
+    exploration: Exploration,
+    count: int = 10,
+    limits: Limits | None = None,
+    route: bool = False,
+    tell: Progress = lambda step: None,
+) -> list[Explored]:
+    """Confirm designs of an exploration's front, and write them into its directory as each is done.
+
+    What is known already, of the same design by the same sources, is not done again.
+
+    Parameters
+    ----------
+    route : bool
+        For the family ecp5: place and route for the clock, too.
+
+    Returns
+    -------
+    list of Explored
+        The designs that were chosen.
+    """
+    chosen = spread(exploration.front(), count)
+    for place, found in enumerate(chosen):
+        if found.number not in exploration.confirmed:
+            tell(f"confirming design {found.number}, {place + 1} of {len(chosen)}")
+            one = _confirm_one(exploration, found, limits or Limits(), route)
+            key = key_of(exploration, found.design)
+            line = json.dumps({"key": key, "confirmed": one.to_json()})
+            append_line(exploration.directory / "confirmed.jsonl", line)
+            exploration.confirmed[found.number] = one.to_json()
+            exploration.write()
+    return chosen
+
+
+def known(exploration: Exploration) -> dict[int, dict[str, Any]]:
+    """What the directory knows of confirmations, by the designs' numbers."""
+    lines: dict[str, dict[str, Any]] = {}
+    for line in whole_lines(exploration.directory / "confirmed.jsonl"):
+        try:
+            data = json.loads(line)
+            lines[data["key"]] = data["confirmed"]
+        except (ValueError, KeyError, TypeError):
+            continue  # damaged: it is confirmed again
+    keys = ((found.number, key_of(exploration, found.design)) for found in exploration.explored)
+    return {number: lines[key] for number, key in keys if key in lines}
+
+
+def key_of(exploration: Exploration, design: Design) -> str:
+    """What a confirmation depends on."""
+    plan = exploration.plan
+    return content_key(tools_key(), plan.family, design.digest, *(w.sha256 for w in plan.workloads))
+
+
+def _confirm_one(exploration: Exploration, found: Explored, limits: Limits, route: bool) -> Confirmation:
+    plan, design = exploration.plan, found.design
+    names = [objective.name for objective in plan.objectives]
+    values: dict[str, float] = {}
+    reasons: list[str] = []
+    simulated: list[Simulated] = []
+    try:
+        simulated = _simulate(design, plan.workloads, exploration.outcome(found), limits.cycles)
+        cycles = {one.name: one.confirmed for one in simulated}
+        if len(cycles) == len(plan.workloads):
+            values["cycles"] = sum(w.weight * cycles[w.name] for w in plan.workloads)
+        else:
+            left = [w.name for w in plan.workloads if w.name not in cycles]
+            reasons.append(f"too long to simulate, beyond {limits.cycles:,} cycles: {', '.join(left)}")
+    except (WeftError, MemoryError) as error:
+        reasons.append(f"tsim: {error or 'there is not enough memory'}")
+    cache = cache_directory() / "synth"
+    bounds = {"max_seconds": limits.seconds, "max_bytes": limits.bytes}
+    try:
+        usage = synthesise(design.config, plan.family, design.build.packed, cache, **bounds)
+        values |= {name: getattr(usage, name) for name in ("luts", "ffs", "dsps", "brams")}
+        if route:
+            mhz = routed_mhz(design.config, design.build.packed, cache, **bounds)
+            if mhz is None:
+                reasons.append("its clock is unknown: an LFE5U-85F cannot hold it")
+            else:
+                values["fmax"] = mhz
+    except (WeftError, MemoryError) as error:
+        reasons.append(f"synthesis: {error or 'there is not enough memory'}")
+    told = {name: value for name, value in values.items() if name in names or name == "fmax"}
+    return Confirmation(told, tuple(simulated), "; ".join(reasons) or None)
+
+
+def _simulate(design: Design, workloads: Sequence[Workload], outcome: Outcome, most: int) -> list[Simulated]:
+    """Run the shortest workloads on the RTL, as many as ``most`` cycles allow."""
+    from weft_simulator.tsim.device import TsimDevice
+
+    def open_device(config: AcceleratorConfig, **options: Any) -> TsimDevice:
+        return TsimDevice(config, packed_multipliers=design.build.packed, **options)
+
+    found: list[Simulated] = []
+    for workload in sorted(workloads, key=lambda w: outcome.cycles[w.name]):
+        predicted = outcome.cycles[workload.name]
+        most -= predicted
+        if most < 0:
+            break
+        content = network(workload.data).programs(design.config)
+        found.append(Simulated(workload.name, predicted, measure(content, open_device).cycles))
+    return found

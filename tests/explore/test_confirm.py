@@ -1,0 +1,124 @@
+"""Confirmation of a front: which designs, what is measured of them, and what is said where that fails."""
+
+import json
+
+import pytest
+from weft.models import digits_onnx
+from weft_explore import confirm as confirming
+from weft_explore.area import SynthesisError
+from weft_explore.confirm import Limits, confirm, spread
+from weft_explore.exploration import Exploration
+from weft_explore.objectives import parse_objectives
+from weft_explore.plan import Plan
+from weft_explore.space import parse_space
+from weft_explore.workers import ThisProcess
+from weft_explore.workload import Workload
+from weft_hardware.parts import Usage
+from weft_simulator.timing.device import TimingDevice
+
+pytest.importorskip("optuna", reason="needs optuna, of the explore extra")
+
+SPACE = """
+base = "tiny8"
+[space]
+batch = 1
+inp_depth = 256
+wgt_depth = 128
+block_in = [4, 8]
+acc_depth = [64, 128, 256]
+"""
+
+
+@pytest.fixture
+def explored(tmp_path):
+    workloads = (Workload("digits", digits_onnx()),)
+    objectives = parse_objectives(["cycles", "luts", "brams"])
+    plan = Plan(space=parse_space(SPACE), workloads=workloads, objectives=objectives, generation=3)
+    exploration = Exploration(plan, tmp_path)
+    exploration.run(6, ThisProcess(workloads))
+    return exploration
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The timing model for the RTL, and a synthesis that is told what to find; counts them."""
+    made = {"synthesised": 0, "simulated": 0, "usage": Usage(luts=12_345, brams=6, dsps=100, ffs=7)}
+
+    def synthesise(config, family, packed, cache, max_seconds, max_bytes):
+        made["synthesised"] += 1
+        if isinstance(made["usage"], Exception):
+            raise made["usage"]
+        return made["usage"]
+
+    def simulate(config, packed_multipliers, **options):
+        made["simulated"] += 1
+        return TimingDevice(config, **options)
+
+    monkeypatch.setattr(confirming, "synthesise", synthesise)
+    monkeypatch.setattr("weft_simulator.tsim.device.TsimDevice", simulate)
+    return made
+
+
+def rows(exploration):
+    report = json.loads((exploration.directory / "exploration.json").read_text())
+    return [row for row in report["designs"] if row["confirmed"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "front", "places"),
+    [(1, 5, [0]), (2, 5, [0, 4]), (3, 5, [0, 2, 4]), (5, 5, [0, 1, 2, 3, 4]), (9, 3, [0, 1, 2]), (3, 0, [])],
+)
+def test_designs_are_spread_along_the_front(count, front, places):
+    assert spread(list(range(front)), count) == places
+
+
+def test_measured_values_stand_beside_the_predicted_ones(explored, quick):
+    chosen = confirm(explored, 2)
+    confirmed = rows(explored)
+    assert [row["id"] for row in confirmed] == sorted(found.number for found in chosen)
+    for row in confirmed:
+        assert row["confirmed"]["reason"] is None
+        assert row["confirmed"]["values"] == {"cycles": row["values"]["cycles"], "luts": 12_345, "brams": 6}
+        cycles = row["values"]["cycles"]
+        assert row["confirmed"]["workloads"] == [{"name": "digits", "predicted": cycles, "confirmed": cycles}]
+    table = (explored.directory / "designs.csv").read_text().splitlines()
+    assert table[0].endswith(",reason,confirmed cycles,confirmed luts,confirmed brams,not confirmed")
+    assert sum(",12345," in line for line in table) == len(chosen)
+
+
+def test_nothing_is_confirmed_twice(explored, quick):
+    confirm(explored, 1)
+    again = Exploration(explored.plan, explored.directory)
+    again.run(6, ThisProcess(explored.plan.workloads))
+    confirm(again, 1)
+    assert (quick["synthesised"], quick["simulated"]) == (1, 1)
+    assert len(rows(again)) == 1
+
+
+def test_a_synthesis_that_runs_away_is_named_and_the_others_go_on(explored, quick):
+    quick["usage"] = SynthesisError("yosys was ended after 5 s")
+    chosen = confirm(explored, 3)
+    for row in rows(explored):
+        assert row["confirmed"]["reason"] == "synthesis: yosys was ended after 5 s"
+        assert list(row["confirmed"]["values"]) == ["cycles"]
+    assert len(rows(explored)) == len(chosen)
+
+
+def test_workloads_too_long_to_simulate_are_named(explored, quick):
+    confirm(explored, 1, Limits(cycles=100))
+    (row,) = rows(explored)
+    assert row["confirmed"]["reason"] == "too long to simulate, beyond 100 cycles: digits"
+    assert row["confirmed"]["workloads"] == []
+    assert list(row["confirmed"]["values"]) == ["luts", "brams"]
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+def test_a_front_on_the_rtl_and_synthesised(explored):
+    (found,) = confirm(explored, 1)
+    (row,) = rows(explored)
+    assert row["id"] == found.number
+    assert row["confirmed"]["reason"] is None
+    assert row["confirmed"]["values"]["cycles"] == row["values"]["cycles"]
+    assert row["confirmed"]["values"]["brams"] == row["values"]["brams"]
+    assert row["confirmed"]["values"]["luts"] == pytest.approx(row["values"]["luts"], rel=0.05)
