@@ -115,7 +115,7 @@ def load_config(name_or_path: AcceleratorConfig | str | Path) -> AcceleratorConf
     if name in PRESETS:
         return PRESETS[name]
     path = Path(name_or_path)
-    if path.suffix not in (".toml", ".json") and not path.is_file():
+    if path.suffix not in (".toml", ".json") and not _is_file(path):
         raise ConfigError(
             f"configuration {name!r} is neither a preset nor a file; "
             f"use a .toml or .json file or one of {', '.join(PRESETS)}{_hint(name, PRESETS)}"
@@ -131,6 +131,13 @@ def load_config(name_or_path: AcceleratorConfig | str | Path) -> AcceleratorConf
         return from_vta_json(text) if path.suffix == ".json" else from_toml(text)
     except ConfigError as error:
         raise ConfigError(f"configuration file {name!r}: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no file can have this name
+        return False
 
 
 def from_toml(text: str) -> AcceleratorConfig:

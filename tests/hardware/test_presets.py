@@ -101,6 +101,11 @@ def test_vta_json_that_cannot_be_built():
     )
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have(name):
+    assert message(load_config, name).startswith(f"configuration {name!r} is neither a preset nor a file; ")
+
+
 def test_unknown_name():
     assert message(load_config, "ultra69") == (
         "configuration 'ultra69' is neither a preset nor a file; use a .toml or .json file or one of "
