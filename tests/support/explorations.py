@@ -118,7 +118,9 @@ def _mark_front(designs: list[dict[str, Any]]) -> None:
         design["file"] = f"front/{number:04}.toml"
         if number < 4:
             values = {"cycles": design["values"]["cycles"], "luts": round(design["values"]["luts"] * 1.04)}
-            design["confirmed"] = {"values": values, "reason": None}
+            cycles = values["cycles"]
+            ran = [{"name": "resnet18", "predicted": cycles, "confirmed": cycles}]
+            design["confirmed"] = {"values": values, "workloads": ran, "reason": None}
         if number == 2:
             design["confirmed"] = {"values": {}, "reason": "the simulator took more than 600 s"}
     for design in designs:

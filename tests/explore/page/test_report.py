@@ -305,7 +305,9 @@ def test_roofline(shown):
 def test_predicted_beside_confirmed(shown):
     design = FRONT[0]
     select(shown, design)
-    assert "confirmed by RTL simulation and synthesis" in shown.text("#headline")
+    assert " · confirmed ·" in shown.text("#headline")
+    cycles = f"{design['values']['cycles']:,}"
+    assert shown.text("#simulated") == f"The RTL ran 1 of 1 workload: resnet18 {cycles} cycles (exact)."
     cells = shown.page.locator("#values tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )

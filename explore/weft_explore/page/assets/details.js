@@ -91,11 +91,21 @@ function configurationOf(design) {
 /** Names and values, as a list. */
 const facts = pairs => element("dl", { class: "facts" }, ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 
+const inPart = design => Object.keys(design.confirmed?.values ?? {}).length > 0;
+
+/** Which networks the RTL ran, and the cycles of each: a confirmation may leave out large ones. */
+function simulated(design) {
+  const ran = design.confirmed?.workloads ?? [];
+  if (!ran.length) return [];
+  const told = ran.map(one => `${shown(one.name)} ${shown(one.confirmed)} cycles (${difference(one.predicted, one.confirmed) || `predicted ${shown(one.predicted)}`})`);
+  return [element("p", { class: "note", id: "simulated" }, `The RTL ran ${ran.length} of ${counted(exploration.workloads.length, "workload")}: ${told.join(", ")}.`)];
+}
+
 function headline(design) {
   const parts = [element("strong", {}, `Design ${design.id}`), ` · ${design.state}`];
   if (design.front) parts.push(element("span", { class: "front" }, " · on the front"));
-  if (isConfirmed(design)) parts.push(element("span", { class: "good" }, " · confirmed by RTL simulation and synthesis"));
-  if (isUnconfirmed(design)) parts.push(element("span", { class: "bad" }, ` · could not be confirmed: ${design.confirmed.reason}`));
+  if (isConfirmed(design)) parts.push(element("span", { class: "good" }, " · confirmed"));
+  if (isUnconfirmed(design)) parts.push(element("span", { class: "bad" }, ` · ${inPart(design) ? "confirmed in part" : "could not be confirmed"}: ${design.confirmed.reason}`));
   if (design.reason) parts.push(element("span", { class: "bad" }, ` · ${design.reason}`));
   parts.push(element("span", { class: "note" }, ` · configuration ${String(design.digest).slice(0, 16)}`));
   return element("p", { id: "headline" }, ...parts);
@@ -112,7 +122,7 @@ function showSelected() {
     return;
   }
   box.replaceChildren(headline(design), element("div", { class: "pair" },
-    element("div", {}, element("div", { class: "scroll" }, valueTable(design)), configurationOf(design)), rooflineOf(design)));
+    element("div", {}, element("div", { class: "scroll" }, valueTable(design)), ...simulated(design), configurationOf(design)), rooflineOf(design)));
   if (!byId("roofline")) return;
   drawRoofline(byId("roofline"), design);
   keepSize(byId("roofline"));
