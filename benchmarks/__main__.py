@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    area_model,
     checker,
     clock,
     compile_digits,
@@ -41,6 +42,7 @@ SUBJECTS = {
     "resnet18": resnet18,
     "checker": checker,
     "synthesis": synthesis,
+    "area_model": area_model,
     "clock": clock,
     "rtl_rate": rtl_rate,
     "host_kernels": host_kernels,

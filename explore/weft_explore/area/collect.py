@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -116,6 +117,8 @@ def main() -> None:
     chosen.directory.mkdir(parents=True, exist_ok=True)
     judged = list(held_out(chosen.held_out))
     designs = judged if chosen.only_held_out else [*fitted(), *judged]
+    # A kill ends yosys, too, whose process is none of this one's group.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     collect(designs, FAMILIES[chosen.family], chosen.directory, time.time() + 60 * chosen.minutes)
 
 

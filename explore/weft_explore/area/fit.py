@@ -7,14 +7,18 @@ size and to how much of a design it is, so a large module counts for more, and n
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from weft_hardware.parts import Usage
+from weft_hardware.sources import rtl_sources
 from weft_hardware.synth.families import FAMILIES
+from weft_hardware.synth.tools import tool_version
 
 from .data import DATA, Sample, samples
 from .instances import Instance, instances
@@ -87,7 +91,17 @@ def fit_all(directory: Path) -> dict[str, Any]:
         for family, found in known.items()
         if family != "xc7"
     }
-    return {"xc7": weights, "scales": other}
+    return {"rtl": rtl_digest(), "tools": list(tools()), "xc7": weights, "scales": other}
+
+
+def rtl_digest() -> str:
+    """Names the RTL at hand: the weights hold for one."""
+    return hashlib.sha256("".join(path.read_text() for path in rtl_sources()).encode()).hexdigest()[:16]
+
+
+def tools() -> tuple[str, ...]:
+    """What synthesises."""
+    return (f"amaranth {version('amaranth')}", tool_version("yosys"))
 
 
 def main() -> None:

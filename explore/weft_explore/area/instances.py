@@ -210,7 +210,7 @@ def _compute(config: AcceleratorConfig, family: str, packed: bool) -> Iterator[I
         Usage(dsps=ALU_DSPS[family] * lanes),
     )
     overwrites = config.gemm_overwrite
-    terms = (lanes, extended * lanes, overwrites * lanes, config.acc_index_bits, lanes * packed)
+    terms = (lanes, extended * lanes, overwrites * lanes)
     yield Instance("datapath", ("compute.datapath",), terms)
 
 
@@ -235,27 +235,22 @@ def _accumulators(config: AcceleratorConfig, family: str) -> Instance:
 def _multipliers(config: AcceleratorConfig, family: str, packed: bool) -> Instance:
     product, path = config.inp_bits + config.wgt_bits, ("compute.datapath.macs",)
     lanes, depth = config.batch * config.block_out, config.block_in
-    summed = lanes * (product + _log(depth) + 1)
+    width = product + _log(depth) + 1
+    summed = lanes * width
+
+    def tree(terms: int) -> int:
+        """Bits of the adders of all lanes: yosys gives each the width of the whole sum."""
+        return summed * max(0, terms - 1)
+
     if packed:
-        terms = (lanes * _adders(depth // 2, product + 1), config.macs, config.macs * config.wgt_bits / 2)
-        return Instance("packed multipliers", path, terms, Usage(ffs=summed, dsps=config.macs // 2))
-    tree = lanes * _adders(depth // 4, product + 2)
+        known = Usage(luts=tree(depth // 2), ffs=summed, dsps=config.macs // 2)
+        return Instance("packed multipliers", path, (config.macs, config.macs * config.wgt_bits / 2), known)
     if product < DSP_SHORTEST_PRODUCT[family]:
         registers = config.inp_tile_bits + config.wgt_tile_bits + config.macs * product + summed
-        terms = (lanes * _adders(depth, product), config.macs * product)
-        return Instance("multipliers in tables", path, terms, Usage(ffs=registers))
+        return Instance("multipliers in tables", path, (config.macs * product,), Usage(luts=tree(depth), ffs=registers))
     # The sum of one chain alone is registered in its DSP blocks.
-    return Instance("multipliers", path, (tree,), Usage(ffs=summed if depth > 4 else 0, dsps=config.macs))
-
-
-def _adders(terms: int, width: int) -> int:
-    """Bits of the adders of a tree: each level's are a bit wider than those before."""
-    bits = 0
-    while terms > 1:
-        terms //= 2
-        width += 1
-        bits += terms * width
-    return bits
+    known = Usage(luts=tree(depth // 4), ffs=summed if depth > 4 else 0, dsps=config.macs)
+    return Instance("multipliers", path, (), known)
 
 
 def _store(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
