@@ -4,12 +4,20 @@ The vta preset, AXI 64 bits, read latency 50, no stalls; from the image's bytes,
 layer's *share* is the cycles that its busiest resource needs at least ÷ its cycles: products with the image, a tile a
 cycle, or bytes of inputs (once), weights and results on a bus of 8 a cycle each way; what it loads while
 the layer before is at work counts for that one. Results are compared with
-onnxruntime's, byte for byte. *Compiling* is cold; *an image* is the best of five runs.
+onnxruntime's, byte for byte; *an image* is the best of five runs, side by side with onnxruntime in this process. *weft
+compile* is the whole command, Python's start included: the best of three, its seconds of the processor beside those
+that passed. Of ResNet-50 the layers with the least shares are shown, worst first.
 """
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -24,6 +32,7 @@ from weft_simulator.timing.device import TimingDevice
 from weft_simulator.tsim.model import MemoryTiming
 
 RUNS = 5
+SHOWN = 12
 MEMORY = MemoryTiming(read_latency=50)
 
 
@@ -32,26 +41,85 @@ def measure() -> dict[str, str]:
     figures: dict[str, str] = {}
     for activations in ("int8", "uint8"):
         model = network("resnet18", activations=activations, bytes_in=True)
-        begin = time.perf_counter()
+        figures |= _commands(activations, model)
         module = compile_model(model, VTA)
-        figures[f"{activations}: compiling"] = f"{time.perf_counter() - begin:.1f} s"
         (info,) = module.content.inputs
         limits = np.iinfo(info.dtype)
         image = np.random.default_rng(1).integers(limits.min, limits.max + 1, info.shape).astype(info.dtype)
-        found, seconds = _functional(module, image)
+        found, seconds, packing = _functional(module, image)
         expected, peer = _onnxruntime(model, image)
         if not np.array_equal(found, expected):
             raise AssertionError(f"{activations}: the result differs from onnxruntime's")
         figures[f"{activations}: an image, functional"] = f"{1e3 * seconds:.0f} ms"
-        figures[f"{activations}: an image, onnxruntime, one thread"] = f"{1e3 * peer:.0f} ms"
-        figures |= _cycles(activations, module, compile_model(model, VTA, CompileOptions(overlap=False)), image)
+        figures[f"{activations}: an image, onnxruntime, one thread"] = (
+            f"{1e3 * peer:.0f} ms, functional takes {seconds / peer:.1f} times that"
+        )
+        figures[f"{activations}: packing the image"] = f"{1e3 * packing:.2f} ms"
+        layers, total = _cycles(module, compile_model(model, VTA, CompileOptions(overlap=False)), image)
+        figures |= {f"{activations}: {name}": _shown(cycles, share) for name, cycles, share in layers}
+        figures[f"{activations}: whole network"] = f"{total:,} cycles"
+    return figures | _resnet50()
+
+
+def _resnet50() -> dict[str, str]:
+    model = network("resnet50", bytes_in=True)
+    module, apart = compile_model(model, VTA), compile_model(model, VTA, CompileOptions(overlap=False))
+    (info,) = module.content.inputs
+    layers, total = _cycles(module, apart, np.zeros(info.shape, info.dtype))
+    worst = sorted(layers, key=lambda layer: layer[2])[:SHOWN]
+    figures = {f"ResNet-50, uint8: {name}": _shown(cycles, share) for name, cycles, share in worst}
+    least = sum(share * cycles for _, cycles, share in layers)
+    return {**figures, "ResNet-50, uint8: whole network": _shown(total, least / total)}
+
+
+def _shown(cycles: int, share: float) -> str:
+    return f"{cycles:,} cycles, {100 * share:.1f} % of its roof"
+
+
+def _commands(activations: str, model: bytes) -> dict[str, str]:
+    """``weft compile`` as processes: without and with the cache."""
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "model.onnx")
+        source.write_bytes(model)
+        arguments = ["compile", str(source), "-o", str(Path(folder, "model.weft"))]
+        environment = {**os.environ, "WEFT_CACHE": folder}
+        _process(arguments, environment)  # fills the cache
+        for what, more in (("cold", ["--no-cache"]), ("from the cache", [])):
+            cpu, wall, peak = min(_process([*arguments, *more], environment) for _ in range(3))
+            figure = f"{cpu:.2f} s of the processor, {wall:.2f} s, {peak:.0f} MiB"
+            figures[f"{activations}: weft compile, {what}"] = figure
     return figures
 
 
-def _functional(module: Module, image: np.ndarray) -> tuple[np.ndarray, float]:
+_COMMAND = """
+import runpy, sys
+try:
+    runpy.run_module("weft", run_name="__main__", alter_sys=True)
+finally:
+    (peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    print(peak, file=sys.stderr)
+"""
+"""The command line, which then says how many KiB it took: what is counted for a child has its parent's memory in it."""
+
+
+def _process(arguments: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
+    """Seconds of the processor, seconds, and most MiB that a command takes."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, "-c", _COMMAND, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, seconds, int(done.stderr.split()[-1]) / 1024
+
+
+def _functional(module: Module, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The result, seconds of a run, and those of the first layer's host steps, which pack."""
     with FunctionalDevice(VTA) as device, Session(module, device) as session:
         result = session.run(image)
-        return np.asarray(result), min(_time(lambda: session.run(image)) for _ in range(RUNS))
+        runs = [(_time(lambda: session.run(image)), session.last_profile[0].host_seconds) for _ in range(RUNS)]
+        seconds, packing = (min(values) for values in zip(*runs, strict=True))
+        return np.asarray(result), seconds, packing
 
 
 def _onnxruntime(model: bytes, image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -71,9 +139,12 @@ def _time(run: object) -> float:
     return time.perf_counter() - begin
 
 
-def _cycles(activations: str, module: Module, apart: Module, image: np.ndarray) -> dict[str, str]:
-    """Of the network as it runs; what each layer moves tells the one that has a launch for each."""
-    figures: dict[str, str] = {}
+def _cycles(module: Module, apart: Module, image: np.ndarray) -> tuple[list[tuple[str, int, float]], int]:
+    """Layers with their cycles and shares of the roof, and all cycles.
+
+    Of the network as it runs; what each layer moves tells the one that has a launch for each.
+    """
+    shares = []
     content = apart.content
     steps = {content.layers[step.layer].name: step for step in content.steps if isinstance(step, AcceleratorStep)}
     with TimingDevice(VTA, memory=MEMORY) as device, Session(module, device) as session:
@@ -84,9 +155,8 @@ def _cycles(activations: str, module: Module, apart: Module, image: np.ndarray) 
         reads = sum(buffer.nbytes for buffer in steps[name].reads) + _weights(apart, name)
         writes = sum(buffer.nbytes for buffer in steps[name].writes)
         least = max(layers[name].macs / VTA.macs, reads / VTA.axi_bytes, writes / VTA.axi_bytes)
-        figures[f"{activations}: {name}"] = f"{cycles:,} cycles, {100 * least / cycles:.1f} % of its roof"
-    figures[f"{activations}: whole network"] = f"{sum(cycles for _, cycles in found):,} cycles"
-    return figures
+        shares.append((name, cycles, least / cycles))
+    return shares, sum(cycles for _, cycles in found)
 
 
 def _weights(module: Module, layer: str) -> int:

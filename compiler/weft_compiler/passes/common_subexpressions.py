@@ -49,13 +49,19 @@ class CommonSubexpressions(ModulePass):
                 op.erase()
 
 
+SHARED_BYTES = 1024
+"""Of constants that are worth being one; smaller ones lie beside what they are read with."""
+
+
 def share_constants(module: ModuleOp) -> None:
-    """Constants of the same type and bytes become one: the first."""
+    """Constants of the same type and bytes become one: the first. Small ones are left alone."""
     for function in module.body.block.ops:
         if not isinstance(function, FuncOp) or not function.body.blocks:
             continue
         known: dict[Hashable, qgraph.ConstantOp] = {}
-        for op in [op for op in function.body.block.ops if isinstance(op, qgraph.ConstantOp)]:
+        for op in list(function.body.block.ops):
+            if not isinstance(op, qgraph.ConstantOp) or len(op.data.data) < SHARED_BYTES:
+                continue
             first = known.setdefault((op.y.type, op.data.data), op)
             if first is not op:
                 op.y.replace_all_uses_with(first.y)

@@ -28,13 +28,17 @@ def test_other_parameters_are_left_alone() -> None:
 
 
 def test_constants_of_the_same_bytes_are_one() -> None:
+    shape = (16, 16)
+
     def body(emit, x):
         for number in (1.0, 2.0, 1.0):
-            x = emit(floats.BinaryOp("add", x, emit(qgraph.ConstantOp(np.full((2, 3), number, np.float32)))))
+            x = emit(floats.BinaryOp("add", x, emit(qgraph.ConstantOp(np.full(shape, number, np.float32)))))
+            x = emit(floats.BinaryOp("add", x, emit(qgraph.ConstantOp(np.ones((1, 1), np.float32)))))
         return x
 
-    module = function([X], body)
+    module = function([qgraph.tensor_type(shape, np.float32)], body)
     share_constants(module)
     module.verify()
-    constants = [op for op in main_function(module).body.block.ops if isinstance(op, qgraph.ConstantOp)]
-    assert [float(op.values[0, 0]) for op in constants] == [1.0, 2.0]
+    constants = [op.values for op in main_function(module).body.block.ops if isinstance(op, qgraph.ConstantOp)]
+    assert [float(values[0, 0]) for values in constants if values.size > 1] == [1.0, 2.0]
+    assert sum(values.size == 1 for values in constants) == 3
