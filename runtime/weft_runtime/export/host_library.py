@@ -25,7 +25,7 @@ def link_host_code(content: ModuleContent) -> ModuleContent:
     """
     if not content.host_code:
         return content
-    compiler = require_zig("carrying linked host code")
+    compiler = require_zig("linking host code, which --no-link leaves out,")
     names = sorted({step.function for step in content.steps if isinstance(step, HostStep)})
     codes = (
         replace(code, library=_link(compiler, code, names)) if code.triple in _TARGETS else code

@@ -99,8 +99,8 @@ def test_without_ziglang(plain: Module, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ModuleError) as info:
         plain.linked()
     assert str(info.value) == (
-        "carrying linked host code needs the Python package 'ziglang', which is not installed; run: pip install "
-        "'weft[export]'"
+        "linking host code, which --no-link leaves out, needs the Python package 'ziglang', which is not installed; "
+        "run: pip install 'weft[export]'"
     )
 
 
