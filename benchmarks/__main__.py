@@ -14,6 +14,7 @@ from . import (
     compile_digits,
     compile_kernel,
     demo_time,
+    exploration,
     functional_epilogue,
     functional_gemm,
     host_kernels,
@@ -49,6 +50,7 @@ SUBJECTS = {
     "compile_kernel": compile_kernel,
     "compile_digits": compile_digits,
     "demo_time": demo_time,
+    "exploration": exploration,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import gcd, lcm, prod
 from typing import Any, TypeAlias
 
@@ -41,10 +43,15 @@ class AcceleratedConv:
         Padding that the packer writes itself, since its value is not 0 or too wide for the DMA.
     pad_value : int
         What the packer writes there.
-    weights : int8 array
-        Packed, shape (oc, ic, kh, kw, block_out, block_in).
+    make_constants : callable
+        Makes weights and bias, when they are asked for: placement needs none.
     fold : Fold, optional
         The image's windows become channels, since it has few of them.
+
+    Attributes
+    ----------
+    weights : int8 array
+        Packed, shape (oc, ic, kh, kw, block_out, block_in).
     bias : int32 array
         One for each output channel, with the correction for the shifted zero point; for each of its phases, where that
         differs.
@@ -55,17 +62,28 @@ class AcceleratedConv:
     shift: int
     pads: tuple[int, int, int, int]
     pad_value: int
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
+    make_constants: Callable[[], tuple[NDArray[np.int8], NDArray[np.int32]]]
     fold: Fold | None = None
 
+    @property
+    def weights(self) -> NDArray[np.int8]:
+        return self._constants[0]
 
-def _weights(op: Mapped) -> NDArray[np.int64] | None:
+    @property
+    def bias(self) -> NDArray[np.int32]:
+        return self._constants[1]
+
+    @cached_property
+    def _constants(self) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+        return self.make_constants()
+
+
+def _weights(op: Mapped) -> NDArray[np.int16] | None:
     """Weights less their zero points, shape (O, C, kh, kw), or None if they are not constant."""
     if not isinstance(op.w.owner, qgraph.ConstantOp):
         return None
-    values = op.w.owner.values.astype(np.int64)
-    zero = np.broadcast_to(qgraph.array(op.w_zero), op.channels)
+    values = op.w.owner.values.astype(np.int16)
+    zero = np.broadcast_to(qgraph.array(op.w_zero), op.channels).astype(np.int16)
     values = values - zero.reshape(-1, *(1,) * (values.ndim - 1))
     return values if values.ndim == 4 else values[:, :, None, None]
 
@@ -85,7 +103,7 @@ def width_obstacle(config: AcceleratorConfig) -> str | None:
     return None
 
 
-def _pack_weights(weights: NDArray[np.int64], config: AcceleratorConfig) -> NDArray[np.int8]:
+def _pack_weights(weights: NDArray[np.int16], config: AcceleratorConfig) -> NDArray[np.int8]:
     """Weights (O, C, …) in tiles: (oc, ic, …, block_out, block_in)."""
     outputs, inputs, *taps = weights.shape
     oc, ic = -(-outputs // config.block_out), -(-inputs // config.block_in)
@@ -100,7 +118,7 @@ def groups_of(op: Mapped) -> int:
     return 1 if isinstance(op, qgraph.QDenseOp) else op.groups.value.data
 
 
-def _joined(weights: NDArray[np.int64], groups: int, config: AcceleratorConfig) -> tuple[int, NDArray[np.int64]]:
+def _joined(weights: NDArray[np.int16], groups: int, config: AcceleratorConfig) -> tuple[int, NDArray[np.int16]]:
     """Groups put together until they have whole blocks of channels: how many remain, and their weights.
 
     The weights of a depthwise convolution are diagonal tiles then, one for each tap: a tile of products a cycle, where
@@ -134,7 +152,7 @@ def shift_of(dtype: np.dtype[Any]) -> int:
     return 128 if dtype == np.uint8 else 0
 
 
-def _task(op: Mapped, groups: int, weights: NDArray[np.int64], config: AcceleratorConfig) -> ConvTask:
+def _task(op: Mapped, groups: int, weights: NDArray[np.int16], config: AcceleratorConfig) -> ConvTask:
     """The task of an operation whose joined groups have these weights."""
     outputs, channels, kh, kw = weights.shape
     oc = -(-outputs // groups // config.block_out)
@@ -240,10 +258,10 @@ def _taps_of(task: ConvTask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows.astype(np.int64), columns.astype(np.int64)
 
 
-def _sums_inside(task: ConvTask, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sums_inside(task: ConvTask, weights: NDArray[np.int16]) -> NDArray[np.int64]:
     """The sum of the weights that meet the image, of each output channel and pixel."""
     rows, columns = _taps_of(task)
-    return np.einsum("opq,yp,xq->oyx", weights.sum(axis=1), rows, columns)
+    return np.einsum("opq,yp,xq->oyx", weights.sum(axis=1, dtype=np.int64), rows, columns)
 
 
 def _folded(op: Mapped, task: ConvTask, config: AcceleratorConfig) -> tuple[Fold, ConvTask] | None:
@@ -285,27 +303,28 @@ def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
         )
     except CompileError as error:
         return str(error)
-    sums = weights.sum(axis=(1, 2, 3))
-    if fold is not None:
-        joined = fold_weights(joined, fold)
-    if task.pixel_parameters:
-        sums, bias = _sums_inside(task, weights), bias[:, None, None]
-    if task.phases is not None:
-        joined = phase_weights(joined, task.phases)
-        if task.parameters > 1:
-            sums, bias = joined.sum(axis=(1, 4, 5))[: len(bias)], bias[:, None, None]
-        elif zero:
-            return (
-                f"phases of a transposed convolution differ in what the zero point {zero} adds, and so need an epilogue"
-            )
+    if task.phases is not None and task.parameters == 1 and zero:
+        return f"phases of a transposed convolution differ in what the zero point {zero} adds, and so need an epilogue"
+
+    def make_constants() -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+        laid, sums, biases = joined, weights.sum(axis=(1, 2, 3), dtype=np.int64), bias
+        if fold is not None:
+            laid = fold_weights(laid, fold)
+        if task.pixel_parameters:
+            sums, biases = _sums_inside(task, weights), bias[:, None, None]
+        if task.phases is not None:
+            laid = phase_weights(laid, task.phases)
+            if task.parameters > 1:
+                sums, biases = laid.sum(axis=(1, 4, 5), dtype=np.int64)[: len(bias)], bias[:, None, None]
+        return _pack_weights(laid, config), (biases - zero * sums).astype(np.int32)
+
     return AcceleratedConv(
         task=task,
         rows=isinstance(op, qgraph.QDenseOp),
         shift=shift,
         pads=(0, 0, 0, 0) if task.pads == direct.pads else direct.pads,
         pad_value=zero,
-        weights=_pack_weights(joined, config),
-        bias=(bias - zero * sums).astype(np.int32),
+        make_constants=make_constants,
         fold=fold,
     )
 

@@ -96,8 +96,15 @@ def _is_on_host(function: Operation) -> bool:
 class _Assembler:
     """Collects the parts of one module while walking the function once."""
 
-    def __init__(self, function: FuncOp, config: AcceleratorConfig, options: CompileOptions, dump: Dump | None = None):
-        self.dump = dump
+    def __init__(
+        self,
+        function: FuncOp,
+        config: AcceleratorConfig,
+        options: CompileOptions,
+        dump: Dump | None = None,
+        with_host: bool = True,
+    ):
+        self.dump, self.with_host = dump, with_host
         self.overlap = options.overlap and options.extensions
         self.schedules = options.schedules
         self.function = function
@@ -151,6 +158,8 @@ class _Assembler:
 
     def _host_step(self, op: Operation, layer: int) -> None:
         self.flush()
+        if not self.with_host:
+            return
         name, extra = self._kernel_of(op)
         operands = [place_of(operand) for operand in op.operands]
         buffers = (*operands, *extra, place_of(op.results[0]))
@@ -290,7 +299,7 @@ def assemble(
     config: AcceleratorConfig,
     options: CompileOptions,
     dump: Dump | None = None,
-    targets: Sequence[Target] = (X86_64,),
+    targets: Sequence[Target] | None = (X86_64,),
 ) -> ModuleContent:
     """Emit everything that a module holds.
 
@@ -299,7 +308,7 @@ def assemble(
     dump : Dump, optional
         Where kernels and host code are written to be read.
     targets : sequence of Target
-        CPUs that host functions are compiled for.
+        CPUs that host functions are compiled for; with None the steps of host functions are left out.
 
     Raises
     ------
@@ -307,7 +316,7 @@ def assemble(
         If the network needs more memory than a module may take.
     """
     function = main_function(module)
-    assembler = _Assembler(function, config, options, dump)
+    assembler = _Assembler(function, config, options, dump, with_host=targets is not None)
     outputs: Sequence[SSAValue] = ()
     for op in function.body.block.ops:
         if isinstance(op, ReturnOp):
@@ -323,7 +332,7 @@ def assemble(
     if dump:
         dump.host(assembler.host_functions)
     functions = assembler.host_functions
-    host_code = tuple(compile_functions(functions, target) for target in targets) if functions else ()
+    host_code = tuple(compile_functions(functions, target) for target in targets or ()) if functions else ()
     return ModuleContent(
         config=config,
         inputs=assembler.tensors(function.body.block.args, function.arg_attrs),

@@ -46,7 +46,7 @@ def folded(task: ConvTask, channels: int, fold: Fold, config: AcceleratorConfig)
     )
 
 
-def fold_weights(weights: NDArray[np.int64], fold: Fold) -> NDArray[np.int64]:
+def fold_weights(weights: NDArray[np.int16], fold: Fold) -> NDArray[np.int16]:
     """Weights (O, C, kh, kw) for the folded image; taps beyond the kernel are 0."""
     outputs, channels, kh, kw = weights.shape
     (rows, columns), taps = fold.window, [-(-k // w) for k, w in zip((kh, kw), fold.window, strict=True)]

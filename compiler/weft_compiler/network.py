@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.module_model import ModuleContent
+from xdsl.dialects.builtin import ModuleOp
 
 from .assemble import assemble
+from .conv_task import ConvTask
+from .dialects import qgraph
 from .onnx_import import import_onnx
 from .options import CompileOptions
 from .pipeline import accelerator_passes, network_passes, run_passes
+from .tasks import Task, task_of, without_numbers
 
 
 class Network:
@@ -42,6 +47,18 @@ class Network:
         CompileError
             As `compile_model`.
         """
+        return assemble(self._laid_out(config), config, self._options, targets=None)
+
+    def tasks(self, config: AcceleratorConfig) -> Counter[Task]:
+        """What the accelerator computes, and how often; tasks that take the same cycles are one."""
+        found: Counter[Task] = Counter()
+        for op in self._laid_out(config).walk():
+            if isinstance(op, qgraph.ACCELERATED):
+                task = task_of(op)
+                found[without_numbers(task) if isinstance(task, ConvTask) else task] += 1
+        return found
+
+    def _laid_out(self, config: AcceleratorConfig) -> ModuleOp:
         module = self._module.clone()
         run_passes(module, config, passes=accelerator_passes(config))
-        return assemble(module, config, self._options, targets=())
+        return module

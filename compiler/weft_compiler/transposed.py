@@ -74,7 +74,7 @@ def split_phases(
     return phases, (rows.taps, columns.taps), (rows.pads[0], columns.pads[0], rows.pads[1], columns.pads[1])
 
 
-def dilated(weights: NDArray[np.int64], dilations: Sequence[int]) -> NDArray[np.int64]:
+def dilated(weights: NDArray[np.int16], dilations: Sequence[int]) -> NDArray[np.int16]:
     """Weights (O, C, kh, kw) with zeros for the rows and columns that the dilation leaves out."""
     *outer, kh, kw = weights.shape
     result = np.zeros((*outer, (kh - 1) * dilations[0] + 1, (kw - 1) * dilations[1] + 1), weights.dtype)
@@ -82,7 +82,7 @@ def dilated(weights: NDArray[np.int64], dilations: Sequence[int]) -> NDArray[np.
     return result
 
 
-def phase_weights(weights: NDArray[np.int64], phases: Phases) -> NDArray[np.int64]:
+def phase_weights(weights: NDArray[np.int16], phases: Phases) -> NDArray[np.int16]:
     """Weights (O, C, kh, kw) as (O, C, phases, phases, taps, taps): the taps of each phase, 0 beyond its last."""
     (down, right), (kh, kw) = phases.count, phases.kernel
     taps = -(-kh // down), -(-kw // right)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
 
 from .design import Design
 from .workload import Workload
 
 if TYPE_CHECKING:
+    from weft_compiler.network import Network
+    from weft_compiler.tasks import Task
+    from weft_runtime.module_model import Layer
+
     from .cycles import LayerCycles
 
 
@@ -54,29 +60,62 @@ class Outcome:
         return cls({}, {}, None, reason)
 
 
-def evaluate(design: Design, workloads: Sequence[Workload]) -> Outcome:
-    """Compile and time every workload for a design.
+@dataclass(frozen=True)
+class Evaluator:
+    """What every design of an exploration is evaluated by; a worker gets it once.
 
-    What the compiler, the simulator or a tool cannot do is said in the outcome; only our own bugs are raised.
+    Parameters
+    ----------
+    workloads : tuple of Workload
+    base : AcceleratorConfig
+        What it accelerates of a network, a design has to accelerate, too: what the host computes costs no cycles here.
     """
-    from .cycles import measure
 
-    cycles: dict[str, int] = {}
-    accesses: dict[str, dict[str, int]] = {}
-    for workload in workloads:
-        try:
-            measured = measure(network(workload.data).programs(design.config))
-        except (WeftError, MemoryError) as error:
-            return Outcome.failed(f"{workload.name}: {error or 'there is not enough memory'}")
-        if not measured.cycles:
-            return Outcome.failed(f"{workload.name}: the accelerator computes none of it; see weft compile --report")
-        cycles[workload.name] = measured.cycles
-        accesses[workload.name] = measured.accesses.to_json()
-    return Outcome(cycles, accesses)
+    workloads: tuple[Workload, ...]
+    base: AcceleratorConfig
+
+    def evaluate(self, design: Design) -> Outcome:
+        """Compile and time every workload.
+
+        What the compiler, the simulator or a tool cannot do is said in the outcome; only our own bugs are raised.
+        """
+        from .cycles import measure
+
+        cycles: dict[str, int] = {}
+        accesses: dict[str, dict[str, int]] = {}
+        for workload in self.workloads:
+            try:
+                content = network(workload.data).programs(design.config)
+                if left := _left_to_host(workload.data, self.base, content.layers):
+                    return Outcome.failed(f"{workload.name}: {left}")
+                measured = measure(content)
+            except (WeftError, MemoryError) as error:
+                return Outcome.failed(f"{workload.name}: {error or 'there is not enough memory'}")
+            if not measured.cycles:
+                return Outcome.failed(f"{workload.name}: the accelerator computes none of it")
+            cycles[workload.name] = measured.cycles
+            accesses[workload.name] = measured.accesses.to_json()
+        return Outcome(cycles, accesses)
+
+    def estimate(self, design: Design) -> Outcome:
+        """The same by the compiler's analytic model, which makes no programs; cheap and inexact."""
+        from .analytic import estimate
+
+        cycles: dict[str, int] = {}
+        accesses: dict[str, dict[str, int]] = {}
+        for workload in self.workloads:
+            try:
+                known = network(workload.data)
+                count, made = estimate(known, _tasks(workload.data), design.config)
+            except (WeftError, MemoryError) as error:
+                return Outcome.failed(f"{workload.name}: {error or 'there is not enough memory'}")
+            cycles[workload.name] = round(count)
+            accesses[workload.name] = made.to_json()
+        return Outcome(cycles, accesses)
 
 
 @lru_cache(maxsize=8)
-def network(data: bytes):
+def network(data: bytes) -> Network:
     """A process reads a network once."""
     from weft_compiler.network import Network
 
@@ -84,11 +123,31 @@ def network(data: bytes):
 
 
 @lru_cache(maxsize=8)
-def useful_macs(data: bytes) -> int:
-    """Multiply-accumulates of a network, wherever they run."""
-    from weft_hardware.presets import VTA
+def _tasks(data: bytes) -> dict[AcceleratorConfig, Counter[Task]]:
+    """What `analytic.estimate` remembers of a network."""
+    return {}
 
-    return sum(layer.macs for layer in network(data).programs(VTA).layers)
+
+@lru_cache(maxsize=8)
+def _accelerated(data: bytes, config: AcceleratorConfig) -> frozenset[str]:
+    """The layers that an accelerator computes."""
+    layers = network(data).programs(config).layers
+    return frozenset(layer.name for layer in layers if layer.placement == "accelerator")
+
+
+def _left_to_host(data: bytes, base: AcceleratorConfig, layers: Sequence[Layer]) -> str | None:
+    """What the host computes though the base accelerates it."""
+    usual = _accelerated(data, base)
+    for layer in layers:
+        if layer.placement != "accelerator" and layer.name in usual:
+            return f"the host computes {layer.name}, which the base accelerates: {layer.reason}"
+    return None
+
+
+@lru_cache(maxsize=8)
+def useful_macs(data: bytes, base: AcceleratorConfig) -> int:
+    """Multiply-accumulates of a network, wherever they run."""
+    return sum(layer.macs for layer in network(data).programs(base).layers)
 
 
 def layers_of(design: Design, workload: Workload) -> list[LayerCycles]:

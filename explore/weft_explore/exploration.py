@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft_hardware.presets import to_toml
 
+from .candidates import Candidates
 from .design import Design
 from .errors import ExploreError
 from .evaluate import Outcome, layers_of, useful_macs
@@ -23,6 +24,9 @@ from .front import on_front, reference_point
 from .plan import Plan
 from .results import Results, key_of, tools_key
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from .study import Search
 
 DONE, FAILED, INFEASIBLE = "done", "failed", "infeasible"
 
@@ -52,11 +56,12 @@ class Explored:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is told while it runs."""
+    """What is told while it runs; ``screened`` are the designs that the analytic model looked at."""
 
     done: int
     budget: int
     front: list[Explored]
+    screened: int = 0
 
 
 class Exploration:
@@ -80,8 +85,22 @@ class Exploration:
         self.explored: list[Explored] = []
         self.confirmed: dict[int, dict[str, Any]] = {}
         self._budget = 0
+        self._candidates: Candidates | None = None
 
     def run(
+        self, budget: int, workers: Workers, tell: Callable[[Progress], None] = lambda progress: None
+    ) -> list[Explored]:
+        """Search, then write the tables and the front; see `search`."""
+        from .confirm import known
+
+        with self._locked():
+            self._search(budget, workers, tell)
+            self._budget = budget
+            self.confirmed = known(self)
+            self.write()
+        return self.explored
+
+    def search(
         self, budget: int, workers: Workers, tell: Callable[[Progress], None] = lambda progress: None
     ) -> list[Explored]:
         """Evaluate designs until there are ``budget`` of them, those of earlier runs included, or there is none left.
@@ -96,34 +115,55 @@ class Exploration:
         ExploreError
             If the directory cannot be written; what was evaluated so far is kept.
         """
-        from .confirm import known
+        with self._locked():
+            self._search(budget, workers, tell)
+        return self.explored
+
+    def _search(self, budget: int, workers: Workers, tell: Callable[[Progress], None]) -> None:
         from .study import Search
 
-        with self._locked():
-            self._check_plan()
-            results = Results(self.directory / "results.jsonl")
-            search = Search(self.plan, self.directory / "journal.log")
-            self.explored = []
-            for number, point in enumerate(search.points()[: search.told]):
-                self._add(number, self._design(point), results)
+        self._check_plan()
+        results = Results(self.directory / "results.jsonl")
+        search = Search(self.plan, self.directory / "journal.log")
+        self.explored = []
+        for number, point in enumerate(search.points()[: search.told]):
+            self._add(number, self._design(point), results)
+        tell(Progress(len(self.explored), budget, self.front()))
+        while len(self.explored) < budget:
+            self._wanted(search, workers, lambda count: tell(Progress(len(self.explored), budget, self.front(), count)))
+            asked = search.ask(budget)
+            if not asked:
+                break
+            designs = [self._design(point) for _, point in asked]
+            for count in self._evaluate(designs, results, workers):
+                tell(Progress(len(self.explored) + count, budget, self.front()))
+            for (number, _), design in zip(asked, designs, strict=True):
+                found = self._add(len(self.explored), design, results)
+                costs = None if found.state == FAILED else self.plan.costs(found.values)
+                search.tell(number, costs, found.state == INFEASIBLE)
             tell(Progress(len(self.explored), budget, self.front()))
-            while len(self.explored) < budget and (asked := search.ask(budget)):
-                designs = [self._design(point) for _, point in asked]
-                for count in self._evaluate(designs, results, workers):
-                    tell(Progress(len(self.explored) + count, budget, self.front()))
-                for (number, _), design in zip(asked, designs, strict=True):
-                    found = self._add(len(self.explored), design, results)
-                    costs = None if found.state == FAILED else self.plan.costs(found.values)
-                    search.tell(number, costs, found.state == INFEASIBLE)
-                tell(Progress(len(self.explored), budget, self.front()))
-            self._budget = budget
-            self.confirmed = known(self)
-            self.write()
-        return self.explored
+
+    def _wanted(self, search: Search, workers: Workers, tell: Callable[[int], None]) -> None:
+        """Before a generation: the designs of it that the analytic model, corrected by what is known, finds best.
+
+        Of the first generation all, later every second one; the sampler gives the others.
+        """
+        plan, begin = self.plan, search.told
+        if plan.sampler == "random" or not plan.screened or search.is_wanted(begin):
+            return
+        if self._candidates is None:
+            self._candidates = Candidates(plan)
+            self._candidates.look(workers, tell)
+        known = [(point, self._costs(found)) for point, found in zip(search.points(), self.explored, strict=False)]
+        count = plan.generation if not begin else plan.generation // 2
+        search.want(begin, self._candidates.best(known, count))
+
+    def _costs(self, found: Explored) -> tuple[float, ...] | None:
+        return self.plan.costs(found.values) if found.state == DONE else None
 
     def outcome(self, found: Explored) -> Outcome:
         """Everything that was evaluated of a design."""
-        outcome = Results(self.directory / "results.jsonl").get(key_of(found.design, self.plan.workloads))
+        outcome = Results(self.directory / "results.jsonl").get(key_of(found.design, self.plan.evaluator))
         assert outcome is not None
         return outcome
 
@@ -134,7 +174,7 @@ class Exploration:
 
     def _evaluate(self, designs: list[Design], results: Results, workers: Workers) -> Iterator[int]:
         """Evaluate what is not known; yields how many of them are, as they come."""
-        keys = [key_of(design, self.plan.workloads) for design in designs]
+        keys = [key_of(design, self.plan.evaluator) for design in designs]
         missing = [k for k, key in enumerate(keys) if results.get(key) is None]
         done = len(designs) - len(missing)
         yield done
@@ -145,7 +185,7 @@ class Exploration:
             yield done
 
     def _add(self, number: int, design: Design, results: Results) -> Explored:
-        outcome = results.get(key_of(design, self.plan.workloads))
+        outcome = results.get(key_of(design, self.plan.evaluator))
         if outcome is None:
             raise ExploreError(
                 f"{self.directory / 'results.jsonl'} lacks design {number} of the journal; it was changed or belongs "
@@ -260,7 +300,7 @@ class Exploration:
             "weft": _version(),
             "space": plan.space.choices(),
             "workloads": [
-                {"name": w.name, "sha256": w.sha256, "macs": useful_macs(w.data), "weight": w.weight}
+                {"name": w.name, "sha256": w.sha256, "macs": useful_macs(w.data, plan.space.base), "weight": w.weight}
                 for w in plan.workloads
             ],
             "objectives": [{"name": o.name, "unit": o.unit, "goal": o.goal} for o in plan.objectives],

@@ -13,11 +13,12 @@ from .constraints import Bound, Constraint, Fits
 from .design import Design
 from .energy import TECHNOLOGIES, Accesses, energy_uj
 from .errors import ExploreError
-from .evaluate import Outcome
+from .evaluate import Evaluator, Outcome
 from .objectives import Objective
 from .space import Space
 from .workload import Workload
 
+_SHAPING = ("sampler", "seed", "generation", "screened", "family", "technology")
 SAMPLERS = ("nsga2", "tpe", "random")
 
 
@@ -32,6 +33,9 @@ class Plan:
     seed : int
     generation : int
         Designs that are chosen at a time: none of a generation knows the others' results.
+    screened : int
+        Designs that the analytic model looks at first; of each generation the best of them come before the sampler's
+        own. 0: none.
     family : str
         The FPGA family whose area is estimated.
     technology : str
@@ -45,6 +49,7 @@ class Plan:
     sampler: str = "nsga2"
     seed: int = 0
     generation: int = 20
+    screened: int = 400
     family: str = "xc7"
     technology: str = "45nm"
 
@@ -76,8 +81,15 @@ class Plan:
             "workloads": [{"name": w.name, "sha256": w.sha256, "weight": w.weight} for w in self.workloads],
             "objectives": [objective.name for objective in self.objectives],
             "constraints": [constraint.text for constraint in self.constraints],
-            **{name: getattr(self, name) for name in ("sampler", "seed", "generation", "family", "technology")},
+            **{
+                name: getattr(self, name)
+                for name in ("sampler", "seed", "generation", "screened", "family", "technology")
+            },
         }
+
+    @property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.workloads, self.space.base)
 
     def usage(self, design: Design) -> Usage:
         """The estimated area."""

@@ -12,9 +12,8 @@ from pathlib import Path
 from weft_simulator.tsim.cache import content_key
 
 from .design import Design
-from .evaluate import Outcome
+from .evaluate import Evaluator, Outcome
 from .files import append_line, whole_lines
-from .workload import Workload
 
 SOURCES = ("weft_hardware", "weft_compiler", "weft_simulator.timing", "weft_runtime")
 """Packages whose sources decide what a design takes."""
@@ -61,9 +60,10 @@ class Results:
         self._known[key] = outcome
 
 
-def key_of(design: Design, workloads: Iterable[Workload]) -> str:
-    """What an outcome depends on: the design, the networks, and the sources of all that computes it."""
-    return content_key(tools_key(), design.digest, *(part for w in workloads for part in (w.name, w.sha256)))
+def key_of(design: Design, evaluator: Evaluator) -> str:
+    """What an outcome depends on: the design, the networks, the base, and the sources of all that computes it."""
+    networks = (part for workload in evaluator.workloads for part in (workload.name, workload.sha256))
+    return content_key(tools_key(), design.config.digest, evaluator.base.digest, *networks)
 
 
 @cache

@@ -26,6 +26,7 @@ TRIES = 4000
 
 NAME = "exploration"
 _CONSTRAINT = "broken"
+_WANTED = "wanted"
 
 
 class ExhaustedError(Exception):
@@ -69,8 +70,10 @@ class _Valid(BaseSampler):
         accept: Callable[[Point], bool],
         seed: int,
         moves: bool,
+        wanted: Point | None,
     ) -> None:
         self._inner, self._distributions, self._accept, self._moves = inner, distributions, accept, moves
+        self._wanted = wanted
         self._rng = np.random.default_rng(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -84,6 +87,8 @@ class _Valid(BaseSampler):
         for name, distribution in search_space.items():
             if name not in values:
                 values[name] = inner.sample_independent(study, trial, name, distribution)
+        if self._wanted is not None:
+            values = dict(zip(search_space, self._wanted, strict=True))
         return dict(zip(search_space, self._near(tuple(int(values[name]) for name in search_space)), strict=True))
 
     def _near(self, point: Point) -> Point:
@@ -168,6 +173,22 @@ class Search:
         """Designs whose results are known to the sampler."""
         return self._told
 
+    def is_wanted(self, begin: int) -> bool:
+        """Whether `want` was called for the generation that begins with this design."""
+        return f"{_WANTED}{begin // self._plan.generation}" in self._study.user_attrs
+
+    def want(self, begin: int, points: Sequence[Point]) -> None:
+        """Points that the generation which begins with this design takes before the sampler's own."""
+        with writable(self._journal or Path()):
+            generation = begin // self._plan.generation
+            self._study.set_user_attr(f"{_WANTED}{generation}", [list(point) for point in points])
+
+    def _wanted(self) -> Point | None:
+        """What the next design shall be, if nothing speaks against it."""
+        generation, place = divmod(self._index, self._plan.generation)
+        points = self._study.user_attrs.get(f"{_WANTED}{generation}", [])
+        return tuple(points[place]) if place < len(points) else None
+
     def points(self) -> list[Point]:
         """All that were suggested, in order."""
         trials = self._study.get_trials(deepcopy=False)
@@ -232,4 +253,10 @@ class Search:
             inner = TPESampler(seed=seed, n_startup_trials=plan.generation)
         else:
             inner = _Generations(self._index // plan.generation, plan.generation, seed)
-        return _Valid(inner, self._distributions, self._accept, own, moves=plan.sampler != "random")
+        point = self._wanted()
+        wanted = None if point is None else self._short(point)
+        return _Valid(inner, self._distributions, self._accept, own, plan.sampler != "random", wanted)
+
+    def _short(self, point: Point) -> Point:
+        """What is chosen of a point."""
+        return tuple(k for k, p in zip(point, self._plan.space.parameters, strict=True) if len(p.choices) > 1)

@@ -9,8 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from .design import Design
-from .evaluate import Outcome, evaluate
-from .workload import Workload
+from .evaluate import Evaluator, Outcome
 
 DEATHS = 2
 """Processes that may die in one generation before designs are evaluated one at a time, to find the one to blame; and
@@ -20,8 +19,8 @@ those that a design may take down alone before it counts as failed."""
 class Workers(Protocol):
     """Evaluates designs in any order."""
 
-    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
-        """The number of each design and its outcome, as they come."""
+    def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
+        """The number of each design and its outcome, as they come; a rough one is by the analytic model."""
         ...
 
     def __enter__(self) -> Workers: ...
@@ -32,12 +31,12 @@ class Workers(Protocol):
 class ThisProcess:
     """One design after the other, here."""
 
-    def __init__(self, workloads: Sequence[Workload]) -> None:
-        self._workloads = tuple(workloads)
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
 
-    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
         for number, design in enumerate(designs):
-            yield number, evaluate(design, self._workloads)
+            yield number, outcome_of(self._evaluator, design, rough)
 
     def __enter__(self) -> ThisProcess:
         return self
@@ -46,17 +45,21 @@ class ThisProcess:
         pass
 
 
-_workloads: tuple[Workload, ...] = ()
+def outcome_of(evaluator: Evaluator, design: Design, rough: bool) -> Outcome:
+    """What a worker is asked for."""
+    return evaluator.estimate(design) if rough else evaluator.evaluate(design)
 
 
-def _begin(workloads: tuple[Workload, ...]) -> None:
+_evaluators: list[Evaluator] = []
+
+
+def _begin(evaluator: Evaluator) -> None:
     """In a process of the pool: what all of its designs share."""
-    global _workloads
-    _workloads = workloads
+    _evaluators[:] = [evaluator]
 
 
-def _evaluate(design: Design) -> Outcome:
-    return evaluate(design, _workloads)
+def _work(design: Design, rough: bool) -> Outcome:
+    return outcome_of(_evaluators[0], design, rough)
 
 
 class LocalProcesses:
@@ -67,24 +70,24 @@ class LocalProcesses:
     count : int
     """
 
-    def __init__(self, workloads: Sequence[Workload], count: int) -> None:
-        self._workloads, self._count = tuple(workloads), count
+    def __init__(self, evaluator: Evaluator, count: int) -> None:
+        self._evaluator, self._count = evaluator, count
         self._pool: ProcessPoolExecutor | None = None
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, _begin, (self._workloads,))
+            self._pool = ProcessPoolExecutor(self._count, context, _begin, (self._evaluator,))
         return self._pool
 
-    def outcomes(self, designs: Sequence[Design]) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
         left, deaths = dict(enumerate(designs)), 0
         alone = dict.fromkeys(left, 0)
         while left:
             # Once processes died nobody knows whose fault it was.
             some = dict(left) if deaths < DEATHS else dict([next(iter(left.items()))])
             try:
-                for number, outcome in self._run(some):
+                for number, outcome in self._run(some, rough):
                     del left[number]
                     yield number, outcome
             except BrokenProcessPool:
@@ -97,9 +100,9 @@ class LocalProcesses:
                         del left[number]
                         yield number, Outcome.failed(f"the process that evaluated it died {DEATHS} times")
 
-    def _run(self, designs: dict[int, Design]) -> Iterator[tuple[int, Outcome]]:
+    def _run(self, designs: dict[int, Design], rough: bool) -> Iterator[tuple[int, Outcome]]:
         pool = self._start()
-        running: dict[Future[Outcome], int] = {pool.submit(_evaluate, d): n for n, d in designs.items()}
+        running: dict[Future[Outcome], int] = {pool.submit(_work, d, rough): n for n, d in designs.items()}
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:

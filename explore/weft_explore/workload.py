@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
 
 from .errors import ExploreError
@@ -56,7 +57,7 @@ def load_workload(text: str) -> Workload:
     return Workload(path.stem, data, int(number) if equals else 1)
 
 
-def check_workload(workload: Workload) -> None:
+def check_workload(workload: Workload, base: AcceleratorConfig) -> None:
     """See that the network can be compiled at all, before anything is written.
 
     Raises
@@ -67,6 +68,6 @@ def check_workload(workload: Workload) -> None:
     from .evaluate import useful_macs
 
     try:
-        useful_macs(workload.data)
+        useful_macs(workload.data, base)
     except WeftError as error:
         raise ExploreError(f"workload {workload.name!r}: {error}") from None

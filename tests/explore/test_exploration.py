@@ -4,36 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from weft.models import digits_onnx
+from support.explored import plan, summary
 from weft_explore.constraints import parse_constraints
 from weft_explore.errors import ExploreError
 from weft_explore.evaluate import Outcome
 from weft_explore.exploration import DONE, FAILED, INFEASIBLE, Exploration
-from weft_explore.objectives import parse_objectives
-from weft_explore.plan import Plan
 from weft_explore.space import parse_space
 from weft_explore.workers import ThisProcess
-from weft_explore.workload import Workload
 from weft_hardware.presets import load_config
 
 pytest.importorskip("optuna", reason="needs optuna, of the explore extra")
-
-SPACE = """
-base = "pynq"
-[space]
-block_in = [4, 8, 16]
-block_out = { same = "block_in" }
-epilogue_lanes = [4, 8, 16]
-inp_depth = { low = 64, high = 2048, log = true }
-acc_depth = { low = 64, high = 2048, log = true }
-axi_data_bits = [64, 128]
-"""
-
-
-def plan(**changes) -> Plan:
-    workloads = (Workload("digits", digits_onnx()),)
-    given = {"space": parse_space(SPACE), "workloads": workloads, "objectives": parse_objectives(["cycles", "energy"])}
-    return Plan(**{**given, "generation": 4, **changes})
 
 
 class Made:
@@ -43,7 +23,7 @@ class Made:
         self.evaluated: list[str] = []
         self.stop_after = stop_after
 
-    def outcomes(self, designs):
+    def outcomes(self, designs, rough=False):
         for number, design in reversed(list(enumerate(designs))):
             if len(self.evaluated) == self.stop_after:
                 raise KeyboardInterrupt
@@ -62,13 +42,9 @@ class Made:
         pass
 
 
-def summary(exploration: Exploration):
-    return [(found.number, found.design.digest, found.state, found.values) for found in exploration.explored]
-
-
 def test_a_real_exploration_writes_table_front_and_report(tmp_path):
     exploration = Exploration(plan(), tmp_path)
-    explored = exploration.run(8, ThisProcess(plan().workloads))
+    explored = exploration.run(8, ThisProcess(plan().evaluator))
     report = json.loads((tmp_path / "exploration.json").read_text())
     assert [row["id"] for row in report["designs"]] == list(range(8))
     assert report["objectives"][0] == {"name": "cycles", "unit": "cycles", "goal": "min"}

@@ -67,7 +67,7 @@ def choose_pool_tiling(task: PoolTask, config: AcceleratorConfig) -> PoolTiling:
             f"a row of {task.kh}×{task.kw} windows takes {task.kh} × {task.reach[1]} tiles, more than the scratchpads "
             f"of {config.inp_depth} inputs and {config.acc_depth} accumulators hold; enlarge them"
         )
-    return min(fitting, key=lambda tiling: _cycles(task, tiling, config))
+    return min(fitting, key=lambda tiling: pool_cycles(task, tiling, config))
 
 
 def _image_tiles(task: PoolTask, tiling: PoolTiling) -> int:
@@ -93,7 +93,7 @@ def _maxima_tiles(task: PoolTask, rows: int) -> int:
     return tiles
 
 
-def _cycles(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig) -> int:
+def pool_cycles(task: PoolTask, tiling: PoolTiling, config: AcceleratorConfig) -> int:
     """Estimated: inputs come while maxima are taken, with two slots while products are made, too."""
     count = task.n * -(-task.oh // tiling.rows) * -(-task.channels // tiling.channels)
     image = _image_tiles(task, tiling)

@@ -59,9 +59,13 @@ def walk(expr: Expr) -> Iterator[Expr]:
         left.extend(reversed(children(part)))
 
 
-def reads(expr: Expr) -> list[Read]:
-    """Every read, in the order of the text."""
-    return [part for part in walk(expr) if isinstance(part, Read)]
+def reads(expr: Expr) -> tuple[Read, ...]:
+    """Every read, in the order of the text; looked for once, since expressions never change."""
+    found: tuple[Read, ...] | None = expr.__dict__.get("_reads")
+    if found is None:
+        found = tuple(part for part in walk(expr) if isinstance(part, Read))
+        object.__setattr__(expr, "_reads", found)
+    return found
 
 
 def transform(expr: Expr, change: Callable[[Expr], Expr | None]) -> Expr:

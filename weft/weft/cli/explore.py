@@ -40,6 +40,10 @@ def explore_command(
     generation: Annotated[
         int, typer.Option("--generation", metavar="N", min=2, help="Designs that are chosen at a time.")
     ] = 20,
+    screened: Annotated[
+        int,
+        typer.Option("--screened", metavar="N", min=0, help="Designs that the analytic model looks at first."),
+    ] = 400,
     family: Annotated[
         str | None,
         typer.Option("--family", metavar="xc7|xcup|ecp5", help="The FPGA whose area counts.", show_default="xc7"),
@@ -54,6 +58,10 @@ def explore_command(
     route: Annotated[
         bool, typer.Option("--route", help="With --confirm and --family ecp5: the clock they reach, too.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Of a Dask cluster.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Search a space of accelerators for those that no other beats; killed and called again, it goes on.
@@ -66,7 +74,7 @@ def explore_command(
     from weft_explore.objectives import parse_objectives
     from weft_explore.plan import Plan
     from weft_explore.space import load_space
-    from weft_explore.workers import LocalProcesses, ThisProcess
+    from weft_explore.workers import LocalProcesses, ThisProcess, Workers
     from weft_explore.workload import check_workload, load_workload
     from weft_hardware.synth.families import FAMILIES
 
@@ -86,6 +94,7 @@ def explore_command(
         sampler=sampler,
         seed=seed,
         generation=generation,
+        screened=screened,
         family=family_of(constraints, family),
         technology=technology,
     )
@@ -98,10 +107,15 @@ def explore_command(
     with needs_extra("timing", "the timing device"):
         import numba  # noqa: F401
     for one in plan.workloads:
-        check_workload(one)
+        check_workload(one, plan.space.base)
     exploration = Exploration(plan, output)
     count = jobs or os.cpu_count() or 1
-    chosen = ThisProcess(plan.workloads) if count == 1 else LocalProcesses(plan.workloads, count)
+    if scheduler is not None:
+        with needs_extra("explore", "a cluster"):
+            from weft_explore.cluster import Cluster
+        chosen: Workers = Cluster(plan.evaluator, scheduler)
+    else:
+        chosen = ThisProcess(plan.evaluator) if count == 1 else LocalProcesses(plan.evaluator, count)
     with chosen as workers, _progress(plan) as tell:
         explored = exploration.run(budget, workers, tell)
     if confirm:
@@ -162,7 +176,7 @@ def _progress(plan: Plan) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("designs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Bar(*columns, console=console, disable=not console.is_terminal)
     if not console.is_terminal:
         yield lambda progress: None
@@ -171,7 +185,10 @@ def _progress(plan: Plan) -> Iterator[Callable[[Progress], None]]:
     with Live(bar, console=console, transient=True, refresh_per_second=4) as live:
 
         def tell(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.budget)
+            screening = not progress.done and progress.screened
+            total = plan.screened if screening else progress.budget
+            what = "looked at by the analytic model" if screening else "designs"
+            bar.update(task, completed=screening or progress.done, total=total, description=what)
             live.update(Group(bar, _table(plan, progress.front[:12], "front so far")))
 
         yield tell
