@@ -33,9 +33,9 @@ acc_depth = [64, 128, 256]
 def explored(tmp_path):
     workloads = (Workload("digits", digits_onnx()),)
     objectives = parse_objectives(["cycles", "luts", "brams"])
-    plan = Plan(space=parse_space(SPACE), workloads=workloads, objectives=objectives, generation=3)
+    plan = Plan(space=parse_space(SPACE), workloads=workloads, objectives=objectives, generation=3, screened=0)
     exploration = Exploration(plan, tmp_path)
-    exploration.run(6, ThisProcess(workloads))
+    exploration.run(6, ThisProcess(plan.evaluator))
     return exploration
 
 
