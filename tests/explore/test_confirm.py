@@ -89,7 +89,7 @@ def test_measured_values_stand_beside_the_predicted_ones(explored, quick):
 def test_nothing_is_confirmed_twice(explored, quick):
     confirm(explored, 1)
     again = Exploration(explored.plan, explored.directory)
-    again.run(6, ThisProcess(explored.plan.workloads))
+    again.run(6, ThisProcess(explored.plan.evaluator))
     confirm(again, 1)
     assert (quick["synthesised"], quick["simulated"]) == (1, 1)
     assert len(rows(again)) == 1
