@@ -28,6 +28,7 @@ from . import (
     rtl_speed,
     synthesis,
     timing_model,
+    tuning_curves,
 )
 
 HERE = Path(__file__).parent
@@ -41,6 +42,7 @@ SUBJECTS = {
     "latency_hiding": latency_hiding,
     "networks": networks,
     "resnet18": resnet18,
+    "tuning_curves": tuning_curves,
     "checker": checker,
     "synthesis": synthesis,
     "area_model": area_model,

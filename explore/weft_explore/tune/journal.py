@@ -71,7 +71,9 @@ class Journal:
         self._path, self._at_once = path, at_once
         self.device = device
         self._fields = {"config": config, "device": device, "memory": dict(memory), "seed": seed, "weft": _version()}
-        self.records: Records = read_records([*([path] if path.exists() else []), *others])
+        # A device such as /dev/null takes records and has none.
+        known = [path] if path.is_file() or path.is_dir() else []
+        self.records: Records = read_records([*known, *others])
         self.measured = self.known = 0
         here = (device, json.dumps(self._fields["memory"], sort_keys=True))
         self._known: dict[tuple[str, str], Measured] = {}

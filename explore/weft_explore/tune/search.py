@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cost_model import CostModel
 from .problem import C, Measured, Problem
@@ -26,11 +27,11 @@ ELITE = 24
 CROSSED, FRESH = 0.3, 0.15
 """Shares of children that have two parents, and that have none."""
 
-POOL, GENERATIONS = 192, 4
+POOL, GENERATIONS = 128, 4
 """Candidates that the model ranks at a time, and how often they breed before the best are measured."""
 
 CURIOSITY = 0.125
-"""Share of each proposal that the model has no say in: what it errs about would never be seen otherwise."""
+"""Share of each proposal drawn from the whole last generation: what the model errs about is never seen otherwise."""
 
 
 class Search(Protocol[C]):
@@ -174,6 +175,7 @@ class GuidedEvolution(Evolution[C]):
         super().__init__(problem, rng)
         self._model = model
         self._stale = False
+        self._sights: dict[C, tuple[NDArray[np.float64], float]] = {}
 
     def tell(self, candidates: Sequence[C], outcomes: Sequence[Measured]) -> None:
         super().tell(candidates, outcomes)
@@ -182,18 +184,28 @@ class GuidedEvolution(Evolution[C]):
     def ask(self, count: int) -> list[C]:
         self._learn()
         chosen = self._first()
-        curious = int(CURIOSITY * count)
         promising = [candidate for candidate in self._evolved() if candidate not in self._seen]
-        for candidate in promising[: count - len(chosen) - curious]:
-            self._seen.add(candidate)
-            chosen.append(candidate)
+        sure = max(0, count - len(chosen) - int(CURIOSITY * count))
+        chosen += promising[:sure]
+        others = promising[sure:]
+        for k in self._rng.permutation(len(others))[: count - len(chosen)]:
+            chosen.append(others[k])
+        self._seen.update(chosen)
         return chosen + self._new(count - len(chosen))
 
     def _learn(self) -> None:
         if self._stale:
-            features, estimates = self._problem.features(self._measured), self._problem.estimate(self._measured)
-            self._model.learn(features, estimates, np.array(self._cycles))
+            self._model.learn(*self._sight(self._measured), np.array(self._cycles))
             self._stale = False
+
+    def _sight(self, candidates: Sequence[C]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features and estimates; those of candidates that live on are not computed again."""
+        new = [candidate for candidate in candidates if candidate not in self._sights]
+        if new:
+            rows = zip(new, self._problem.features(new), self._problem.estimate(new), strict=True)
+            self._sights.update((candidate, (features, float(estimate))) for candidate, features, estimate in rows)
+        features, estimates = zip(*(self._sights[candidate] for candidate in candidates), strict=True)
+        return np.stack(features), np.array(estimates)
 
     def _evolved(self) -> list[C]:
         """The last of several generations under the model, most promising first."""
@@ -208,5 +220,5 @@ class GuidedEvolution(Evolution[C]):
         return ranked
 
     def _ranked(self, candidates: Sequence[C]) -> list[C]:
-        costs = self._model.predict(self._problem.features(candidates), self._problem.estimate(candidates))
+        costs = self._model.predict(*self._sight(candidates))
         return [candidates[k] for k in np.argsort(costs, kind="stable")]

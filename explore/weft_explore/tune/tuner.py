@@ -84,7 +84,8 @@ class Tuning(Generic[C]):
             Called after each batch.
         """
         while self.trials < trials and (task := next_task(self.tasks)) is not None:
-            candidates = task.search.ask(min(BATCH, trials - self.trials))
+            # What a search proposes must not depend on how many trials there are: more go on where fewer ended.
+            candidates = task.search.ask(BATCH)[: trials - self.trials]
             task.tell(candidates, self._measure(task.problem, candidates) if candidates else [])
             self.trials += len(candidates)
             told()

@@ -26,6 +26,7 @@ from . import (
     run,
     serve,
     synth,
+    tune,
     verilog,
     zoo,
 )
@@ -75,6 +76,7 @@ app.command("verilog")(verilog.verilog_command)
 app.command("registers")(registers.registers_command)
 app.command("fuzz")(fuzz.fuzz_command)
 app.add_typer(board.app, name="board")
+app.command("tune")(tune.tune_command)
 app.command("synth")(synth.synth_command)
 app.command("explore")(explore.explore_command)
 app.command("zoo")(zoo.zoo_command)
