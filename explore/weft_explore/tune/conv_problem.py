@@ -14,9 +14,9 @@ from weft_compiler.tasks import layer_key, without_numbers
 from weft_compiler.tiling import OPERANDS, Tiling, buffer_tiles, choose_tiling, tiling_from_json
 from weft_compiler.tiling_cost import estimate
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.errors import WeftError
 from weft_hardware.isa import Memory, scratchpad_depth
 from weft_runtime.device import Device
+from weft_runtime.errors import DeadlockError, FaultError, TokenError
 from weft_simulator.tsim.model import MemoryTiming
 
 from .layer_run import LayerRun
@@ -185,7 +185,8 @@ class ConvProblem:
     def _measured(self, candidate: Tiling) -> Measured:
         try:
             return self._timed.cycles(candidate) if self._run is None else self._run.cycles(candidate)
-        except WeftError as error:
+        except (CompileError, FaultError, DeadlockError, TokenError) as error:
+            # Of the schedule; a device that is gone says nothing of schedules.
             return str(error)
 
 
