@@ -79,7 +79,7 @@ def _tables(luts: int) -> Usage:
 
 def instances(config: AcceleratorConfig, family: str, packed: bool) -> Iterator[Instance]:
     """Every module of an accelerator."""
-    yield from _control(config)
+    yield from _control(config, family)
     yield from _memory_port(config, family)
     yield from _queues(config, family)
     yield from _fetch(config, family)
@@ -90,14 +90,18 @@ def instances(config: AcceleratorConfig, family: str, packed: bool) -> Iterator[
         yield from _epilogue(config, family)
 
 
-def _control(config: AcceleratorConfig) -> Iterator[Instance]:
+def _control(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     epilogue, address = bool(config.epilogue_lanes), config.axi_addr_bits
     yield Instance("top", ("",), (epilogue, address))
     yield Instance("control", ("control",), (epilogue, address - 32, _log(config.token_queue_depth + 1)))
     names = ("load", "compute", "store")
-    yield Instance("counters", tuple(f"control.counters_{name}" for name in names), (), _tables(48))
+    yield Instance(
+        "counters", tuple(f"control.counters_{name}" for name in names), (), _tables(96 if family == "ecp5" else 48)
+    )
     yield Instance("port", ("control.port",), ())
-    yield Instance("windows", ("control.windows",), (address - 32, address > 32), _tables(256))
+    yield Instance(
+        "windows", ("control.windows",), (address - 32, address > 32), _tables(320 if family == "ecp5" else 256)
+    )
     ends = ("load_compute", "compute_load", "compute_store", "store_compute")
     yield Instance("tokens", tuple(f"tokens_{end}" for end in ends), (_log(config.token_queue_depth + 1),))
 

@@ -1,6 +1,7 @@
 """``weft synth``: wrong input in one sentence, and one accelerator measured from end to end."""
 
 import json
+import re
 
 import pytest
 from support.command import weft
@@ -24,6 +25,17 @@ from support.command import weft
 def test_wrong_input(arguments, message):
     result = weft("synth", *arguments)
     assert (result.code, result.out, result.err) == (2, "", f"weft: {message}\n")
+
+
+def test_a_tool_that_runs_away_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path))
+    result = weft("synth", "--config", "tiny4", "--max-seconds", "0")
+    assert (result.code, result.out) == (2, "")
+    assert re.fullmatch(
+        r"weft: yosys was ended after \d+ s, more than the 0 s it may take \(--max-seconds\); "
+        r"allow more, or choose a smaller accelerator\n",
+        result.err,
+    )
 
 
 @pytest.mark.slow
