@@ -126,8 +126,11 @@ class Exploration:
         results = Results(self.directory / "results.jsonl")
         search = Search(self.plan, self.directory / "journal.log")
         self.explored = []
-        for number, point in enumerate(search.points()[: search.told]):
-            self._add(number, self._design(point), results)
+        told = [self._design(point) for point in search.points()[: search.told]]
+        for _ in self._evaluate(told, results, workers):  # what a damaged file of results lost, if anything
+            pass
+        for number, design in enumerate(told):
+            self._add(number, design, results)
         tell(Progress(len(self.explored), budget, self.front()))
         while len(self.explored) < budget:
             self._wanted(search, workers, lambda count: tell(Progress(len(self.explored), budget, self.front(), count)))

@@ -133,6 +133,18 @@ def test_a_damaged_journal_is_named(tmp_path, line):
     assert str(caught.value).endswith("); choose another directory")
 
 
+def test_a_damaged_result_is_evaluated_again(tmp_path):
+    first = Exploration(plan(), tmp_path)
+    first.run(8, Made())
+    path = tmp_path / "results.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b'{"key": "x"\n', *lines[3:]]))
+    again, workers = Exploration(plan(), tmp_path), Made()
+    again.run(8, workers)
+    assert len(workers.evaluated) == 1
+    assert summary(again) == summary(first)
+
+
 def test_torn_files_are_mended(tmp_path):
     whole = Exploration(plan(), tmp_path / "whole")
     whole.run(12, Made())
