@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -55,7 +57,16 @@ _evaluators: list[Evaluator] = []
 
 def _begin(evaluator: Evaluator) -> None:
     """In a process of the pool: what all of its designs share."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _evaluators[:] = [evaluator]
+
+
+def _end_with_parent() -> None:
+    """A pool's processes hold both ends of its queue, so that none learns of a parent that was killed from there."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(design: Design, rough: bool) -> Outcome:

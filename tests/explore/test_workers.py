@@ -40,6 +40,27 @@ def test_a_design_that_kills_its_process_fails_alone():
     }
 
 
+LEFT_ALONE = """
+import multiprocessing, time, types
+from weft_explore.workers import LocalProcesses
+
+with LocalProcesses(types.SimpleNamespace(evaluate=repr), 2) as workers:
+    list(workers.outcomes(range(4)))
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_processes_end_with_the_one_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", LEFT_ALONE], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    children = [int(pid) for pid in parent.stdout.readline().split()]
+    assert children
+    parent.kill()
+    # The pipe ends when nobody is left who holds it.
+    assert parent.communicate(timeout=60) == ("", None)
+
+
 def test_one_that_is_killed_goes_on_to_the_same_designs(tmp_path):
     """The command itself, with processes of its own, killed at moments that grow; then once to the end."""
     (tmp_path / "space.toml").write_text(SPACE)
