@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 
 from . import onnx_floats, onnx_movement, onnx_quantised
 from .dialects import qgraph
+from .onnx_blocks import dequantize_blocks, is_blocked, quantize_blocks
 from .onnx_floats import matmul
 from .onnx_graph import Graph, Node, result_type, single
 from .onnx_scan import scan
@@ -33,8 +34,6 @@ def _scale_parameters(
     shape = qgraph.shape_of(x)
     axis = int(node.attributes.get("axis", 1))
     axis = axis + len(shape) if axis < 0 else axis
-    if node.attributes.get("block_size", 0):
-        node.refuse("quantises in blocks; quantise per tensor or per channel")
     if zero.size == 1 and scale.size > 1:
         zero = np.repeat(zero, scale.size)
     if zero.size != scale.size:
@@ -50,6 +49,8 @@ def _quantize(graph: Graph, node: Node) -> SSAValue:
         node.refuse(f"quantises {qgraph.dtype_of(x)} values; only float32 is supported")
     output = node.attributes.get("output_dtype", onnx.TensorProto.UNDEFINED)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(output) if output else None
+    if is_blocked(node):
+        return quantize_blocks(graph, node, x, dtype)
     scale, zero, axis = _scale_parameters(graph, node, x, dtype)
     y = result_type(qgraph.shape_of(x), zero, node)
     return graph.emit(qgraph.QuantizeOp(x, scale, zero, y, axis), node)
@@ -61,6 +62,8 @@ def _dequantize(graph: Graph, node: Node) -> SSAValue:
         node.refuse("dequantises float32 values; its input must be int8, uint8 or int32")
     if node.attributes.get("output_dtype", onnx.TensorProto.FLOAT) not in (0, onnx.TensorProto.FLOAT):
         node.refuse("dequantises to another type than float32, which is not supported; use float32")
+    if is_blocked(node):
+        return dequantize_blocks(graph, node, x)
     scale, zero, axis = _scale_parameters(graph, node, x, qgraph.dtype_of(x))
     y = qgraph.tensor_type(qgraph.shape_of(x), np.float32)
     return graph.emit(qgraph.DequantizeOp(x, scale, zero, y, axis), node)
