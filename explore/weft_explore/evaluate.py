@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from .cycles import LayerCycles
 
 
+ROUTING = {"max_seconds": 1800.0, "max_bytes": 8 << 30}
+"""What one design may take to be routed: half an hour, 8 GiB."""
+
+UNKNOWN = "fmax is unknown: the LFE5U-85F cannot hold the design"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What is known of a design once it was evaluated.
@@ -69,10 +75,13 @@ class Evaluator:
     workloads : tuple of Workload
     base : AcceleratorConfig
         What it accelerates of a network, a design has to accelerate, too: what the host computes costs no cycles here.
+    routes : bool
+        Whether to place and route each design on an ECP5, which takes minutes.
     """
 
     workloads: tuple[Workload, ...]
     base: AcceleratorConfig
+    routes: bool = False
 
     def evaluate(self, design: Design) -> Outcome:
         """Compile and time every workload.
@@ -95,7 +104,13 @@ class Evaluator:
                 return Outcome.failed(f"{workload.name}: the accelerator computes none of it")
             cycles[workload.name] = measured.cycles
             accesses[workload.name] = measured.accesses.to_json()
-        return Outcome(cycles, accesses)
+        if not self.routes:
+            return Outcome(cycles, accesses)
+        try:
+            mhz = _routed(design)
+        except WeftError as error:
+            return Outcome.failed(f"routing: {error}")
+        return Outcome(cycles, accesses, mhz)
 
     def estimate(self, design: Design) -> Outcome:
         """The same by the compiler's analytic model, which makes no programs; cheap and inexact."""
@@ -111,7 +126,17 @@ class Evaluator:
                 return Outcome.failed(f"{workload.name}: {error or 'there is not enough memory'}")
             cycles[workload.name] = round(count)
             accesses[workload.name] = made.to_json()
-        return Outcome(cycles, accesses)
+        # Of the clock nothing is known before: all have the same, until results correct it.
+        return Outcome(cycles, accesses, 1.0 if self.routes else None)
+
+
+def _routed(design: Design) -> float | None:
+    """MHz on an ECP5; None where the part cannot hold the design."""
+    from weft_simulator.tsim.cache import cache_directory
+
+    from .area import routed_mhz
+
+    return routed_mhz(design.config, design.build.packed, cache_directory() / "synth", **ROUTING)
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ from weft_hardware.presets import to_toml
 from .candidates import Candidates
 from .design import Design
 from .errors import ExploreError
-from .evaluate import Outcome, layers_of, useful_macs
+from .evaluate import UNKNOWN, Outcome, layers_of, useful_macs
 from .files import writable, write_text
 from .front import on_front, reference_point
 from .plan import Plan
@@ -142,7 +142,7 @@ class Exploration:
                 tell(Progress(len(self.explored) + count, budget, self.front()))
             for (number, _), design in zip(asked, designs, strict=True):
                 found = self._add(len(self.explored), design, results)
-                costs = None if found.state == FAILED else self.plan.costs(found.values)
+                costs = self.plan.costs(found.values) if self._is_told(found) else None
                 search.tell(number, costs, found.state == INFEASIBLE)
             tell(Progress(len(self.explored), budget, self.front()))
 
@@ -160,6 +160,10 @@ class Exploration:
         known = [(point, self._costs(found)) for point, found in zip(search.points(), self.explored, strict=False)]
         count = plan.generation if not begin else plan.generation // 2
         search.want(begin, self._candidates.best(known, count))
+
+    def _is_told(self, found: Explored) -> bool:
+        """Whether all its objectives are known."""
+        return all(objective.name in found.values for objective in self.plan.objectives)
 
     def _costs(self, found: Explored) -> tuple[float, ...] | None:
         return self.plan.costs(found.values) if found.state == DONE else None
@@ -202,6 +206,8 @@ class Exploration:
         if outcome.reason is not None:
             return Explored(number, design, {}, FAILED, outcome.reason)
         values = self.plan.values(design, outcome)
+        if self.plan.evaluator.routes and outcome.fmax is None:
+            return Explored(number, design, values, INFEASIBLE, UNKNOWN)
         broken = self.plan.broken(values)
         return Explored(number, design, values, INFEASIBLE if broken else DONE, broken)
 
@@ -295,7 +301,7 @@ class Exploration:
 
     def _report(self, files: dict[int, str]) -> dict[str, Any]:
         plan = self.plan
-        done = [plan.costs(found.values) for found in self.explored if found.state != FAILED]
+        done = [plan.costs(found.values) for found in self.explored if self._is_told(found)]
         point = reference_point(done) if done else []
         signs = [1 if objective.goal == "min" else -1 for objective in plan.objectives]
         return {

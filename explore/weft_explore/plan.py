@@ -67,8 +67,11 @@ class Plan:
         names = [w.name for w in self.workloads]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ExploreError(f"two workloads are named {twice[0]!r}; rename one of the files")
-        if self._needs("route"):
-            raise ExploreError("fmax and time need a routed design, which is not explored yet; leave them out")
+        if self._needs("route") and self.family != "ecp5":
+            raise ExploreError(
+                f"fmax and time need a routed design, and no open router covers {self.family}; choose --family ecp5, "
+                "or leave them out"
+            )
 
     def _needs(self, source: str) -> bool:
         return any(part.needs == source for part in (*self.objectives, *self.constraints))
@@ -89,7 +92,7 @@ class Plan:
 
     @property
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.workloads, self.space.base)
+        return Evaluator(self.workloads, self.space.base, self._needs("route"))
 
     def usage(self, design: Design) -> Usage:
         """The estimated area."""
@@ -124,6 +127,8 @@ class Plan:
         }
         if self._needs("area"):
             values |= self._area(design)
+        if outcome.fmax is not None:
+            values |= {"fmax": outcome.fmax, "time": round(values["cycles"] / outcome.fmax, 3)}
         return values
 
     def broken(self, values: Mapping[str, float]) -> str | None:

@@ -63,7 +63,8 @@ class Results:
 def key_of(design: Design, evaluator: Evaluator) -> str:
     """What an outcome depends on: the design, the networks, the base, and the sources of all that computes it."""
     networks = (part for workload in evaluator.workloads for part in (workload.name, workload.sha256))
-    return content_key(tools_key(), design.config.digest, evaluator.base.digest, *networks)
+    routed = ("routed", str(design.build.packed)) if evaluator.routes else ()
+    return content_key(tools_key(), design.config.digest, evaluator.base.digest, *routed, *networks)
 
 
 @cache

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from support.explored import plan, summary
+from weft_explore import files
 from weft_explore.constraints import parse_constraints
 from weft_explore.errors import ExploreError
 from weft_explore.evaluate import Outcome
 from weft_explore.exploration import DONE, FAILED, INFEASIBLE, Exploration
+from weft_explore.objectives import parse_objectives
 from weft_explore.space import parse_space
 from weft_explore.workers import ThisProcess
 from weft_hardware.presets import load_config
@@ -100,6 +102,59 @@ def test_designs_that_fail_or_break_a_bound_are_kept_and_never_on_the_front(tmp_
             found.state != INFEASIBLE or found.reason == f"cycles = {found.values['cycles']:g} breaks cycles <= 600_000"
         )
     assert {found.state for found in exploration.front()} == {DONE}
+
+
+def test_clocks_are_routed_and_unknown_where_the_part_is_too_small(tmp_path, monkeypatch):
+    def routed(config, packed, cache, max_seconds, max_bytes):
+        if config.block_in == 8:
+            raise ExploreError("nextpnr-ecp5 needed more than 1800 s")
+        return None if config.block_in == 16 else 50.0 + config.epilogue_lanes
+
+    monkeypatch.setattr("weft_explore.area.routed_mhz", routed)
+    small = parse_space(
+        'base = "pynq"\n[space]\nblock_in = [4, 8, 16]\nblock_out = { same = "block_in" }\nepilogue_lanes = [1, 4]\n'
+    )
+    chosen = plan(space=small, family="ecp5", objectives=parse_objectives(["time,fmax"]), screened=4)
+    exploration = Exploration(chosen, tmp_path)
+    exploration.run(9, ThisProcess(chosen.evaluator))
+    assert len(exploration.explored) == 6
+    for found in exploration.explored:
+        config = found.design.config
+        told = {4: (DONE, None), 8: (FAILED, "routing: nextpnr-ecp5 needed more than 1800 s")}
+        unknown = (INFEASIBLE, "fmax is unknown: the LFE5U-85F cannot hold the design")
+        assert (found.state, found.reason) == told.get(config.block_in, unknown)
+        if found.state == DONE:
+            assert found.values["fmax"] == 50 + config.epilogue_lanes
+            assert found.values["time"] == round(found.values["cycles"] / found.values["fmax"], 3)
+    with pytest.raises(ExploreError) as caught:
+        plan(objectives=parse_objectives(["time"]))
+    assert str(caught.value) == (
+        "fmax and time need a routed design, and no open router covers xc7; choose --family ecp5, or leave them out"
+    )
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):
+    workers, full = Made(), tmp_path / "full"
+    append = files.os.fsync
+
+    def fsync(handle):
+        if len(workers.evaluated) == 7:
+            raise OSError(28, "No space left on device")
+        append(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", fsync)
+        with pytest.raises(ExploreError) as caught:
+            Exploration(plan(), full).run(12, workers)
+    assert str(caught.value) == (
+        f"{full / 'results.jsonl'} cannot be written: No space left on device; make room or choose another directory, "
+        "then start again: what was evaluated is kept"
+    )
+    again = Exploration(plan(), full)
+    again.run(12, Made())
+    whole = Exploration(plan(), tmp_path / "whole")
+    whole.run(12, Made())
+    assert summary(again) == summary(whole)
 
 
 def test_a_space_that_is_used_up_ends_early(tmp_path):
