@@ -29,6 +29,7 @@ from . import (
     synthesis,
     timing_model,
     tuning_curves,
+    tuning_space,
 )
 
 HERE = Path(__file__).parent
@@ -53,6 +54,7 @@ SUBJECTS = {
     "compile_digits": compile_digits,
     "demo_time": demo_time,
     "exploration": exploration,
+    "tuning_space": tuning_space,
 }
 
 

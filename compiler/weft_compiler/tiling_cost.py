@@ -10,7 +10,16 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes
 
 from .conv_task import ConvTask
-from .tiling import MEMORY_LATENCY, OPERANDS, Tiling, buffer_tiles, store_cycles
+from .tiling import (
+    MEMORY_LATENCY,
+    OPERANDS,
+    ROW_CYCLES,
+    Tiling,
+    buffer_sizes,
+    buffer_tiles,
+    image_tile,
+    store_cycles,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,9 @@ def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
     need = {memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS}
     each = {memory: tiles * tile_bytes(memory, config) / config.axi_bytes for memory, tiles in need.items()}
     each[Memory.ACC] = need[Memory.ACC] * store_cycles(task, config)
+    if "x" in tiling.around(Memory.INP):
+        columns = image_tile(task, buffer_sizes(tiling, Memory.INP))[1]
+        each[Memory.INP] = max(each[Memory.INP], need[Memory.INP] / columns * ROW_CYCLES)
     fills = {memory: tiling.executions(memory) for memory in OPERANDS}
     moved = {memory: each[memory] * fills[memory] for memory in OPERANDS}
     compute, load, store = float(products(task)), moved[Memory.INP] + moved[Memory.WGT], moved[Memory.ACC]
