@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from weft_compiler import CompileOptions
 from weft_compiler.conv_task import ConvTask, Requantisation
+from weft_compiler.errors import CompileError
 from weft_compiler.tiling import Tiling, buffer_sizes
 from weft_compiler.tiling_cost import estimate
 from weft_explore.tune import pieces
@@ -71,6 +72,14 @@ def bound(problem: ConvProblem, tiling: Tiling) -> float:
     return max(cost.compute, reads(problem, tiling), cost.store)
 
 
+def _possible_bound(problem: ConvProblem, tiling: Tiling) -> float:
+    """The same; no end of cycles where a buffer cannot be moved at all."""
+    try:
+        return bound(problem, tiling)
+    except CompileError:
+        return np.inf
+
+
 def reads(problem: ConvProblem, tiling: Tiling) -> float:
     """Beats of inputs and weights that a schedule reads: padding is none."""
     beats = 0.0
@@ -96,7 +105,7 @@ def divisors(problem: ConvProblem) -> Iterator[Tiling]:
 def best_of_space(problem: ConvProblem, most: int = MOST) -> tuple[int, int, int, bool]:
     """Cycles of the best, the space's size, how many were measured, and whether that proves it best."""
     space = list(divisors(problem))
-    bounds = np.array([bound(problem, tiling) for tiling in space])
+    bounds = np.array([_possible_bound(problem, tiling) for tiling in space])
     likely = np.argsort(problem.estimate(space), kind="stable")
     best, count = 1 << 62, 0
     for k in likely:
@@ -122,10 +131,16 @@ def tuned(problem: ConvProblem, trials: int = TRIALS) -> tuple[int, int]:
 
 
 def least(problem: ConvProblem) -> float:
-    """Cycles that no schedule goes below: the products; inputs that are read, weights and results, once each."""
-    whole = problem.sketches.tiling((), problem.sketches.extents, dict.fromkeys(problem.default.levels, 0),
-                                    dict.fromkeys(problem.default.slots, 1))  # fmt: skip
-    return bound(problem, whole)
+    """Cycles that no schedule goes below: the products; pixels that a tap meets, weights and results, once each."""
+    t, config = problem.task, problem.config
+    pixels = 1
+    for k, (size, kernel, whole) in enumerate(((t.oh, t.kh, t.ih), (t.ow, t.kw, t.iw))):
+        at = np.arange(size)[:, None] * t.stride[k] + np.arange(kernel) * t.dilation[k] - t.pads[k]
+        pixels *= len(np.unique(at[(at >= 0) & (at < whole)]))
+    tiles = {Memory.INP: t.n * t.inputs * pixels, Memory.WGT: t.outputs * t.ic * t.kh * t.kw}
+    read = sum(count * tile_bytes(memory, config) for memory, count in tiles.items()) / config.axi_bytes
+    cost = estimate(t, problem.default, config)
+    return max(cost.compute, read, cost.store)
 
 
 def _line(problem: ConvProblem, space: bool) -> str:
