@@ -67,8 +67,12 @@ class ConvProblem:
         self._run = None if device is None else LayerRun(self._timed, device)
         self._known: dict[Tiling, Measured] = {}
 
-    @cached_property
+    @property
     def default(self) -> Tiling:
+        return self._default
+
+    @cached_property
+    def _default(self) -> Tiling:
         return choose_tiling(self.task, self.sketches.config)
 
     @property
