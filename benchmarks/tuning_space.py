@@ -29,7 +29,7 @@ from weft_simulator.tsim.model import MemoryTiming
 
 LATENCY = MemoryTiming(read_latency=50)
 TRIALS, AT_ONCE = 200, 25
-MOST = 1000
+MOST = 5000
 """Schedules of a space that are measured."""
 
 X_SIZE, Y_SIZE = (pieces.FIELDS.index(name) for name in ("x_size", "y_size"))
