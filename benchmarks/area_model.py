@@ -27,7 +27,7 @@ def measure() -> dict[str, float | int | str]:
     figures: dict[str, float | int | str] = {
         "fitted with": ", ".join(fitted["tools"]),
         "fitted to this RTL": "yes" if fitted["rtl"] == rtl_digest() else "no: collect and fit anew",
-        "designs fitted to": ", ".join(sample.name for sample in known if not sample.held_out),
+        "designs fitted to": "; ".join(s.name for s in samples(DATA, FAMILY, partial=True) if not s.held_out),
         "designs held out": len(judged),
     }
     errors: dict[str, list[float]] = {"luts": [], "ffs": []}

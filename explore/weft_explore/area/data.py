@@ -52,12 +52,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def samples(directory: Path = DATA, family: str = "xc7") -> Iterator[Sample]:
-    """The designs all of whose modules are known in a family."""
+def samples(directory: Path = DATA, family: str = "xc7", partial: bool = False) -> Iterator[Sample]:
+    """The designs all of whose modules are known in a family; with ``partial`` the others, too, as far as they are."""
     parts = {line.pop("part"): Usage(**line) for line in read_lines(directory / f"{family}.jsonl")}
     for line in read_lines(directory / "designs.jsonl"):
-        if all(digest in parts for digest in line["parts"].values()):
-            own = {path: parts[digest] for path, digest in line["parts"].items()}
+        own = {path: parts[digest] for path, digest in line["parts"].items() if digest in parts}
+        if partial or len(own) == len(line["parts"]):
             config = AcceleratorConfig(**line["config"])
             yield Sample(line["name"], config, line["packed"], own, False, line["held_out"])
     for line in read_lines(directory / "whole.jsonl"):

@@ -84,7 +84,7 @@ def scales(measured: Iterable[Sample], family: str, like: Weights) -> dict[str, 
 
 def fit_all(directory: Path) -> dict[str, Any]:
     """What ``weights.json`` holds: weights by module for xc7, and by how much other families differ."""
-    known = {family: [s for s in samples(directory, family) if not s.held_out] for family in FAMILIES}
+    known = {family: [s for s in samples(directory, family, family == "xc7") if not s.held_out] for family in FAMILIES}
     weights = fit(known["xc7"], "xc7")
     other = {
         family: scales(found, family, weights) if found else {"luts": 1.0, "ffs": 1.0}
