@@ -53,6 +53,7 @@ def test_it_makes_the_network_faster_and_says_by_how_much(tuned, tmp_path):
         assert min(record.cycles for record in of_layer if record.cycles) == layer["tuned_cycles"]
 
 
+@pytest.mark.slow
 def test_the_table(tuned, tmp_path):
     records, values = tuned
     result = weft("tune", DIGITS, "--records", records, "--trials", 96, "--seed", 3)
@@ -104,6 +105,7 @@ def _cycles(path: Path) -> set[tuple[str, str, int | None]]:
     return {(r.layer, json.dumps(r.candidate), r.cycles) for r in read_records([path]).found}
 
 
+@pytest.mark.slow
 def test_a_damaged_line_is_named_and_measured_again(tuned, tmp_path):
     whole, values = tuned
     records = tmp_path / "records.jsonl"
@@ -158,6 +160,7 @@ def test_wrong_models_and_places(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_sentence():
     result = weft("tune", DIGITS, "--records", "/dev/full", "--trials", 16)
