@@ -404,7 +404,8 @@ def generate(
     operand_steps : by own loop, tiles of dst, src and wgt from one iteration to the next, within the buffers.
     geometry : see `_plan`.
     depths : of INP, WGT and ACC, and the longest list of micro-ops.
-    windows : stride and dilation, padding at the top and left, rows and columns of the image.
+    windows : stride and dilation, padding at the top and left, rows and columns of the image, tiles of dst and src from
+        one image to the next, and whether INP's buffer has all rows and all columns.
     moves, starts, trips : `pieces.Moves` of INP, WGT, results and parameters.
     blocks : see `BLOCK`; of INP, WGT, results, parameters and micro-ops.
     registers : number, value, whether it moves with its STORE, initial value; the first is PARAM.
@@ -417,6 +418,9 @@ def generate(
         trips[loop] = -(-extents[loop] // tiles[loop])
         for operand in range(4):
             around[operand, loop] = k < levels[operand]
+    for axis in range(2):
+        if windows[10 + axis]:
+            around[INP, X if axis else Y] = around[INP, KX if axis else KY] = False
     own = np.array([G, OC, Y, X, IC, KY, KX])
     own_tiles = np.zeros(_OWN, np.int64)
     for k in range(_OWN):

@@ -61,6 +61,11 @@ def inputs(task: ConvTask, tiles: tuple[int, ...]) -> Moves:
     top, left = t.pads[:2]
     first_row = at["y"] * of["y"] * scale + at["ky"] * of["ky"] * t.dilation[0]
     first_column = at["x"] * of["x"] * t.stride[1] + at["kx"] * of["kx"] * t.dilation[1]
+    # A buffer as large as the image begins where that does, whatever of it a tile needs.
+    if rows == height:
+        first_row = 0 * first_row
+    if columns == width:
+        first_column = 0 * first_column
     step = row_step(t)
     loops = (
         _Loop(at["n"] * of["n"], of["n"], t.n, t.inputs * t.ih * t.iw),

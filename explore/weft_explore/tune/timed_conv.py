@@ -21,6 +21,7 @@ from weft_compiler.tiling import (
     buffer_sizes,
     buffer_tiles,
     extents,
+    image_size,
     image_tile,
     row_step,
 )
@@ -209,13 +210,15 @@ class TimedConv:
         slots, buffers = self._buffers(tiling)
         steps, images = _operand_steps(t, sizes)
         geometry = (*geometry[:4], *_padded(t, tiling, sizes[Memory.INP]), geometry[5])
+        held = image_tile(t, dict(zip(LOOPS, sizes[Memory.INP], strict=True)))
+        whole_image = (a == b for a, b in zip(held, image_size(t), strict=True))
         height_pads = (t.stride[0], t.stride[1], t.dilation[0], t.dilation[1], t.pads[0], t.pads[1], t.ih, t.iw)
         return (
             np.array([LOOPS.index(loop) for loop in tiling.order], np.int64),
             np.array([whole[loop] for loop in LOOPS], np.int64),
             np.array([tiling.tiles[loop] for loop in LOOPS], np.int64),
             np.array([tiling.levels[m] for m in OPERAND_ORDER], np.int64),
-            slots, buffers, steps, geometry, depths, np.array([*height_pads, *images], np.int64),
+            slots, buffers, steps, geometry, depths, np.array([*height_pads, *images, *whole_image], np.int64),
             *(part for m in (*loads, stores, params) for part in (m.rows, m.starts, m.trips)),
             blocks, table, pad_register, pad_value,
         )  # fmt: skip
