@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.work import count_work
+from weft_runtime.archive import MAX_REGION_BYTES
 from weft_runtime.module_model import (
-    MAX_REGION_BYTES,
     AcceleratorStep,
     Buffer,
     Constant,

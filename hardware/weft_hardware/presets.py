@@ -12,12 +12,6 @@ from typing import Any
 
 from .config import AcceleratorConfig
 from .errors import ConfigError
-from .isa import Memory, tile_bytes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BASE = AcceleratorConfig()
 """VTA's published default, without an extension but raw_store: 1×16×16, int8 operands, int32 accumulators."""
@@ -148,6 +142,10 @@ def from_toml(text: str) -> AcceleratorConfig:
     ConfigError
         If the text is not TOML, a key is no field, or the combination cannot be built.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -175,6 +173,8 @@ def from_vta_json(text: str) -> AcceleratorConfig:
     ConfigError
         If the text is not a JSON object, a key is missing or no logarithm, or the combination cannot be built.
     """
+    from .isa import Memory, tile_bytes
+
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:

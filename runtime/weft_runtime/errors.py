@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from weft_hardware.errors import WeftError
-from weft_hardware.registers import Cause, Unit
+
+if TYPE_CHECKING:
+    from weft_hardware.registers import Cause, Unit
 
 
 @dataclass(frozen=True)

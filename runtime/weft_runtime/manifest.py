@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
 from weft_hardware.isa import instruction_bits
 
+from .archive import MAX_REGION_BYTES, Archive
 from .errors import ModuleError
+from .manifest_fields import Fields, damaged
 from .module_model import (
     DTYPES,
     LANGUAGES,
-    MAX_REGION_BYTES,
     AcceleratorStep,
     Buffer,
     Constant,
@@ -32,88 +32,9 @@ from .module_model import (
 )
 
 FORMAT_VERSION = 3
-MAX_TEXT = 1 << 20
-"""Characters of one name or reason."""
-
 REGIONS = ("device", "host")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_]+){1,3}")
-
-
-class Fields:
-    """Typed access to a JSON object.
-
-    Raises
-    ------
-    ModuleError
-        If a field is missing or of another type; the message names its path.
-    """
-
-    def __init__(self, value: Any, path: str = "manifest"):
-        if not isinstance(value, dict):
-            raise damaged(path, value, "is not an object")
-        self._value = value
-        self.path = path
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The object itself."""
-        return self._value
-
-    def get(self, name: str, kind: type | tuple[type, ...]) -> Any:
-        if name not in self._value:
-            raise damaged(f"{self.path}.{name}", "nothing", "is missing")
-        value = self._value[name]
-        # bool is an int to Python, never to the format.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise damaged(f"{self.path}.{name}", value, "has the wrong type")
-        return value
-
-    def integer(self, name: str, low: int = 0, high: int = 1 << 63) -> int:
-        value = self.get(name, int)
-        if not low <= value <= high:
-            raise damaged(f"{self.path}.{name}", value, f"is outside {low}..{high}")
-        return value
-
-    def text(self, name: str, limit: int = MAX_TEXT) -> str:
-        value = self.get(name, str)
-        if len(value) > limit:
-            raise damaged(f"{self.path}.{name}", f"{len(value)} characters", f"exceeds {limit}")
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise damaged(f"{self.path}.{name}", value, "is no text: it has half a character")
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self.get(name, str)
-        if value not in choices:
-            raise damaged(f"{self.path}.{name}", value, f"is none of {', '.join(choices)}")
-        return value
-
-    def objects(self, name: str) -> list[Fields]:
-        return [Fields(item, f"{self.path}.{name}[{k}]") for k, item in enumerate(self.get(name, list))]
-
-    def object(self, name: str) -> Fields:
-        return Fields(self.get(name, dict), f"{self.path}.{name}")
-
-
-def damaged(subject: str, value: object, rule: str) -> ModuleError:
-    """The error about one wrong value."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return ModuleError(f"module file is damaged: {subject} = {shown} {rule}; compile the model again")
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON whose names are all different, so that every reader reads the same."""
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise damaged("manifest", [name for name, _ in pairs], "names something twice")
-    return value
-
-
-def no_number(text: str) -> Any:
-    """What JSON does not have: NaN and infinities."""
-    raise damaged("manifest", text, "is no number of JSON")
 
 
 # Writing -----------------------------------------------------------------------------------------------------
@@ -234,7 +155,7 @@ class _Reader:
             raise damaged(f"{fields.path}.shape", shape, "is no shape")
         dtype = fields.choice("dtype", DTYPES)
         tensor = TensorInfo(fields.text("name"), shape, dtype, self._buffer(fields.object("buffer")))
-        if math.prod(shape) * np.dtype(dtype).itemsize != tensor.buffer.nbytes:
+        if math.prod(shape) * DTYPES[dtype] != tensor.buffer.nbytes:
             raise damaged(f"{fields.path}.buffer", tensor.buffer.nbytes, f"bytes do not hold shape {shape} of {dtype}")
         return tensor
 
@@ -354,31 +275,19 @@ class _Reader:
         )
 
 
-def from_json(value: Any, read_entry: Callable[[str, int, str], bytes]) -> ModuleContent:
-    """Decode a manifest.
-
-    Parameters
-    ----------
-    value : object
-        The parsed JSON.
-    read_entry : callable
-        Takes a name, a size in bytes and a SHA-256; returns the entry's content, checked.
+def from_archive(archive: Archive) -> ModuleContent:
+    """Decode an archive.
 
     Raises
     ------
     ModuleError
         If any field is missing, of another type, or contradicts the rest.
     """
-    fields = Fields(value)
+    fields = archive.manifest()
     version = fields.integer("format", 1)
     if version != FORMAT_VERSION:
         raise ModuleError(
             f"module file has format {version}, this weft reads format {FORMAT_VERSION}; "
             "compile the model again with this version"
         )
-    listing = fields.object("entries")
-    entries = {}
-    for name in listing.raw:
-        entry = listing.object(name)
-        entries[name] = read_entry(name, entry.integer("nbytes", 0, MAX_REGION_BYTES), entry.text("sha256", 64))
-    return _Reader(fields, entries).content()
+    return _Reader(fields, dict(archive.entries(fields))).content()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from weft_hardware.config import AcceleratorConfig
 
-DTYPES = ("int8", "uint8", "int32", "float32")
-"""Element types of inputs and outputs."""
+if TYPE_CHECKING:
+    import numpy as np
 
-
-MAX_REGION_BYTES = 1 << 31
-"""Bytes that each region of one module may take."""
+DTYPES = {"int8": 1, "uint8": 1, "int32": 4, "float32": 4}
+"""Element types of inputs and outputs, and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class TensorInfo:
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
+        import numpy as np
+
         return np.dtype(self.dtype).newbyteorder("<")
 
 

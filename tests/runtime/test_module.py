@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from weft_hardware.config import AcceleratorConfig
+from weft_runtime.archive import MANIFEST, MANIFEST_SUM
 from weft_runtime.errors import ModuleError
-from weft_runtime.module import MANIFEST, MANIFEST_SUM, Module
+from weft_runtime.module import Module
 from weft_runtime.module_model import (
     AcceleratorStep,
     Buffer,

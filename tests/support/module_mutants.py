@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from weft_runtime.module import MANIFEST, MANIFEST_SUM
+from weft_runtime.archive import MANIFEST, MANIFEST_SUM
 
 Entries = dict[str, bytes]
 

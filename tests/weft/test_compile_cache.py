@@ -41,63 +41,75 @@ def make(module):
     return make
 
 
-def content(path, module):
-    module.save(path)
-    return path.read_bytes()
+def kept(model, config, options, make, link=False):
+    return compile_cache.kept_file(compile_cache.Place(model, config, options, link), make)
 
 
-def test_the_second_time_it_is_read(cache, make, tmp_path):
-    first, second = (compile_cache.cached(MODEL, VTA, "", make) for _ in range(2))
+def test_the_second_time_it_is_read(cache, make, module):
+    first, second = (kept(MODEL, VTA, "", make) for _ in range(2))
     assert make.calls == 1
-    assert content(tmp_path / "a.weft", first) == content(tmp_path / "b.weft", second)
+    assert first == second
+    assert second.content == module.to_bytes()
+    assert second.module().content == module.content
 
 
 def test_model_configuration_and_options_are_asked_for(cache, make):
     given = ({}, {"batch": 2}, {"host_targets": "armv7"}, {"overlap": False}, {"extensions": False})
     given += ({"schedules": {"layer": {"order": ["oc"]}}},)
     for options in (CompileOptions(**names) for names in given):
-        compile_cache.cached(MODEL, VTA, options.key, make)
+        kept(MODEL, VTA, options.key, make)
     for model, config in ((b"other", VTA), (MODEL, BASE), (MODEL, VTA)):
-        compile_cache.cached(model, config, CompileOptions().key, make)
-    assert make.calls == 8
+        kept(model, config, CompileOptions().key, make)
+    kept(MODEL, VTA, CompileOptions().key, make, link=True)
+    assert make.calls == 9
 
 
 def test_sources_are_asked_for(cache, make, monkeypatch):
-    compile_cache.cached(MODEL, VTA, "", make)
+    kept(MODEL, VTA, "", make)
     monkeypatch.setattr(compile_cache, "_source", lambda package: [package, b"edited"])
-    compile_cache.cached(MODEL, VTA, "", make)
+    kept(MODEL, VTA, "", make)
     assert make.calls == 2
 
 
-def test_a_damaged_file_is_made_anew(cache, make):
-    compile_cache.cached(MODEL, VTA, "", make)
+def cut(data):
+    return data[:-100]
+
+
+def flip_a_bit(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit])
+def test_a_damaged_file_is_made_anew(cache, make, damage):
+    kept(MODEL, VTA, "", make)
     (file,) = cache.iterdir()
-    file.write_bytes(file.read_bytes()[:-100])
-    compile_cache.cached(MODEL, VTA, "", make)
-    compile_cache.cached(MODEL, VTA, "", make)
+    file.write_bytes(damage(file.read_bytes()))
+    kept(MODEL, VTA, "", make)
+    kept(MODEL, VTA, "", make)
     assert make.calls == 2
 
 
 def test_those_not_asked_for_the_longest_make_room(cache, make, monkeypatch):
-    compile_cache.cached(b"0", VTA, "", make)
+    kept(b"0", VTA, "", make)
     (file,) = cache.iterdir()
     monkeypatch.setattr(compile_cache, "MAX_BYTES", 2 * file.stat().st_size)
-    compile_cache.cached(b"1", VTA, "", make)
+    kept(b"1", VTA, "", make)
     for age, path in enumerate(sorted(cache.iterdir(), key=lambda path: path != file)):
         os.utime(path, (age, age))
-    compile_cache.cached(b"0", VTA, "", make)  # asked for again, so the other one is the oldest
-    compile_cache.cached(b"2", VTA, "", make)
+    kept(b"0", VTA, "", make)  # asked for again, so the other one is the oldest
+    kept(b"2", VTA, "", make)
     assert make.calls == 3
-    compile_cache.cached(b"0", VTA, "", make)
+    kept(b"0", VTA, "", make)
     assert make.calls == 3
-    compile_cache.cached(b"1", VTA, "", make)
+    kept(b"1", VTA, "", make)
     assert make.calls == 4
 
 
 def test_where_nothing_can_be_kept_it_is_made_every_time(make, monkeypatch):
     monkeypatch.setenv("WEFT_CACHE", "/proc/none")
-    compile_cache.cached(MODEL, VTA, "", make)
-    compile_cache.cached(MODEL, VTA, "", make)
+    kept(MODEL, VTA, "", make)
+    kept(MODEL, VTA, "", make)
     assert make.calls == 2
 
 

@@ -4,7 +4,7 @@
 >>> with weft.open_device("functional", module.config) as device:  # doctest: +SKIP
 ...     y = module.run(device, x)
 
-What an extra brings is imported where it is used: ``import weft`` itself needs numpy alone.
+What an extra brings is imported where it is used, and numpy, too: a command that needs none of it starts at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
 from weft_hardware.presets import PRESETS, load_config
-from weft_runtime.module import Module
 
 from .devices import DEVICES, open_device
 from .extras import needs_extra
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from weft_compiler.placement import Placement
     from weft_compiler.te import Schedule
     from weft_runtime.external_functions import External as Function
+    from weft_runtime.module import Module
     from weft_runtime.remote.client import Server
 
 __all__ = [
@@ -44,6 +44,14 @@ __all__ = [
     "open_device",
     "placement",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Module":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from weft_runtime.module import Module
+
+    return Module
 
 
 def compile(
@@ -127,9 +135,9 @@ def compile(
             data = model if isinstance(model, bytes) else Path(model).read_bytes()
         except OSError:
             return make()  # which says what is wrong
-        from .compile_cache import cached
+        from .compile_cache import Place, kept_file
 
-        return cached(data, chosen, f"{options.key}, link {link}", make)
+        return kept_file(Place(data, chosen, options.key, link), make).module()
 
 
 def placement(
@@ -260,4 +268,6 @@ def load(path: str | Path, functions: Mapping[str, Function] | None = None) -> M
     ModuleError
         If the file is missing, truncated or damaged.
     """
+    from weft_runtime.module import Module
+
     return Module.load(path, functions)

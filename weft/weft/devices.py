@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import load_config
-from weft_runtime.device import Device
 
 from .errors import UsageError
 from .extras import needs_extra
+
+if TYPE_CHECKING:
+    from weft_runtime.device import Device
 
 
 def open_device(name: str, config: AcceleratorConfig | str | Path | None = None, **options: Any) -> Device:

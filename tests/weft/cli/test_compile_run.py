@@ -22,6 +22,22 @@ def module(tmp_path_factory):
     return path
 
 
+SAY_IMPORTS = """
+import atexit, sys
+atexit.register(lambda: print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr))
+"""
+
+
+def test_from_the_cache_nothing_heavy_is_imported(module, tmp_path):
+    digits, output = files("weft.models").joinpath("digits.onnx"), tmp_path / "again.weft"
+    again = weft("compile", digits, "-o", output, prelude=SAY_IMPORTS)
+    assert again.code == 0, again.err
+    assert output.read_bytes() == module.read_bytes()
+    heavy = {"numpy", "llvmlite", "onnx", "xdsl", "amaranth", "numba", "pydantic"}
+    assert {"weft", "weft_compiler", "typer"} <= set(again.err.split())
+    assert not heavy & set(again.err.split())
+
+
 def test_run(module, tmp_path):
     images, labels = digits_heldout()
     np.save(tmp_path / "in.npy", images[:5])

@@ -26,11 +26,11 @@ def _run() -> int:
         import rich  # noqa: F401, its absence is told here, once for every verb
         import typer
 
-    from .app import app
+    from .app import app_for
 
     try:
         # Outside standalone mode typer returns the code of an exit, and leaves errors to us.
-        return app(prog_name="weft", standalone_mode=False) or 0
+        return app_for(sys.argv[1:])(prog_name="weft", standalone_mode=False) or 0
     except typer.TyperException as error:
         text = error.format_message().rstrip(".")
         if text:  # empty where a command was called without arguments: typer has printed its help

@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from . import (
-    asm,
-    board,
-    check,
-    compile,
-    config,
-    demo,
-    disasm,
-    exec,
-    explore,
-    export,
-    fuzz,
-    link,
-    opt,
-    profile,
-    registers,
-    run,
-    serve,
-    synth,
-    tune,
-    verilog,
-    zoo,
-)
+from .values import Verb, Verbs
 
-app = typer.Typer(
-    name="weft",
-    help="An open tensor accelerator: compile networks for it, simulate it to the cycle, look inside.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+GROUPS = ("config", "board")
+"""Verbs of several commands."""
+
+VERBS = (
+    *("compile", "run", "export", "link", "exec", "serve", "profile", "check", "opt", "disasm", "asm", "config"),
+    *("verilog", "registers", "fuzz", "board", "tune", "synth", "explore", "zoo", "demo"),
 )
+"""All, in the order of the help; each has a file of its name."""
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The tree as far as a command line needs it: its verb alone, or all, for help and for what is no verb.
+
+    Typer looks at every parameter of every command that it is given, which takes longer than what many verbs do.
+    """
+    app = typer.Typer(
+        name="weft",
+        cls=Verbs,
+        help="An open tensor accelerator: compile networks for it, simulate it to the cycle, look inside.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for verb in arguments[:1] if arguments and arguments[0] in VERBS else VERBS:
+        module = import_module(f".{verb}", __package__)
+        if verb in GROUPS:
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb, cls=Verb)(getattr(module, f"{verb}_command"))
+    return app
 
 
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         print(version("weft"))
     except PackageNotFoundError:
@@ -51,33 +56,9 @@ def _show_version(wanted: bool) -> None:
     raise typer.Exit
 
 
-@app.callback()
 def root(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """An open tensor accelerator: compile networks for it, simulate it to the cycle, look inside."""
-
-
-app.command("compile")(compile.compile_command)
-app.command("run")(run.run_command)
-app.command("export")(export.export_command)
-app.command("link")(link.link_command)
-app.command("exec")(exec.exec_command)
-app.command("serve")(serve.serve_command)
-app.command("profile")(profile.profile_command)
-app.command("check")(check.check_command)
-app.command("opt")(opt.opt_command)
-app.command("disasm")(disasm.disasm_command)
-app.command("asm")(asm.asm_command)
-app.add_typer(config.app, name="config")
-app.command("verilog")(verilog.verilog_command)
-app.command("registers")(registers.registers_command)
-app.command("fuzz")(fuzz.fuzz_command)
-app.add_typer(board.app, name="board")
-app.command("tune")(tune.tune_command)
-app.command("synth")(synth.synth_command)
-app.command("explore")(explore.explore_command)
-app.command("zoo")(zoo.zoo_command)
-app.command("demo")(demo.demo_command)

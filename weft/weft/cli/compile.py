@@ -86,7 +86,10 @@ def compile_command(
     """Compile a quantised ONNX network, or a module of IR, for an accelerator."""
     import time
 
+    from weft_compiler import HOST_TARGETS, CompileOptions
+
     import weft
+    from weft.compile_cache import Place, kept_file
     from weft.errors import UsageError
 
     from .files import read_bytes
@@ -109,32 +112,31 @@ def compile_command(
     if measured_on is not None and not records:
         raise UsageError(f"--measured-on {measured_on} chooses among records; give some: --records FILE.jsonl")
     schedules = _schedules(records, accelerator, measured_on) if records else {}
+    shaping = {
+        "batch": batch,
+        "host_targets": host_target or HOST_TARGETS,
+        "overlap": overlap,
+        "extensions": extensions,
+        "schedules": schedules,
+    }
+    link = bool(host_target) if link is None else link
+    place = None
     begin = time.perf_counter()
-    module = weft.compile(
-        source,
-        accelerator,
-        batch=batch,
-        cache=cache,
-        dump=dump_ir,
-        host_targets=host_target or "x86_64",
-        link=bool(host_target) if link is None else link,
-        overlap=overlap,
-        extensions=extensions,
-        schedules=schedules,
-    )
+    if cache and dump_ir is None and isinstance(source, bytes):
+        place = Place(source, accelerator, CompileOptions(**shaping).key, link)
+    made = kept_file(place, lambda: weft.compile(source, accelerator, dump=dump_ir, link=link, **shaping))
     seconds = time.perf_counter() - begin
-    module.save(output)
+    made.save(output)
     if raw is not None:
         from weft.raw_image import write_raw
 
-        write_raw(module, raw)
-    layers = module.content.layers
+        write_raw(made.module(), raw)
     values = {
         "output": str(output),
         "config": config,
-        "layers": len(layers),
-        "layers_on_accelerator": sum(layer.placement == "accelerator" for layer in layers),
-        "macs": module.macs,
+        "layers": len(made.layers),
+        "layers_on_accelerator": sum(layer["placement"] == "accelerator" for layer in made.layers),
+        "macs": sum(layer["macs"] for layer in made.layers),
         "seconds": round(seconds, 3),
     }
     if placed is not None and json:

@@ -117,8 +117,8 @@ def _profile_network(
     import weft
     from weft.profile import profile_module
 
+    from .arrays import read_arrays
     from .devices import device_options
-    from .files import read_arrays
     from .output import build_progress
 
     if file.suffix == ".onnx":

@@ -40,8 +40,8 @@ def run_command(
 
     import weft
 
+    from .arrays import read_arrays, write_arrays
     from .devices import device_options
-    from .files import read_arrays, write_arrays
     from .output import print_values
 
     module = weft.load(module_file)
