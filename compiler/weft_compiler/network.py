@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from weft_hardware.config import AcceleratorConfig
 from weft_runtime.module_model import ModuleContent
@@ -36,18 +40,27 @@ class Network:
         self._options = CompileOptions(batch=batch)
         self._module = import_onnx(source, batch=batch)
         run_passes(self._module, AcceleratorConfig(), passes=network_passes())
+        self._last: tuple[AcceleratorConfig, ModuleOp] | None = None
 
-    def programs(self, config: AcceleratorConfig) -> ModuleContent:
+    def programs(
+        self, config: AcceleratorConfig, schedules: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    ) -> ModuleContent:
         """What the accelerator executes, where a module has it: its launches are those of `compile_model`.
 
         The host's code is left out, so this is for those who count cycles and cannot be run.
+
+        Parameters
+        ----------
+        schedules : Mapping
+            As of `CompileOptions`.
 
         Raises
         ------
         CompileError
             As `compile_model`.
         """
-        return assemble(self._laid_out(config), config, self._options, targets=None)
+        options = replace(self._options, schedules=schedules) if schedules else self._options
+        return assemble(self._laid_out(config), config, options, targets=None)
 
     def tasks(self, config: AcceleratorConfig) -> Counter[Task]:
         """What the accelerator computes, and how often; tasks that take the same cycles are one."""
@@ -59,6 +72,9 @@ class Network:
         return found
 
     def _laid_out(self, config: AcceleratorConfig) -> ModuleOp:
-        module = self._module.clone()
-        run_passes(module, config, passes=accelerator_passes(config))
-        return module
+        """The network after all passes; that of the last configuration is kept."""
+        if self._last is None or self._last[0] != config:
+            module = self._module.clone()
+            run_passes(module, config, passes=accelerator_passes(config))
+            self._last = config, module
+        return self._last[1]

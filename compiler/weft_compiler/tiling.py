@@ -298,24 +298,27 @@ class _Search:
         )
         return np.where(fits, body + sum(moved.values()) + steps * MEMORY_LATENCY, np.inf)
 
-    def best(self, slot_count: int) -> Tiling | None:
-        """The cheapest choice with up to so many slots an operand, None if nothing fits."""
-        found: Tiling | None = None
+    def best(self, slot_count: int, count: int = 1) -> list[Tiling]:
+        """The cheapest choices with up to so many slots an operand, best first; fewer if fewer fit."""
+        found: list[Tiling] = []
         for outer in LOOP_ORDERS:
             order = outer + REDUCTION
             executions = {m: self.executions(m, order) for m in self.need}
             cost = self.cost(executions, slot_count)
-            if not cost.size or cost.min() == np.inf or (found and cost.min() >= found.cycles):
-                continue
-            k = int(cost.argmin())
-            tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
-            slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
-            loops = tuple(loop for loop in order if tiles[loop] < self.extents[loop])
-            levels = innermost_levels(loops) | {Memory.PARAM: parameter_level(self.task, loops, tiles, self.config)}
-            found = Tiling(
-                order=loops, extents=self.extents, tiles=tiles, levels=levels, slots=slots, cycles=float(cost[k])
-            )
-        return found
+            for k in [int(cost.argmin())] if count == 1 and cost.size else np.argsort(cost, kind="stable")[:count]:
+                if cost[k] < np.inf:
+                    found.append(self._tiling(int(k), order, executions, slot_count, float(cost[k])))
+        # Of equals the first: as the order of loops and of columns has them.
+        return sorted(found, key=lambda tiling: tiling.cycles)[:count]
+
+    def _tiling(
+        self, k: int, order: tuple[str, ...], executions: dict[Memory, NDArray[np.int64]], slot_count: int, cost: float
+    ) -> Tiling:
+        tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
+        slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
+        loops = tuple(loop for loop in order if tiles[loop] < self.extents[loop])
+        levels = innermost_levels(loops) | {Memory.PARAM: parameter_level(self.task, loops, tiles, self.config)}
+        return Tiling(order=loops, extents=self.extents, tiles=tiles, levels=levels, slots=slots, cycles=cost)
 
 
 def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> int:
@@ -336,12 +339,23 @@ def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
     CompileError
         If not even a single pixel fits the scratchpads.
     """
+    return likely_tilings(task, config, 1)[0]
+
+
+def likely_tilings(task: ConvTask, config: AcceleratorConfig, count: int) -> list[Tiling]:
+    """The schedules among which `choose_tiling` takes the first, by estimated cycles; at least one, at most ``count``.
+
+    Raises
+    ------
+    CompileError
+        As `choose_tiling`.
+    """
     for kernel in dict.fromkeys([(task.kh, task.kw), (1, task.kw), (1, 1)]):
         search = _Search(task, config, kernel)
         for slot_count in (2, 1):
-            tiling = search.best(slot_count)
-            if tiling is not None:
-                return tiling
+            tilings = search.best(slot_count, count)
+            if tilings:
+                return tilings
     raise CompileError(
         f"convolution {task.kh}×{task.kw} of {task.ih}×{task.iw} has no tile that fits scratchpads of "
         f"{config.inp_depth} inputs, {config.wgt_depth} weights and {config.acc_depth} accumulators; enlarge them"

@@ -186,6 +186,6 @@ def _simulate(design: Design, workloads: Sequence[Workload], outcome: Outcome, m
         most -= predicted
         if most < 0:
             break
-        content = network(workload.data).programs(design.config)
+        content = network(workload.data).programs(design.config, outcome.schedules)
         found.append(Simulated(workload.name, predicted, measure(content, open_device).cycles))
     return found

@@ -6,7 +6,7 @@ import csv
 import fcntl
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -19,7 +19,7 @@ from .candidates import Candidates
 from .design import Design
 from .errors import ExploreError
 from .evaluate import UNKNOWN, Outcome, layers_of, useful_macs
-from .files import writable, write_text
+from .files import append_line, writable, write_text
 from .front import on_front, reference_point
 from .plan import Plan
 from .results import Results, key_of, tools_key
@@ -45,6 +45,8 @@ class Explored:
         `DONE`, `FAILED` or `INFEASIBLE`: a constraint is broken.
     reason : str, optional
         Why it is not done.
+    untuned : int, optional
+        Its cycles with the compiler's own schedules, where others were searched.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Explored:
     values: dict[str, float]
     state: str
     reason: str | None
+    untuned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Exploration:
         from .study import Search
 
         self._check_plan()
+        workers = _Logged(workers, self.directory / "errors.log")
         results = Results(self.directory / "results.jsonl")
         search = Search(self.plan, self.directory / "journal.log")
         self.explored = []
@@ -206,10 +210,11 @@ class Exploration:
         if outcome.reason is not None:
             return Explored(number, design, {}, FAILED, outcome.reason)
         values = self.plan.values(design, outcome)
+        untuned = sum(w.weight * outcome.untuned[w.name] for w in self.plan.workloads) if outcome.untuned else None
         if self.plan.evaluator.routes and outcome.fmax is None:
-            return Explored(number, design, values, INFEASIBLE, UNKNOWN)
+            return Explored(number, design, values, INFEASIBLE, UNKNOWN, untuned)
         broken = self.plan.broken(values)
-        return Explored(number, design, values, INFEASIBLE if broken else DONE, broken)
+        return Explored(number, design, values, INFEASIBLE if broken else DONE, broken, untuned)
 
     def front(self) -> list[Explored]:
         """The designs that none other beats, in the order of the first objective."""
@@ -255,11 +260,16 @@ class Exploration:
         """Write the tables and the front's configurations."""
         front = {found.number for found in self.front()}
         files = {number: f"front/{number:04}.toml" for number in sorted(front)}
+        kept = {Path(file).name for file in files.values()}
         for found in self.explored:
             if found.number in front:
                 write_text(self.directory / files[found.number], self._toml(found))
-        for stale in (self.directory / "front").glob("*.toml"):
-            if f"front/{stale.name}" not in files.values():
+                if self.plan.tune_trials > 1:
+                    records = _records_file(files[found.number])
+                    write_text(self.directory / records, self._records(found))
+                    kept.add(Path(records).name)
+        for stale in (*(self.directory / "front").glob("*.toml"), *(self.directory / "front").glob("*.jsonl")):
+            if stale.name not in kept:
                 stale.unlink(missing_ok=True)
         write_text(self.directory / "designs.csv", self._csv(files))
         report = json.dumps(self._report(files), indent=1)
@@ -270,6 +280,11 @@ class Exploration:
         build = ", ".join(f"{name} = {value}".lower() for name, value in asdict(found.design.build).items())
         return f"# design {found.number}: {values}; built with {build}\n{to_toml(found.design.config)}"
 
+    def _records(self, found: Explored) -> str:
+        """The schedules with which a design takes its cycles, for ``weft compile --records``."""
+        config, seed, weft = found.design.config, self.plan.seed, _version()
+        return "".join(layer.record(config, seed, weft).to_line() for layer in self.outcome(found).layers)
+
     def _csv(self, files: dict[int, str]) -> str:
         text = io.StringIO()
         names = [objective.name for objective in self.plan.objectives]
@@ -277,7 +292,10 @@ class Exploration:
         build = list(asdict(self.explored[0].design.build)) if self.explored else []
         writer = csv.writer(text, lineterminator="\n")
         confirmed = [f"confirmed {name}" for name in names]
-        writer.writerow(["id", "state", "front", *names, *fields, *build, "reason", *confirmed, "not confirmed"])
+        untuned = ["untuned cycles"] if self.plan.tune_trials > 1 else []
+        writer.writerow(
+            ["id", "state", "front", *names, *untuned, *fields, *build, "reason", *confirmed, "not confirmed"]
+        )
         for found in self.explored:
             design = found.design
             writer.writerow(
@@ -286,6 +304,7 @@ class Exploration:
                     found.state,
                     found.number in files,
                     *(found.values.get(name, "") for name in names),
+                    *((found.untuned or "",) if untuned else ()),
                     *design.config.to_dict().values(),
                     *asdict(design.build).values(),
                     found.reason or "",
@@ -334,9 +353,46 @@ class Exploration:
             "reason": found.reason,
             "front": on_it,
             "file": files.get(found.number),
-            "layers": [asdict(layer) for w in self.plan.workloads for layer in layers_of(design, w)] if on_it else [],
+            "layers": self._layers(found) if on_it else [],
             "confirmed": self.confirmed.get(found.number),
+            **self._schedules(found, files),
         }
+
+    def _layers(self, found: Explored) -> list[dict[str, Any]]:
+        outcome = self.outcome(found)
+        return [asdict(layer) for w in self.plan.workloads for layer in layers_of(found.design, w, outcome)]
+
+    def _schedules(self, found: Explored, files: dict[int, str]) -> dict[str, Any]:
+        """What a search of schedules brought, where one was made."""
+        if self.plan.tune_trials < 2:
+            return {}
+        file = files.get(found.number)
+        return {"untuned_cycles": found.untuned, "records": None if file is None else _records_file(file)}
+
+
+def _records_file(configuration: str) -> str:
+    """The file of a design's schedules, by that of its configuration."""
+    return configuration.removesuffix(".toml") + ".records.jsonl"
+
+
+class _Logged:
+    """Workers whose bugs are written to a file."""
+
+    def __init__(self, inner: Workers, path: Path) -> None:
+        self._inner, self._path = inner, path
+
+    def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
+        for number, outcome in self._inner.outcomes(designs, rough):
+            if outcome.trace is not None:
+                design = json.dumps(designs[number].to_json())
+                append_line(self._path, f"design {designs[number].digest[:16]}: {design}\n{outcome.trace}")
+            yield number, outcome
+
+    def __enter__(self) -> _Logged:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
 
 
 def _version() -> str:

@@ -18,7 +18,7 @@ from .objectives import Objective
 from .space import Space
 from .workload import Workload
 
-_SHAPING = ("sampler", "seed", "generation", "screened", "family", "technology")
+_SHAPING = ("sampler", "seed", "generation", "screened", "family", "technology", "tune_trials")
 SAMPLERS = ("nsga2", "tpe", "random")
 
 
@@ -40,6 +40,8 @@ class Plan:
         The FPGA family whose area is estimated.
     technology : str
         Whose energies count, see `energy.TECHNOLOGIES`.
+    tune_trials : int
+        Schedules of each layer that are measured for each design; 0: all layers have the compiler's own.
     """
 
     space: Space
@@ -52,6 +54,7 @@ class Plan:
     screened: int = 400
     family: str = "xc7"
     technology: str = "45nm"
+    tune_trials: int = 0
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -84,15 +87,12 @@ class Plan:
             "workloads": [{"name": w.name, "sha256": w.sha256, "weight": w.weight} for w in self.workloads],
             "objectives": [objective.name for objective in self.objectives],
             "constraints": [constraint.text for constraint in self.constraints],
-            **{
-                name: getattr(self, name)
-                for name in ("sampler", "seed", "generation", "screened", "family", "technology")
-            },
+            **{name: getattr(self, name) for name in _SHAPING},
         }
 
     @property
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.workloads, self.space.base, self._needs("route"))
+        return Evaluator(self.workloads, self.space.base, self._needs("route"), self.tune_trials, self.seed)
 
     def usage(self, design: Design) -> Usage:
         """The estimated area."""

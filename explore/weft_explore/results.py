@@ -61,10 +61,11 @@ class Results:
 
 
 def key_of(design: Design, evaluator: Evaluator) -> str:
-    """What an outcome depends on: the design, the networks, the base, and the sources of all that computes it."""
-    networks = (part for workload in evaluator.workloads for part in (workload.name, workload.sha256))
+    """What an outcome depends on: design, networks, base, how schedules are searched, and the sources of it all."""
+    networks = (part for w in evaluator.workloads for part in (w.name, w.sha256, str(w.weight)))
     routed = ("routed", str(design.build.packed)) if evaluator.routes else ()
-    return content_key(tools_key(), design.config.digest, evaluator.base.digest, *routed, *networks)
+    searched = ("tuned", str(evaluator.trials), str(evaluator.seed), search_key()) if evaluator.trials > 1 else ()
+    return content_key(tools_key(), design.config.digest, evaluator.base.digest, *routed, *searched, *networks)
 
 
 @cache
@@ -73,6 +74,13 @@ def tools_key() -> str:
     parts = [part for package in SOURCES for part in _source(package)]
     parts += [part for name in OWN for part in _files([Path(__file__).with_name(f"{name}.py")])]
     return content_key(*parts, *map(metadata.version, TOOLS))
+
+
+@cache
+def search_key() -> str:
+    """Names the sources of the search of schedules."""
+    own = Path(__file__).with_name("schedules.py")
+    return content_key(*_files([own, *sorted(own.with_name("tune").glob("*.py"))]))
 
 
 def _source(package: str) -> Iterator[str | bytes]:

@@ -43,6 +43,7 @@ _ALONE = AcceleratorConfig(block_in=4, block_out=64, epilogue_lanes=1)
 """A configuration in which every field can take every value that it can take at all."""
 
 _KEYS = ("low", "high", "step", "log")
+_TABLES = ("base", "space", "schedules")
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ class Space:
         What the space does not name.
     parameters : tuple of Parameter
         In the order of the file.
+    trials : int
+        Schedules of each layer that are measured for each design; 0: all layers have the compiler's own.
     """
 
     base: AcceleratorConfig
     parameters: tuple[Parameter, ...]
+    trials: int = 0
 
     @cached_property
     def size(self) -> int:
@@ -131,7 +135,7 @@ def load_space(path: str | Path) -> Space:
 
 
 def parse_space(text: str, folder: Path = Path()) -> Space:
-    """Read a space from TOML: ``base``, and the table ``space`` of values a field.
+    """Read a space from TOML: ``base``, the table ``space`` of values a field, perhaps ``schedules`` with ``trials``.
 
     Parameters
     ----------
@@ -150,20 +154,30 @@ def parse_space(text: str, folder: Path = Path()) -> Space:
     except (ValueError, RecursionError) as error:
         raise ExploreError(f"not TOML: {error}; see docs/exploration.md for an example") from None
     for key in data:
-        if key not in ("base", "space"):
-            raise ExploreError(f"{key!r} is not part of a space{_hint(key, ('base', 'space'))}; it has base and space")
+        if key not in _TABLES:
+            raise ExploreError(f"{key!r} is not part of a space{_hint(key, _TABLES)}; it has base, space and schedules")
     base = data.get("base", "vta")
     if not isinstance(base, str):
         raise ExploreError(f"base = {base!r} is no name; give a preset's or a file's")
     table = data.get("space")
     if not isinstance(table, dict) or not table:
         raise ExploreError("the table [space] is missing or empty; give a field and its choices in it")
-    space = Space(load_config(_beside(folder, base)), _parameters(table))
+    space = Space(load_config(_beside(folder, base)), _parameters(table), _trials(data.get("schedules", {})))
     looked = list(_some(space))
     if all(space.design(point) is None for point in looked):
         which = f"its {space.size}" if len(looked) == space.size else f"{len(looked)} of its {space.size}"
         raise ExploreError(f"none of {which} combinations can be built: {_reason(space)}")
     return space
+
+
+def _trials(table: Any) -> int:
+    """``trials`` of the table of schedules."""
+    if not isinstance(table, dict) or set(table) - {"trials"}:
+        raise ExploreError(f"schedules = {_shown(table)} is not understood; write [schedules] and trials = 16 below it")
+    trials = table.get("trials", 0)
+    if type(trials) is not int or trials < 0:
+        raise ExploreError(f"schedules.trials = {_shown(trials)} is no whole number from 0 up; give one")
+    return trials
 
 
 def _beside(folder: Path, base: str) -> str | Path:

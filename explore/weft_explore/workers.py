@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Protocol
 
 from .design import Design
@@ -48,8 +51,13 @@ class ThisProcess:
 
 
 def outcome_of(evaluator: Evaluator, design: Design, rough: bool) -> Outcome:
-    """What a worker is asked for."""
-    return evaluator.estimate(design) if rough else evaluator.evaluate(design)
+    """What a worker is asked for; a bug of ours is an outcome, too, and ends nobody else's evaluation."""
+    try:
+        return evaluator.estimate(design) if rough else evaluator.evaluate(design)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        reason = f"a bug in Weft: {type(error).__name__}: {first}; errors.log says where"
+        return Outcome.failed(reason, traceback.format_exc())
 
 
 _evaluators: list[Evaluator] = []
@@ -57,8 +65,15 @@ _evaluators: list[Evaluator] = []
 
 def _begin(evaluator: Evaluator) -> None:
     """In a process of the pool: what all of its designs share."""
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _evaluators[:] = [evaluator]
+
+
+def _end(*_: object) -> None:
+    """End the tools that the process runs; a pool catches what is raised, so the next design must fail at once."""
+    _evaluators.clear()
+    raise SystemExit(1)
 
 
 def _end_with_parent() -> None:
@@ -113,19 +128,36 @@ class LocalProcesses:
 
     def _run(self, designs: dict[int, Design], rough: bool) -> Iterator[tuple[int, Outcome]]:
         pool = self._start()
-        running: dict[Future[Outcome], int] = {pool.submit(_work, d, rough): n for n, d in designs.items()}
+        with _without_interrupts():  # processes begin here
+            running: dict[Future[Outcome], int] = {pool.submit(_work, d, rough): n for n, d in designs.items()}
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield running.pop(future), future.result()
 
-    def _stop(self) -> None:
+    def _stop(self, at_once: bool = False) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+            pool, self._pool = self._pool, None
+            if at_once:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> LocalProcesses:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._stop()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        self._stop(at_once=kind is not None)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits, and processes that begin meanwhile never see one: their parent ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

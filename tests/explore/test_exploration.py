@@ -104,6 +104,27 @@ def test_designs_that_fail_or_break_a_bound_are_kept_and_never_on_the_front(tmp_
     assert {found.state for found in exploration.front()} == {DONE}
 
 
+def test_a_bug_is_recorded_as_failed_and_logged(tmp_path):
+    exploration, workers = Exploration(plan(), tmp_path), Made()
+    made = workers.outcomes
+
+    def outcomes(designs, rough=False):
+        for number, outcome in made(designs, rough):
+            yield (
+                number,
+                Outcome.failed("a bug", "Traceback\nKeyError") if designs[number].config.inp_depth == 128 else outcome,
+            )
+
+    workers.outcomes = outcomes
+    exploration.run(12, workers)
+    failed = [found for found in exploration.explored if found.reason == "a bug"]
+    assert failed
+    assert len(exploration.explored) == 12
+    log = (tmp_path / "errors.log").read_text()
+    assert log.count("Traceback\nKeyError\n") == len(failed)
+    assert all(f"design {found.design.digest[:16]}: {{" in log for found in failed)
+
+
 def test_clocks_are_routed_and_unknown_where_the_part_is_too_small(tmp_path, monkeypatch):
     def routed(config, packed, cache, max_seconds, max_bytes):
         if config.block_in == 8:

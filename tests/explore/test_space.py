@@ -57,7 +57,15 @@ def test_a_base_may_be_a_file_beside_the_space(tmp_path):
         ("[space]", "the table [space] is missing or empty; give a field and its choices in it"),
         (
             "bas = 'vta'\n[space]\nbatch = 1",
-            "'bas' is not part of a space (did you mean 'base'?); it has base and space",
+            "'bas' is not part of a space (did you mean 'base'?); it has base, space and schedules",
+        ),
+        (
+            "[space]\nbatch = 1\n[schedules]\nseeds = 3",
+            "schedules = { seeds = 3 } is not understood; write [schedules] and trials = 16 below it",
+        ),
+        (
+            "[space]\nbatch = 1\n[schedules]\ntrials = true",
+            "schedules.trials = true is no whole number from 0 up; give one",
         ),
         ("[space]\nblock_in = []", "block_in = [] leaves nothing to choose; give a value, or leave the field out"),
         ("[space]\nblock_in = [8, 16, 8]", "block_in has 8 twice; leave one out"),

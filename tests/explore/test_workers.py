@@ -40,6 +40,24 @@ def test_a_design_that_kills_its_process_fails_alone():
     }
 
 
+class Buggy:
+    """An evaluator with a bug."""
+
+    def evaluate(self, design: Design) -> Outcome:
+        if design.config.inp_depth == DEADLY:
+            raise KeyError("tile")
+        return Outcome({"made": 1}, {})
+
+
+def test_a_bug_in_one_design_is_its_own_alone():
+    designs = [Design(replace(PRESETS["pynq"], inp_depth=depth)) for depth in (70, DEADLY, 72)]
+    outcomes = dict(ThisProcess(Buggy()).outcomes(designs))
+    assert outcomes[1].reason == "a bug in Weft: KeyError: 'tile'; errors.log says where"
+    assert outcomes[1].trace.startswith("Traceback (most recent call last):")
+    assert outcomes[1].trace.endswith("KeyError: 'tile'\n")
+    assert [outcomes[k].cycles for k in (0, 2)] == [{"made": 1}] * 2
+
+
 LEFT_ALONE = """
 import multiprocessing, time, types
 from weft_explore.workers import LocalProcesses

@@ -76,6 +76,11 @@ class ConvProblem:
         return choose_tiling(self.task, self.sketches.config)
 
     @property
+    def is_quick(self) -> bool:
+        """Whether schedules are measured without compiling them."""
+        return self._run is None and self._timed.is_direct
+
+    @property
     def size(self) -> int | None:
         return None
 

@@ -44,6 +44,16 @@ def explore_command(
         int,
         typer.Option("--screened", metavar="N", min=0, help="Designs that the analytic model looks at first."),
     ] = 400,
+    tune_trials: Annotated[
+        int | None,
+        typer.Option(
+            "--tune-trials",
+            metavar="N",
+            min=0,
+            help="Schedules of each layer that are measured for each design, the compiler's own included.",
+            show_default="what the space says, or 0: the compiler's own",
+        ),
+    ] = None,
     family: Annotated[
         str | None,
         typer.Option("--family", metavar="xc7|xcup|ecp5", help="The FPGA whose area counts.", show_default="xc7"),
@@ -67,7 +77,8 @@ def explore_command(
     """Search a space of accelerators for those that no other beats; killed and called again, it goes on.
 
     DIR holds a table of all designs (designs.csv), all figures (exploration.json), and the configurations of the front,
-    ready for `weft compile --config`.
+    ready for `weft compile --config`; where schedules were searched, with the records of the best ones beside them,
+    for `weft compile --records`.
     """
     from weft_explore.constraints import family_of, parse_constraints
     from weft_explore.exploration import DONE, Exploration
@@ -86,8 +97,9 @@ def explore_command(
     if family is not None and family not in FAMILIES:
         raise UsageError(f"family {family!r} is not one of {', '.join(FAMILIES)}; choose one of them")
     constraints = parse_constraints(constraint or [])
+    chosen_space = load_space(space)
     plan = Plan(
-        space=load_space(space),
+        space=chosen_space,
         workloads=tuple(map(load_workload, workload)),
         objectives=parse_objectives(objective),
         constraints=constraints,
@@ -97,6 +109,7 @@ def explore_command(
         screened=screened,
         family=family_of(constraints, family),
         technology=technology,
+        tune_trials=chosen_space.trials if tune_trials is None else tune_trials,
     )
     if route and not (confirm and plan.family == "ecp5"):
         raise UsageError("--route needs --confirm and --family ecp5, the one family with an open router; leave it out")

@@ -80,7 +80,8 @@ function configurationOf(design) {
   const address = URL.createObjectURL(new Blob([toml(design)], { type: "application/toml" }));
   const link = element("a", { class: "download", id: "download", href: address, download: name }, `Download ${name}`);
   const path = file ? element("a", { href: file }, file) : null;
-  const commands = `weft compile MODEL.onnx --config ${file ?? name} -o net.weft\nweft synth --config ${file ?? name}${isPacked(design) ? " --packed" : ""}`;
+  const records = file && /^front\/[\w.-]+\.jsonl$/.test(design.records ?? "") ? ` --records ${design.records}` : "";
+  const commands = `weft compile MODEL.onnx --config ${file ?? name}${records} -o net.weft\nweft synth --config ${file ?? name}${isPacked(design) ? " --packed" : ""}`;
   return element("div", {}, element("h3", {}, "Configuration"),
     element("p", {}, link, ...(path ? [" or beside this page: ", path] : [])),
     element("pre", {}, commands),
@@ -92,6 +93,14 @@ function configurationOf(design) {
 const facts = pairs => element("dl", { class: "facts" }, ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 
 const inPart = design => Object.keys(design.confirmed?.values ?? {}).length > 0;
+
+/** What the search of its schedules brought, where there was one. */
+function tuned(design) {
+  if (!isNumber(design.untuned_cycles)) return [];
+  const cycles = own(design.values, "cycles");
+  const gain = isNumber(cycles) && cycles < design.untuned_cycles ? `${difference(design.untuned_cycles, cycles)} by the schedules that were searched for it` : "no better ones were found";
+  return [element("p", { class: "note", id: "tuned" }, `With the compiler's own schedules: ${shown(design.untuned_cycles)} cycles; ${gain}.`)];
+}
 
 /** Which networks the RTL ran, and the cycles of each: a confirmation may leave out large ones. */
 function simulated(design) {
@@ -122,7 +131,7 @@ function showSelected() {
     return;
   }
   box.replaceChildren(headline(design), element("div", { class: "pair" },
-    element("div", {}, element("div", { class: "scroll" }, valueTable(design)), ...simulated(design), configurationOf(design)), rooflineOf(design)));
+    element("div", {}, element("div", { class: "scroll" }, valueTable(design)), ...tuned(design), ...simulated(design), configurationOf(design)), rooflineOf(design)));
   if (!byId("roofline")) return;
   drawRoofline(byId("roofline"), design);
   keepSize(byId("roofline"));
