@@ -146,8 +146,8 @@ class LocalProcesses:
     def __enter__(self) -> LocalProcesses:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        self._stop(at_once=kind is not None)
+    def __exit__(self, *exc: object) -> None:
+        self._stop(at_once=exc[0] is not None)
 
 
 @contextmanager
