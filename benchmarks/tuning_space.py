@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from weft_compiler import CompileOptions
@@ -23,15 +23,13 @@ from weft_explore.tune import pieces
 from weft_explore.tune.conv_problem import ConvProblem, shape_of
 from weft_explore.tune.network import layers_of
 from weft_explore.tune.search import Evolution
+from weft_explore.tune.timed_conv import TimedConv
 from weft_hardware.isa import Memory, tile_bytes
 from weft_hardware.presets import PRESETS, VTA
 from weft_simulator.tsim.model import MemoryTiming
 
 LATENCY = MemoryTiming(read_latency=50)
 TRIALS, AT_ONCE = 200, 25
-MOST = 5000
-"""Schedules of a space that are measured."""
-
 X_SIZE, Y_SIZE = (pieces.FIELDS.index(name) for name in ("x_size", "y_size"))
 Q = Requantisation()
 ODD = (
@@ -102,20 +100,36 @@ def divisors(problem: ConvProblem) -> Iterator[Tiling]:
             yield tiling
 
 
-def best_of_space(problem: ConvProblem, most: int = MOST) -> tuple[int, int, int, bool]:
-    """Cycles of the best, the space's size, how many were measured, and whether that proves it best."""
+@dataclass(frozen=True)
+class Space:
+    """What came of the measurement of a whole space."""
+
+    size: int
+    measured: int
+    best: int
+    tiling: Tiling
+
+
+def best_of_space(problem: ConvProblem) -> Space:
+    """The best schedule of the space: every other one was measured, until it was slower, or cannot be as fast.
+
+    The most promising are measured first, so that slower ones are stopped early.
+    """
     space = list(divisors(problem))
     bounds = np.array([_possible_bound(problem, tiling) for tiling in space])
-    likely = np.argsort(problem.estimate(space), kind="stable")
-    best, count = 1 << 62, 0
-    for k in likely:
-        if count == most:
-            break
-        if bounds[k] < best:
-            (cycles,) = problem.measure([space[k]])
-            best, count = min(best, cycles) if isinstance(cycles, int) else best, count + 1
-    left = bounds[likely[count:]] if count == most else bounds[:0]
-    return best, len(space), count, not (left < best).any()
+    layer = TimedConv(problem.task, problem.config, LATENCY)
+    best, found, count = 1 << 62, problem.default, 0
+    for k in np.argsort(problem.estimate(space), kind="stable"):
+        if bounds[k] >= best:
+            continue
+        count += 1
+        try:
+            cycles = layer.cycles(space[k], most=best)
+        except CompileError:
+            continue
+        if cycles < best:
+            best, found = cycles, space[k]
+    return Space(len(space), count, best, found)
 
 
 def tuned(problem: ConvProblem, trials: int = TRIALS) -> tuple[int, int]:

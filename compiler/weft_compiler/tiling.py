@@ -224,7 +224,7 @@ def even_splits(extent: int) -> list[int]:
 
 def parameter_level(task: ConvTask, order: Sequence[str], tiles: Mapping[str, int], config: AcceleratorConfig) -> int:
     """Where parameters are loaded: all at once where they fit, else those of each tile."""
-    if task.requantisation is None or task.outputs * task.parameters <= config.param_depth:
+    if task.requantisation is None or task.pixel_parameters or task.outputs * task.parameters <= config.param_depth:
         return 0
     return max((k + 1 for k, loop in enumerate(order) if loop in OPERAND_LOOPS[Memory.PARAM]), default=0)
 

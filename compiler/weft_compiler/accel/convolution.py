@@ -183,7 +183,7 @@ def _schedule(
     rows: Axis | None = None
     if task.pixel_parameters:
         # As many rows as have their parameters in the scratchpad together.
-        rows, row = s[out].split(within["y"], _parameter_rows(whole, config))
+        rows, row = s[out].split(within["y"], parameter_rows(whole, config))
         inside = [part for axis in inside for part in ((rows, row) if axis is within["y"] else (axis,))]
     s[out].reorder(*(loops[loop][1] for loop in parallel), *inside)
     _attach(s, acc, tiling, Memory.ACC, loops)
@@ -220,8 +220,8 @@ def _schedule(
         s[out].tensorize("b", store_requantised(config, task.requantisation))
 
 
-def _parameter_rows(sizes: Mapping[str, int], config: AcceleratorConfig) -> int:
-    """Rows of a tile whose pixels' parameters fit the scratchpad, the tile cut evenly.
+def parameter_rows(sizes: Mapping[str, int], config: AcceleratorConfig) -> int:
+    """Rows of a tile whose pixels' parameters fit the scratchpad: a divisor, for rows beyond the tile would be computed.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def _parameter_rows(sizes: Mapping[str, int], config: AcceleratorConfig) -> int:
         raise CompileError(
             f"rows of {width} pixels have more parameters than the {config.param_depth} of param_depth; enlarge it"
         )
-    return -(-height // -(-height // most))
+    return max(rows for rows in range(1, min(most, height) + 1) if height % rows == 0)
 
 
 def _attach(

@@ -24,9 +24,11 @@ LOOPS: tuple[str, ...] = ("n", "g", "oc", "y", "x", "ic", "ky", "kx")
 
 FIELDS = (
     *("y_size", "x_size", "y_pad0", "y_pad1", "x_pad0", "x_pad1", "tiles", "x_stride", "dram", "sram"),
-    *("parameter", "mode"),
+    *("parameter", "mode", "is_load"),
 )
 """What the rows of a table say of an instruction; ``sram`` counts from the buffer's beginning."""
+
+_MODE, _IS_LOAD = FIELDS.index("mode"), FIELDS.index("is_load")
 
 Table = NDArray[np.int64]
 
@@ -99,8 +101,10 @@ def parameters(task: ConvTask, tiles: tuple[int, ...]) -> Moves:
 
 
 @lru_cache(maxsize=4096)
-def results(task: ConvTask, tiles: tuple[int, ...], parameter_tiles: tuple[int, ...], constant_mode: int) -> Moves:
-    """STOREs of results, for buffers of parameters of so many tiles."""
+def results(
+    task: ConvTask, tiles: tuple[int, ...], parameter_tiles: tuple[int, ...], constant_mode: int, loads: bool
+) -> Moves:
+    """STOREs of results, for buffers of parameters of so many tiles; each behind their LOADs if these go along."""
     of, held = (dict(zip(LOOPS, sizes, strict=True)) for sizes in (tiles, parameter_tiles))
     at, trips = _indices(task, of, Memory.ACC)
     t = task
@@ -111,8 +115,43 @@ def results(task: ConvTask, tiles: tuple[int, ...], parameter_tiles: tuple[int, 
             first = first + at[loop] * of[loop] % held[loop] * step
             factors[list(sizes).index(loop)] = step
     made = _moves(_dense(at, of, sizes), 0, (), can_pad=False, trips=trips, parameter=(first, factors))
-    made.rows[:, FIELDS.index("mode")] += constant_mode
-    return made
+    made.rows[:, _MODE] += constant_mode
+    if not loads:
+        return made
+    return _behind(_moves(_dense(at, of, {"g": t.groups, "oc": t.oc}), 0, (), can_pad=True, trips=trips), made)
+
+
+@lru_cache(maxsize=4096)
+def results_by_pixel(task: ConvTask, tiles: tuple[int, ...], rows: int, constant_mode: int) -> Moves:
+    """STOREs of so many rows of one block of channels at a time, each behind the LOAD of its pixels' parameters."""
+    t, of = task, dict(zip(LOOPS, tiles, strict=True))
+    at, trips = _indices(task, of, Memory.ACC)
+    parts = of["y"] // rows
+    shape = (len(at["n"]), of["n"], of["g"], of["oc"], parts)
+    execution, n, g, oc, part = (index.reshape(-1) for index in np.indices(shape))
+    begin = {loop: at[loop][execution] * of[loop] for loop in ("n", "g", "oc", "y", "x")}
+    channels = (_Loop(begin["g"] + g, 1, t.groups, t.oc * t.oh * t.ow), _Loop(begin["oc"] + oc, 1, t.oc, t.oh * t.ow))
+    pixels = (_Loop(begin["y"] + part * rows, rows, t.oh, t.ow), _Loop(begin["x"], of["x"], t.ow, 1))
+    image = _Loop(begin["n"] + n, 1, t.n, t.outputs * t.oh * t.ow)
+    loads = _moves((*channels, *pixels), 0, (), can_pad=True, trips=trips)
+    block = (n * of["g"] + g) * of["oc"] + oc
+    stores = _moves(
+        (image, *channels, *pixels), 0, (), can_pad=False, trips=trips,
+        parameter=(np.zeros_like(n), [0, 0, 0, of["x"], 1]),
+        sram=(block * of["y"] + part * rows) * of["x"],
+    )  # fmt: skip
+    stores.rows[:, _MODE] += constant_mode
+    made = _behind(loads, stores)
+    return Moves(made.rows, made.starts[:: len(n) // shape[0]], trips)
+
+
+def _behind(loads: Moves, stores: Moves) -> Moves:
+    """The LOADs of each execution, then its STOREs."""
+    loads.rows[:, _IS_LOAD] = 1
+    counts = [np.diff(moves.starts) for moves in (loads, stores)]
+    step = np.concatenate([np.repeat(np.arange(len(each)), each) for each in counts])
+    rows = np.concatenate([loads.rows, stores.rows])[np.argsort(step, kind="stable")]
+    return Moves(rows, loads.starts + stores.starts, stores.trips)
 
 
 @dataclass(frozen=True)
@@ -150,11 +189,12 @@ def _moves(
     can_pad: bool,
     trips: Table,
     parameter: tuple[NDArray[np.int64], list[int]] | None = None,
+    sram: NDArray[np.int64] | None = None,
 ) -> Moves:
-    """The table of a copy whose buffer holds its loops densely."""
+    """The table of a copy whose buffer holds its loops densely, from tile ``sram`` on."""
     steps = len(loops[0].first)
     own = [k for k, loop in enumerate(loops) if loop.count > 1]
-    sram = [prod(loop.count for loop in loops[k + 1 :]) for k in range(len(loops))]
+    apart = [prod(loop.count for loop in loops[k + 1 :]) for k in range(len(loops))]
 
     def over(base: NDArray[np.int64], factors: Sequence[int]) -> Linear:
         return Linear(base, tuple(factors[k] for k in own) or (0,))
@@ -169,14 +209,14 @@ def _moves(
         "the tensor",
         tuple(loops[k].count for k in own) or (1,),
         over(base, [loop.dram for loop in loops]),
-        over(np.zeros(steps, np.int64), sram),
-        tuple(over(loops[k].whole - 1 - loops[k].first, single(k, -1)) for k in own),
+        over(np.zeros(steps, np.int64) if sram is None else sram, apart),
+        tuple(over(loop.whole - 1 - loop.first, single(k, -1)) for k, loop in enumerate(loops)),
         tuple(over(first, single(k, factor)) for k, factor, first in inside),
         can_pad,
         None if parameter is None else over(*parameter),
     )
     step, columns = move_columns(move)
     mode = columns["parameter_x"] * int(StoreMode.PARAM_X) + columns["parameter_y"] * int(StoreMode.PARAM_Y)
-    columns |= {"mode": mode}
+    columns |= {"mode": mode, "is_load": np.zeros_like(mode)}
     table = np.stack([columns[name] for name in FIELDS], axis=1).astype(np.int64)
     return Moves(table, np.searchsorted(step, np.arange(steps + 1)), trips)

@@ -28,6 +28,7 @@ from weft_compiler.tiling import (
     buffer_tiles,
     even_splits,
     extents,
+    footprint,
 )
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, scratchpad_depth
@@ -52,6 +53,11 @@ class Sketches:
         """Rule 1: the tile sizes of each loop, largest first; images one at a time."""
         return {loop: even_splits(size) if loop != "n" else [1] for loop, size in self.extents.items()}
 
+    @property
+    def has_parameters(self) -> bool:
+        """Whether where parameters are is a choice: those of pixels are with their rows."""
+        return self.task.requantisation is not None and not self.task.pixel_parameters
+
     def levels(self, order: tuple[str, ...], memory: Memory) -> list[int]:
         """Rules 3 and 6: how many loops an operand's buffer can be inside of."""
         sums = next((k for k, loop in enumerate(order) if loop in REDUCTION), len(order))
@@ -62,7 +68,7 @@ class Sketches:
         """Rules 3, 4 and 6: all levels for one order."""
         for inp, wgt, acc in product(*(self.levels(order, memory) for memory in OPERANDS)):
             if max(inp, wgt, acc) == len(order):
-                for param in self.levels(order[:acc], Memory.PARAM) if self.task.requantisation is not None else [0]:
+                for param in self.levels(order[:acc], Memory.PARAM) if self.has_parameters else [0]:
                     yield {Memory.INP: inp, Memory.WGT: wgt, Memory.ACC: acc, Memory.PARAM: param}
 
     def tiling(
@@ -87,9 +93,7 @@ class Sketches:
         for memory in OPERANDS:
             if buffer_tiles(self.task, tiling, memory) * tiling.slots[memory] > scratchpad_depth(memory, self.config):
                 return False
-        if self.task.requantisation is None or self.task.pixel_parameters:
-            return True
-        return buffer_tiles(self.task, tiling, Memory.PARAM) <= self.config.param_depth
+        return not self.has_parameters or buffer_tiles(self.task, tiling, Memory.PARAM) <= self.config.param_depth
 
     def contains(self, tiling: Tiling) -> bool:
         """Whether it is one of the space, as `enumerate` and `sample` give it."""
@@ -129,6 +133,9 @@ class Sketches:
         for chosen in product(*(sizes[loop] for loop in self.extents)):
             tiles = dict(zip(self.extents, chosen, strict=True))
             loops = [loop for loop in self.extents if tiles[loop] < self.extents[loop]]
+            least = footprint(self.task, tiles)
+            if any(least[memory] > scratchpad_depth(memory, self.config) for memory in OPERANDS):
+                continue
             for order in permutations(loops):
                 yield from self._placed(order, tiles)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from weft_compiler.accel.convolution import INP, OUT, PARAM, RESIDUAL, WGT
+from weft_compiler.accel.convolution import INP, OUT, PARAM, RESIDUAL, WGT, parameter_rows
 from weft_compiler.accel.intrinsics.load import PAD_REGISTERS
 from weft_compiler.accel.intrinsics.requantise import registers_of
 from weft_compiler.accel.order import fetch_order
@@ -43,7 +43,9 @@ from weft_simulator.timing.program import TimedProgram
 from weft_simulator.tsim.model import MemoryTiming
 
 from . import emit, pieces
+from .fetching import by_queue, fetch_sequence
 from .pieces import LOOPS
+from .timed_records import QUEUE
 
 _PROGRAM_BYTES = 64 << 20
 """Room for micro-ops and instructions, pages that are never touched cost nothing."""
@@ -111,14 +113,20 @@ class TimedConv:
         """Whether schedules of the layer can be measured without the compiler."""
         t, how = self.task, self.task.requantisation
         stores = self.config.raw_store if how is None else not how.table
-        return t.phases is None and not t.pixel_parameters and stores
+        return t.phases is None and stores
 
     @cached_property
     def _predictor(self) -> Predictor:
         return Predictor(self.config, self.memory)
 
-    def cycles(self, tiling: Tiling) -> int:
-        """Cycles of a schedule, the same as `compiled_cycles`.
+    def cycles(self, tiling: Tiling, most: int | None = None) -> int:
+        """Cycles of a schedule, the same as `compiled_cycles`; several threads may ask.
+
+        Parameters
+        ----------
+        most : int, optional
+            A schedule that takes longer need not be measured to its end: the result may be less than it takes then, but
+            no less than this.
 
         Raises
         ------
@@ -130,7 +138,7 @@ class TimedConv:
         made = self.timed(tiling)
         if made is None:
             return self.compiled_cycles(tiling)
-        found = self._predictor.cycles(*made, (0, 1 << 40))
+        found = self._predictor.cycles(*made, (0, 1 << 40), state.NEVER if most is None else most)
         assert found is not None, "a program of the compiler's cannot hang"
         return found
 
@@ -141,11 +149,11 @@ class TimedConv:
         rec, count, uops, uop_count, status = emit.generate(*arguments)
         if status != emit.OK:
             return None
-        sequence = emit.fetch_sequence(rec, count, config.command_queue_depth // 2, config.token_queue_depth)
+        sequence = fetch_sequence(rec, count, config.command_queue_depth // 2, config.token_queue_depth)
         if not len(sequence):
             flags = {name: rec[:count, k] != 0 for name, k in _FLAGS.items()}
-            sequence = np.argsort(fetch_order(rec[:count, emit.QUEUE], flags, config))
-        records, fetched, places = emit.by_queue(rec, count, sequence, state.FINISH_KIND)
+            sequence = np.argsort(fetch_order(rec[:count, QUEUE], flags, config))
+        records, fetched, places = by_queue(rec, count, sequence, state.FINISH_KIND)
         timed = TimedProgram(
             records.view(state.INSTRUCTION)[:, 0],
             fetched.view(state.FETCHED),
@@ -205,8 +213,15 @@ class TimedConv:
         whole = extents(t)
         sizes = {m: tuple(buffer_sizes(tiling, m)[loop] for loop in LOOPS) for m in OPERAND_ORDER}
         loads = pieces.inputs(t, sizes[Memory.INP]), pieces.weights(t, sizes[Memory.WGT])
-        stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], mode)
-        params = pieces.parameters(t, sizes[Memory.PARAM]) if t.requantisation is not None else _NOTHING
+        params = _NOTHING
+        if t.pixel_parameters:
+            rows = parameter_rows(tiling.sizes(Memory.ACC), self.config)
+            stores = pieces.results_by_pixel(t, sizes[Memory.ACC], rows, mode)
+        else:
+            often = t.requantisation is not None and tiling.levels[Memory.PARAM] == tiling.levels[Memory.ACC]
+            stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], mode, often)
+            if t.requantisation is not None and not often:
+                params = pieces.parameters(t, sizes[Memory.PARAM])
         slots, buffers = self._buffers(tiling)
         steps, images = _operand_steps(t, sizes)
         geometry = (*geometry[:4], *_padded(t, tiling, sizes[Memory.INP]), geometry[5])
@@ -234,7 +249,7 @@ class TimedConv:
             half = size // 2
             apart = memory is Memory.ACC and need <= half
             slots[k], buffers[k, 1] = copies, half if apart else need
-        if self.task.requantisation is not None:
+        if self.task.requantisation is not None and not self.task.pixel_parameters:
             need = buffer_tiles(self.task, tiling, Memory.PARAM)
             if need > self.config.param_depth:
                 raise CompileError(f"PARAM needs {need} tiles, its scratchpad holds {self.config.param_depth}")

@@ -61,6 +61,8 @@ def _stores(m, time):
 @compiled
 def count(m, queue, end, activity):
     """All cycles before ``end`` that are not counted yet were spent on an activity."""
+    if state(m).parameters.counts == 0:
+        return
     account = state(m).accounts[queue]
     since, cycles = account.since, end - account.since
     if cycles <= 0:
@@ -88,14 +90,16 @@ def count_lasting(m, queue, end):
 @compiled
 def count_cycle(m, queue, time, completed):
     """A module is looked at in a cycle, before that changes anything."""
-    count_lasting(m, queue, time)
-    count(m, queue, time + 1, doing(m, queue, time, completed))
+    if state(m).parameters.counts:
+        count_lasting(m, queue, time)
+        count(m, queue, time + 1, doing(m, queue, time, completed))
 
 
 @compiled
 def keep_on(m, queue, time):
     """What a module does from now on, until it is looked at again."""
-    state(m).accounts[queue].lasting = doing(m, queue, time + 1, False)
+    if state(m).parameters.counts:
+        state(m).accounts[queue].lasting = doing(m, queue, time + 1, False)
 
 
 @compiled
@@ -108,7 +112,7 @@ def first_idle(m):
 @compiled
 def remember_wait(m, client, begin, end):
     """A loader waits for a beat from one cycle to another, which may lie ahead."""
-    if begin == end:
+    if begin == end or state(m).parameters.counts == 0:
         return
     walk = state(m).walks[client]
     wait = state(m).waits[client, walk.waits_tail % RING]

@@ -22,7 +22,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that Python calls, when it is first called, or take it from the cache.
+    """Compile a function that Python calls, when it is first called, or take it from the cache; threads run it at once.
 
     numba looks at a function's own file only, though its machine code holds what it calls and the constants it names:
     so each state of the package has a directory of its own.
@@ -30,7 +30,7 @@ def entry(function: Callable[..., Any]) -> Callable[..., Any]:
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, _directory()
     try:
-        return numba.njit(function, cache=True, error_model="numpy")
+        return numba.njit(function, cache=True, error_model="numpy", nogil=True)
     finally:
         settings.CACHE_DIR = before
 

@@ -78,6 +78,7 @@ def _parameters(config: AcceleratorConfig, memory: MemoryTiming) -> dict[str, in
         "overwrite_register": int(SetRegister.OVERWRITE),
         "param_register": int(SetRegister.PARAM),
         "param_depth": config.param_depth,
+        "counts": 1,
     }
     if config.epilogue_lanes:
         values |= {

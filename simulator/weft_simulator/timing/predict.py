@@ -36,7 +36,9 @@ def done_at(s: np.void) -> int:
 
 
 class Predictor:
-    """Predicts programs of one configuration and memory, one after another.
+    """Predicts programs of one configuration and memory, in several threads if need be.
+
+    Activities are not counted.
 
     Parameters
     ----------
@@ -47,9 +49,11 @@ class Predictor:
     def __init__(self, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
         self._config = config
         self._at_rest = machine_at_rest(config, memory or MemoryTiming())
-        self._uops = np.zeros(config.uop_depth, state.UOP)
+        self._at_rest[0]["parameters"]["counts"] = 0
 
-    def cycles(self, timed: TimedProgram, insn_address: int, window: tuple[int, int]) -> int | None:
+    def cycles(
+        self, timed: TimedProgram, insn_address: int, window: tuple[int, int], most: int = state.NEVER
+    ) -> int | None:
         """Cycles of a sound program; None if it faults or hangs.
 
         Parameters
@@ -58,17 +62,20 @@ class Predictor:
             Where its instructions lie.
         window : tuple of int
             Bytes ``[begin, end)`` that a residual operand may be read from.
+        most : int
+            Whoever takes longer is not followed further: the result is between this and what it takes.
         """
-        machine = self._at_rest.copy()
-        self._uops[:] = np.zeros(1, state.UOP)
-        started(machine, timed, self._uops)
+        machine, uops = self._at_rest.copy(), np.zeros(self._config.uop_depth, state.UOP)
+        started(machine, timed, uops)
         s = machine[0]
         size = instruction_bytes(self._config)
         parameters = s["parameters"]
         parameters["residual_begin"], parameters["residual_end"] = window
         s["fetching"]["slot"] = insn_address // size % parameters["instruction_slots"]
         count = len(timed.fetched)
-        run(machine.ctypes.data, state.NEVER, insn_address, count * size)
+        reached = run(machine.ctypes.data, most, insn_address, count * size)
+        if s["modules"]["retired"].sum() != count and not s["refusal"]["outcome"] and most <= reached < state.NEVER:
+            return max(most, int(reached))
         if s["refusal"]["outcome"] or s["modules"]["retired"].sum() != count:
             return None
         return done_at(s)

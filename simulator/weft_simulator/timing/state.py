@@ -53,6 +53,7 @@ PARAMETERS = _record(
     "most_room",
     "blocks_ahead",
     "read_stage",
+    "counts",
     "step_latency",
     "step_read_latency",
     "step_to_completion",
