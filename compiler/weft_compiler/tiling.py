@@ -132,11 +132,15 @@ def buffer_sizes(tiling: Tiling, memory: Memory) -> dict[str, int]:
 
     Where tiles do not divide a loop, the image's last rows and columns are counted as if they did.
     """
-    inside = tiling.sizes(memory)
+    around, moving, inside = tiling.around(memory), OPERAND_LOOPS[memory], dict(tiling.extents)
+    for k in around:
+        if k in moving:
+            inside[k] = tiling.tiles[k]
     if memory is Memory.INP:
-        around = tiling.around(memory)
-        inside |= {k: tiling.trips(k) * tiling.tiles[k] for k in ("y", "x", "ky", "kx") if k not in around}
-    return {k: inside[k] if k in OPERAND_LOOPS[memory] else size for k, size in tiling.extents.items()}
+        for k in ("y", "x", "ky", "kx"):
+            if k not in around:
+                inside[k] = tiling.trips(k) * tiling.tiles[k]
+    return inside
 
 
 def image_size(task: ConvTask) -> tuple[int, int]:
@@ -159,7 +163,11 @@ def image_tile(task: ConvTask, sizes: Mapping[str, int]) -> tuple[int, int]:
 
 def buffer_tiles(task: ConvTask, tiling: Tiling, memory: Memory) -> int:
     """Scratchpad tiles of one buffer of INP, WGT, ACC or PARAM."""
-    sizes = buffer_sizes(tiling, memory)
+    return held_tiles(task, buffer_sizes(tiling, memory), memory)
+
+
+def held_tiles(task: ConvTask, sizes: Mapping[str, int], memory: Memory) -> int:
+    """Scratchpad tiles of an operand's buffer of so many iterations of each loop: see `buffer_sizes`."""
     if memory is Memory.PARAM:
         return sizes["g"] * sizes["oc"] * task.parameters
     if memory is not Memory.INP:

@@ -221,7 +221,7 @@ def _schedule(
 
 
 def parameter_rows(sizes: Mapping[str, int], config: AcceleratorConfig) -> int:
-    """Rows of a tile whose pixels' parameters fit the scratchpad: a divisor, for rows beyond the tile would be computed.
+    """Rows of a tile whose pixels' parameters fit the scratchpad; a divisor: others compute rows beyond the tile.
 
     Raises
     ------

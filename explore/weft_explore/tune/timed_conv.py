@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +20,7 @@ from weft_compiler.tiling import (
     OPERANDS,
     Tiling,
     buffer_sizes,
-    buffer_tiles,
-    extents,
+    held_tiles,
     image_size,
     image_tile,
     row_step,
@@ -64,6 +64,8 @@ class TimedConv:
 
     def __init__(self, task: ConvTask, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
         self.task, self.config, self.memory = without_numbers(task), config, memory or MemoryTiming()
+        self._alignment, self._uop_bits = alignment_of(self.config), uop_bits(self.config)
+        self._depths = {memory: scratchpad_depth(memory, self.config) for memory in OPERANDS}
         self.offsets, self.tensors_end = self._laid_out()
 
     def _laid_out(self) -> tuple[dict[str, int], int]:
@@ -79,7 +81,7 @@ class TimedConv:
             "table": (1 if how is not None and how.table else 0, Memory.TABLE),
             OUT: (result, out),
         }
-        offsets, end, alignment = {}, 0, alignment_of(self.config)
+        offsets, end, alignment = {}, 0, self._alignment
         for name, (count, memory) in tiles.items():
             offsets[name] = end
             end = round_up(end + count * tile_bytes(memory, self.config), alignment)
@@ -87,7 +89,7 @@ class TimedConv:
 
     def program_at(self, uop_bytes: int) -> int:
         """Where instructions lie, for so many bytes of micro-ops at `tensors_end`."""
-        return round_up(self.tensors_end + uop_bytes, alignment_of(self.config))
+        return round_up(self.tensors_end + uop_bytes, self._alignment)
 
     def lowered(self, tiling: Tiling | None = None) -> LoweredConv:
         """What the compiler makes of a schedule."""
@@ -160,7 +162,7 @@ class TimedConv:
             places,
             uops[:uop_count].copy().view(state.UOP)[:, 0],
         )
-        return timed, self.program_at(uop_count * uop_bits(config) // 8)
+        return timed, self.program_at(uop_count * self._uop_bits // 8)
 
     @cached_property
     def _constants(self) -> tuple[Any, ...]:
@@ -210,8 +212,9 @@ class TimedConv:
     def _arguments(self, tiling: Tiling) -> tuple[Any, ...]:
         t = self.task
         table, geometry, depths, blocks, pad_register, pad_value, mode = self._constants
-        whole = extents(t)
-        sizes = {m: tuple(buffer_sizes(tiling, m)[loop] for loop in LOOPS) for m in OPERAND_ORDER}
+        held = {m: buffer_sizes(tiling, m) for m in OPERAND_ORDER}
+        slots, buffers = self._buffers(tiling, held)
+        sizes = {m: tuple([of[loop] for loop in LOOPS]) for m, of in held.items()}
         loads = pieces.inputs(t, sizes[Memory.INP]), pieces.weights(t, sizes[Memory.WGT])
         params = _NOTHING
         if t.pixel_parameters:
@@ -222,15 +225,13 @@ class TimedConv:
             stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], mode, often)
             if t.requantisation is not None and not often:
                 params = pieces.parameters(t, sizes[Memory.PARAM])
-        slots, buffers = self._buffers(tiling)
-        steps, images = _operand_steps(t, sizes)
-        geometry = (*geometry[:4], *_padded(t, tiling, sizes[Memory.INP]), geometry[5])
-        held = image_tile(t, dict(zip(LOOPS, sizes[Memory.INP], strict=True)))
-        whole_image = (a == b for a, b in zip(held, image_size(t), strict=True))
+        steps, images = _operand_steps(t, held)
+        geometry = (*geometry[:4], *_padded(t, tiling, held[Memory.INP]), geometry[5])
+        whole_image = (a == b for a, b in zip(image_tile(t, held[Memory.INP]), image_size(t), strict=True))
         height_pads = (t.stride[0], t.stride[1], t.dilation[0], t.dilation[1], t.pads[0], t.pads[1], t.ih, t.iw)
         return (
             np.array([LOOPS.index(loop) for loop in tiling.order], np.int64),
-            np.array([whole[loop] for loop in LOOPS], np.int64),
+            np.array([tiling.extents[loop] for loop in LOOPS], np.int64),
             np.array([tiling.tiles[loop] for loop in LOOPS], np.int64),
             np.array([tiling.levels[m] for m in OPERAND_ORDER], np.int64),
             slots, buffers, steps, geometry, depths, np.array([*height_pads, *images, *whole_image], np.int64),
@@ -238,11 +239,11 @@ class TimedConv:
             blocks, table, pad_register, pad_value,
         )  # fmt: skip
 
-    def _buffers(self, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+    def _buffers(self, tiling: Tiling, held: Mapping[Memory, Mapping[str, int]]) -> tuple[np.ndarray, np.ndarray]:
         """Copies of each operand and where they begin: see `accel.scratchpads`."""
         slots, buffers = np.zeros(3, np.int64), np.zeros((3, 2), np.int64)
         for k, memory in enumerate(OPERANDS):
-            need, size = buffer_tiles(self.task, tiling, memory), scratchpad_depth(memory, self.config)
+            need, size = held_tiles(self.task, held[memory], memory), self._depths[memory]
             copies = tiling.slots[memory]
             if need * copies > size:
                 raise CompileError(f"{memory.name} needs {copies} × {need} tiles, its scratchpad holds {size}")
@@ -250,7 +251,7 @@ class TimedConv:
             apart = memory is Memory.ACC and need <= half
             slots[k], buffers[k, 1] = copies, half if apart else need
         if self.task.requantisation is not None and not self.task.pixel_parameters:
-            need = buffer_tiles(self.task, tiling, Memory.PARAM)
+            need = held_tiles(self.task, held[Memory.PARAM], Memory.PARAM)
             if need > self.config.param_depth:
                 raise CompileError(f"PARAM needs {need} tiles, its scratchpad holds {self.config.param_depth}")
         return slots, buffers
@@ -260,11 +261,11 @@ _FLAGS = {name: k for k, name in enumerate(state.INSTRUCTION.names or ()) if nam
 _NOTHING = pieces.Moves(np.zeros((0, len(pieces.FIELDS)), np.int64), np.zeros(1, np.int64), np.ones(8, np.int64))
 
 
-def _padded(task: ConvTask, tiling: Tiling, sizes: tuple[int, ...]) -> tuple[int, int]:
+def _padded(task: ConvTask, tiling: Tiling, sizes: Mapping[str, int]) -> tuple[int, int]:
     """Whether products leave out taps above or below, and left or right of the image: if it is known to have such."""
     if not any(task.pads) or task.pad_value:
         return 0, 0
-    tiles, step = image_tile(task, dict(zip(LOOPS, sizes, strict=True))), row_step(task)
+    tiles, step = image_tile(task, sizes), row_step(task)
     around, found = tiling.around(Memory.INP), []
     for axis, (p, k, scale) in enumerate((("y", "ky", step), ("x", "kx", 1))):
         last = tiles[axis] - 1
@@ -275,10 +276,9 @@ def _padded(task: ConvTask, tiling: Tiling, sizes: tuple[int, ...]) -> tuple[int
     return found[0], found[1]
 
 
-def _operand_steps(task: ConvTask, sizes: dict[Memory, tuple[int, ...]]) -> tuple[np.ndarray, tuple[int, int]]:
+def _operand_steps(task: ConvTask, held: Mapping[Memory, Mapping[str, int]]) -> tuple[np.ndarray, tuple[int, int]]:
     """Tiles from one iteration to the next of dst, src and wgt, by own loop; and of dst and src by image."""
-    of = {m: dict(zip(LOOPS, values, strict=True)) for m, values in sizes.items()}
-    acc, inp, wgt = of[Memory.ACC], of[Memory.INP], of[Memory.WGT]
+    acc, inp, wgt = held[Memory.ACC], held[Memory.INP], held[Memory.WGT]
     rows, columns = image_tile(task, inp)
     down = task.stride[0] // row_step(task)
     dst = {"x": 1, "y": acc["x"], "oc": acc["y"] * acc["x"], "g": acc["oc"] * acc["y"] * acc["x"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from weft_hardware import latencies
 from weft_hardware.config import AcceleratorConfig
@@ -50,6 +52,13 @@ class Predictor:
         self._config = config
         self._at_rest = machine_at_rest(config, memory or MemoryTiming())
         self._at_rest[0]["parameters"]["counts"] = 0
+        self._own = threading.local()
+
+    def _buffers(self) -> tuple[state.Records, state.Records]:
+        """A machine and a micro-op buffer of this thread's: new pages would cost more than the copy."""
+        if not hasattr(self._own, "buffers"):
+            self._own.buffers = self._at_rest.copy(), np.zeros(self._config.uop_depth, state.UOP)
+        return self._own.buffers
 
     def cycles(
         self, timed: TimedProgram, insn_address: int, window: tuple[int, int], most: int = state.NEVER
@@ -65,7 +74,9 @@ class Predictor:
         most : int
             Whoever takes longer is not followed further: the result is between this and what it takes.
         """
-        machine, uops = self._at_rest.copy(), np.zeros(self._config.uop_depth, state.UOP)
+        machine, uops = self._buffers()
+        # As bytes: numpy copies records field by field.
+        machine.view(np.uint8)[:], uops.view(np.uint8)[:] = self._at_rest.view(np.uint8), 0
         started(machine, timed, uops)
         s = machine[0]
         size = instruction_bytes(self._config)
