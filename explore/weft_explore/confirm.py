@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from weft_hardware.config import AcceleratorConfig
@@ -20,6 +21,8 @@ from .exploration import Exploration, Explored
 from .files import append_line, whole_lines
 from .results import tools_key
 from .workload import Workload
+
+INTERRUPTED = "left out by Ctrl-C"
 
 SIMULATED_CYCLES = 50_000_000
 """What is simulated of a design at most: the workloads of the fewest cycles, as many as fit. About a minute."""
@@ -38,11 +41,20 @@ class Limits:
         Of each tool of a synthesis.
     cycles : int
         Simulated for a design.
+    total : float, optional
+        Seconds in which all designs are to be confirmed; those for which no time is left are not.
     """
 
     seconds: float | None = 3600
     bytes: int | None = 8 << 30
     cycles: int = SIMULATED_CYCLES
+    total: float | None = None
+
+    def within(self, spent: float) -> Limits:
+        """Those of one design, where so many seconds of all are gone."""
+        if self.total is None:
+            return self
+        return replace(self, seconds=min(self.total - spent, self.seconds or self.total))
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Confirmation:
         return {"values": dict(self.values), "workloads": workloads, "reason": self.reason}
 
 
-def spread(front: Sequence[Found], count: int) -> list[Found]:
+def along(front: Sequence[Found], count: int) -> list[Found]:
     """``count`` designs of a front that is in order, both ends among them, the others evenly between."""
     if count >= len(front):
         return list(front)
@@ -96,28 +108,50 @@ def confirm(
 ) -> list[Explored]:
     """Confirm designs of an exploration's front, and write them into its directory as each is done.
 
-    What is known already, of the same design by the same sources, is not done again.
+    What is known already, of the same design by the same sources, is not done again. Ctrl-C leaves out the design that
+    is being confirmed, a second one all that remain: they are marked, and confirmed when it is called again.
 
     Parameters
     ----------
     route : bool
         For the family ecp5: place and route for the clock, too.
+    tell : callable
+        Told which design is at work, and what with.
 
     Returns
     -------
     list of Explored
         The designs that were chosen.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On the second Ctrl-C, when all is written.
     """
-    chosen = spread(exploration.front(), count)
-    for place, found in enumerate(chosen):
-        if found.number not in exploration.confirmed:
-            tell(f"confirming design {found.number}, {place + 1} of {len(chosen)}")
-            one = _confirm_one(exploration, found, limits or Limits(), route)
-            key = key_of(exploration, found.design)
-            line = json.dumps({"key": key, "confirmed": one.to_json()})
+    limits, began, interrupts = limits or Limits(), time.monotonic(), 0
+    chosen = along(exploration.front(), count)
+    left = [found for found in chosen if found.number not in exploration.confirmed]
+    for place, found in enumerate(left):
+        spent = time.monotonic() - began
+        if interrupts > 1 or (limits.total is not None and spent >= limits.total):
+            reason = INTERRUPTED if interrupts > 1 else f"the {limits.total:g} s for all designs are over"
+            exploration.confirmed[found.number] = Confirmation({}, reason=reason).to_json()
+            continue
+        title = f"design {found.number}, {place + 1} of {len(left)} to confirm"
+        try:
+            one = _confirm_one(
+                exploration, found, limits.within(spent), route, lambda what, t=title: tell(f"{t}: {what}")
+            )
+            line = json.dumps({"key": key_of(exploration, found.design), "confirmed": one.to_json()})
             append_line(exploration.directory / "confirmed.jsonl", line)
-            exploration.confirmed[found.number] = one.to_json()
-            exploration.write()
+        except KeyboardInterrupt:
+            interrupts += 1
+            one = Confirmation({}, reason=INTERRUPTED)
+        exploration.confirmed[found.number] = one.to_json()
+        exploration.write()
+    exploration.write()
+    if interrupts > 1:
+        raise KeyboardInterrupt
     return chosen
 
 
@@ -137,15 +171,19 @@ def known(exploration: Exploration) -> dict[int, dict[str, Any]]:
 def key_of(exploration: Exploration, design: Design) -> str:
     """What a confirmation depends on."""
     plan = exploration.plan
-    return content_key(tools_key(), plan.family, design.digest, *(w.sha256 for w in plan.workloads))
+    how = (str(plan.tune_trials), str(plan.seed)) if plan.tune_trials > 1 else ()
+    return content_key(tools_key(), plan.family, design.digest, *how, *(w.sha256 for w in plan.workloads))
 
 
-def _confirm_one(exploration: Exploration, found: Explored, limits: Limits, route: bool) -> Confirmation:
+def _confirm_one(
+    exploration: Exploration, found: Explored, limits: Limits, route: bool, tell: Progress
+) -> Confirmation:
     plan, design = exploration.plan, found.design
     names = [objective.name for objective in plan.objectives]
     values: dict[str, float] = {}
     reasons: list[str] = []
     simulated: list[Simulated] = []
+    tell("simulating its RTL")
     try:
         simulated = _simulate(design, plan.workloads, exploration.outcome(found), limits.cycles)
         cycles = {one.name: one.confirmed for one in simulated}
@@ -156,12 +194,14 @@ def _confirm_one(exploration: Exploration, found: Explored, limits: Limits, rout
             reasons.append(f"too long to simulate, beyond {limits.cycles:,} cycles: {', '.join(left)}")
     except (WeftError, MemoryError) as error:
         reasons.append(f"tsim: {error or 'there is not enough memory'}")
+    tell("synthesising it")
     cache = cache_directory() / "synth"
     bounds = {"max_seconds": limits.seconds, "max_bytes": limits.bytes}
     try:
         usage = synthesise(design.config, plan.family, design.build.packed, cache, **bounds)
         values |= {name: getattr(usage, name) for name in ("luts", "ffs", "dsps", "brams")}
         if route:
+            tell("placing and routing it")
             mhz = routed_mhz(design.config, design.build.packed, cache, **bounds)
             if mhz is None:
                 reasons.append("its clock is unknown: an LFE5U-85F cannot hold it")

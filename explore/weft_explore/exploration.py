@@ -88,6 +88,7 @@ class Exploration:
         self.explored: list[Explored] = []
         self.confirmed: dict[int, dict[str, Any]] = {}
         self._budget = 0
+        self._rows: dict[int, list[dict[str, Any]]] = {}  # layers of the front's designs, a compilation each
         self._candidates: Candidates | None = None
 
     def run(
@@ -359,8 +360,11 @@ class Exploration:
         }
 
     def _layers(self, found: Explored) -> list[dict[str, Any]]:
-        outcome = self.outcome(found)
-        return [asdict(layer) for w in self.plan.workloads for layer in layers_of(found.design, w, outcome)]
+        if found.number not in self._rows:
+            outcome, workloads = self.outcome(found), self.plan.workloads
+            layers = (layer for w in workloads for layer in layers_of(found.design, w, outcome))
+            self._rows[found.number] = [asdict(layer) for layer in layers]
+        return self._rows[found.number]
 
     def _schedules(self, found: Explored, files: dict[int, str]) -> dict[str, Any]:
         """What a search of schedules brought, where one was made."""

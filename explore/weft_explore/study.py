@@ -145,12 +145,13 @@ class Search:
             if journal is not None:
                 with writable(journal):
                     storage = JournalStorage(JournalFileBackend(str(journal), _NoLock(str(journal))))
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=NAME,
-                load_if_exists=True,
-                directions=[StudyDirection.MINIMIZE] * len(plan.objectives),
-            )
+            with writable(journal or Path()):
+                self._study = optuna.create_study(
+                    storage=storage,
+                    study_name=NAME,
+                    load_if_exists=True,
+                    directions=[StudyDirection.MINIMIZE] * len(plan.objectives),
+                )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExploreError(f"{journal} is damaged ({error}); choose another directory") from None
         self._seen: set[Point] = set()
@@ -159,7 +160,8 @@ class Search:
         for trial in self._study.get_trials(deepcopy=False):
             if len(trial.params) < len(self._distributions):
                 if trial.state == TrialState.RUNNING:
-                    self._study.tell(trial.number, state=TrialState.FAIL)
+                    with writable(journal or Path()):
+                        self._study.tell(trial.number, state=TrialState.FAIL)
                 continue
             point = self._point(trial.params)
             self._seen.add(point)

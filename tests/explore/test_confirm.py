@@ -6,7 +6,7 @@ import pytest
 from weft.models import digits_onnx
 from weft_explore import confirm as confirming
 from weft_explore.area import SynthesisError
-from weft_explore.confirm import Limits, confirm, spread
+from weft_explore.confirm import Limits, along, confirm
 from weft_explore.exploration import Exploration
 from weft_explore.objectives import parse_objectives
 from weft_explore.plan import Plan
@@ -69,7 +69,7 @@ def rows(exploration):
     [(1, 5, [0]), (2, 5, [0, 4]), (3, 5, [0, 2, 4]), (5, 5, [0, 1, 2, 3, 4]), (9, 3, [0, 1, 2]), (3, 0, [])],
 )
 def test_designs_are_spread_along_the_front(count, front, places):
-    assert spread(list(range(front)), count) == places
+    assert along(list(range(front)), count) == places
 
 
 def test_measured_values_stand_beside_the_predicted_ones(explored, quick):
@@ -110,6 +110,52 @@ def test_workloads_too_long_to_simulate_are_named(explored, quick):
     assert row["confirmed"]["reason"] == "too long to simulate, beyond 100 cycles: digits"
     assert row["confirmed"]["workloads"] == []
     assert list(row["confirmed"]["values"]) == ["luts", "brams"]
+
+
+@pytest.fixture
+def stopped(quick, monkeypatch):
+    """Ctrl-C during the syntheses of these numbers, from 0."""
+    at, synthesise = set(), confirming.synthesise
+
+    def interrupted(*arguments, **bounds):
+        if quick["synthesised"] in at:
+            quick["synthesised"] += 1
+            raise KeyboardInterrupt
+        return synthesise(*arguments, **bounds)
+
+    monkeypatch.setattr(confirming, "synthesise", interrupted)
+    return at
+
+
+def test_ctrl_c_leaves_out_one_design_and_a_second_one_all_that_remain(explored, quick, stopped):
+    count = len(explored.front())
+    assert count > 1
+    stopped |= {0}
+    confirm(explored, count)
+    left_out = {"values": {}, "workloads": [], "reason": "left out by Ctrl-C"}
+    assert [row["confirmed"] for row in rows(explored)].count(left_out) == 1
+    again = Exploration(explored.plan, explored.directory)
+    again.run(6, ThisProcess(explored.plan.evaluator))
+    quick["synthesised"] = 0
+    stopped.clear()
+    confirm(again, count)
+    assert quick["synthesised"] == 1
+    assert all(row["confirmed"]["reason"] is None for row in rows(again))
+
+
+def test_two_ctrl_c_end_it_with_everything_written(explored, quick, stopped):
+    count = len(explored.front())
+    stopped |= {0, 1}
+    with pytest.raises(KeyboardInterrupt):
+        confirm(explored, count)
+    assert quick["synthesised"] == 2
+    assert [row["confirmed"]["reason"] for row in rows(explored)] == ["left out by Ctrl-C"] * count
+
+
+def test_designs_for_which_no_time_is_left_are_marked(explored, quick):
+    confirm(explored, 2, Limits(total=0))
+    assert quick["synthesised"] == 0
+    assert [row["confirmed"]["reason"] for row in rows(explored)] == ["the 0 s for all designs are over"] * 2
 
 
 @pytest.mark.slow

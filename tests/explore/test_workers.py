@@ -85,7 +85,7 @@ def test_one_that_is_killed_goes_on_to_the_same_designs(tmp_path):
     (tmp_path / "digits.onnx").write_bytes(digits_onnx())
     command = [sys.executable, "-m", "weft", "explore", str(tmp_path / "space.toml")]
     command += ["--workload", str(tmp_path / "digits.onnx"), "--objective", "cycles,energy", "--generation", "4"]
-    command += ["--screened", "8", "--budget", "12", "--jobs", "1", "-o", str(tmp_path / "out")]
+    command += ["--screened", "8", "--budget", "12", "--jobs", "1", "--confirm", "0", "-o", str(tmp_path / "out")]
     results, journal = tmp_path / "out" / "results.jsonl", tmp_path / "out" / "journal.log"
     for lines in (1, 5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

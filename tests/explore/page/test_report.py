@@ -441,7 +441,7 @@ def test_a_real_exploration(browser, tmp_path):
     for package in ("optuna", "numba", "onnx", "xdsl", "llvmlite"):
         pytest.importorskip(package, reason=f"needs {package}")
     (tmp_path / "space.toml").write_text('base = "pynq"\n[space]\nepilogue_lanes = [2, 4, 8]\nwgt_depth = [128, 256]\n')
-    asked = ("--objective", "cycles,energy", "--budget", "4", "--jobs", "1")
+    asked = ("--objective", "cycles,energy", "--budget", "4", "--jobs", "1", "--confirm", "0")
     digits = files("weft.models").joinpath("digits.onnx")
     result = weft("explore", tmp_path / "space.toml", "--workload", digits, *asked, "-o", tmp_path / "found")
     assert result.code == 0, result.err

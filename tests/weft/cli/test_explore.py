@@ -19,7 +19,7 @@ def files(tmp_path):
 
 def explore(files, *arguments: str, workload: str = "digits.onnx"):
     given = ("--workload", str(files / workload), "-o", str(files / "out"))
-    return weft("explore", str(files / "space.toml"), *given, "--jobs", "1", *arguments)
+    return weft("explore", str(files / "space.toml"), *given, "--jobs", "1", "--confirm", "0", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from weft_explore.plan import Plan
 
 
+CONFIRMED = 10
+"""Designs of the front that are confirmed if nothing is said."""
+
+
 def explore_command(
     space: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may be chosen.", show_default=False)],
     workload: Annotated[
@@ -63,8 +67,18 @@ def explore_command(
         int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes.", show_default="one a CPU")
     ] = None,
     confirm: Annotated[
-        int, typer.Option("--confirm", metavar="K", min=0, help="Designs of the front to simulate and synthesise.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--confirm",
+            metavar="K",
+            min=0,
+            help="Designs of the front to simulate and synthesise, minutes each; 0: none.",
+            show_default="10",
+        ),
+    ] = None,
+    confirm_minutes: Annotated[
+        float, typer.Option("--confirm-minutes", metavar="M", min=0, help="What all of that may take.")
+    ] = 60,
     route: Annotated[
         bool, typer.Option("--route", help="With --confirm and --family ecp5: the clock they reach, too.")
     ] = False,
@@ -87,6 +101,7 @@ def explore_command(
     from weft_explore.space import load_space
     from weft_explore.workers import LocalProcesses, ThisProcess, Workers
     from weft_explore.workload import check_workload, load_workload
+    from weft_hardware.errors import WeftError
     from weft_hardware.synth.families import FAMILIES
 
     from weft.errors import UsageError
@@ -111,7 +126,7 @@ def explore_command(
         technology=technology,
         tune_trials=chosen_space.trials if tune_trials is None else tune_trials,
     )
-    if route and not (confirm and plan.family == "ecp5"):
+    if route and not (confirm != 0 and plan.family == "ecp5"):
         raise UsageError("--route needs --confirm and --family ecp5, the one family with an open router; leave it out")
     with needs_extra("explore", "exploring"):
         import optuna  # noqa: F401, its absence is told here
@@ -121,6 +136,15 @@ def explore_command(
         import numba  # noqa: F401
     for one in plan.workloads:
         check_workload(one, plan.space.base)
+    wanted = CONFIRMED if confirm is None else confirm
+    if wanted:
+        try:
+            _needs_tools()
+        except WeftError as error:
+            if confirm is not None:
+                raise
+            wanted = 0
+            print(f"weft: designs of the front will not be confirmed: {error}", file=sys.stderr)
     exploration = Exploration(plan, output)
     count = jobs or os.cpu_count() or 1
     if scheduler is not None:
@@ -131,9 +155,11 @@ def explore_command(
         chosen = ThisProcess(plan.evaluator) if count == 1 else LocalProcesses(plan.evaluator, count)
     with chosen as workers, _progress(plan) as tell:
         explored = exploration.run(budget, workers, tell)
-    if confirm:
-        _confirm(exploration, confirm, route)
-    page = _write_page(output)
+    try:
+        if wanted:
+            _confirm(exploration, wanted, route, 60 * confirm_minutes)
+    finally:
+        page = _write_page(output)
     front = exploration.front()
     counts: dict[str, Any] = {
         "designs": len(explored),
@@ -149,14 +175,36 @@ def explore_command(
         print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {page}")
 
 
-def _confirm(exploration: Exploration, count: int, route: bool) -> None:
+def _needs_tools() -> None:
+    """See that designs can be confirmed, before anything is evaluated.
+
+    Raises
+    ------
+    WeftError
+        If a package is not installed; the message names it.
+    """
+    from weft_hardware.synth.tools import tool_version
+
+    from weft.extras import needs_extra
+
+    with needs_extra("rtl", "simulating designs of the front"):
+        import amaranth  # noqa: F401
+    tool_version("yosys")
+
+
+def _confirm(exploration: Exploration, count: int, route: bool, seconds: float) -> None:
     """Confirm designs of the front, and say how the predictions did."""
-    from weft_explore.confirm import confirm
+    from weft_explore.confirm import Limits, confirm
 
     from .output import step_progress
 
+    print(
+        f"confirming up to {count} designs of the front, {seconds / 60:g} minutes at most; "
+        "Ctrl-C leaves one out, twice all that remain",
+        file=sys.stderr,
+    )
     with step_progress() as tell:
-        chosen = confirm(exploration, count, route=route, tell=tell)
+        chosen = confirm(exploration, count, Limits(total=seconds), route, tell)
     for found in chosen:
         known = exploration.confirmed[found.number]
         figures = [
