@@ -106,7 +106,7 @@ class _Assembler:
     ):
         self.dump, self.with_host = dump, with_host
         self.overlap = options.overlap and options.extensions
-        self.schedules = options.schedules
+        self.schedules, self.scheduled = options.schedules, options.scheduled
         self.function = function
         self.config = config
         self.alignment = alignment_of(config)
@@ -186,7 +186,7 @@ class _Assembler:
 
     def _accelerator_step(self, op: AcceleratedOp, layer: int) -> None:
         offsets = {name: place_of(value).offset for name, value in tensors_of(op).items()}
-        stream, registers = task_stream(op, self.config, self.schedules)
+        stream, registers = task_stream(op, self.config, self.schedules, self.scheduled)
         self._append(Pending(op, layer, Part(stream, offsets, registers), tuple(op.operands), (op.y,)))
 
     def _append(self, pending: Pending) -> None:

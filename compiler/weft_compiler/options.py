@@ -6,7 +6,33 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+Schedules: TypeAlias = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+"""A schedule for a layer, or several, by its digest."""
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """What became of the schedules given for a layer.
+
+    Parameters
+    ----------
+    layer : str
+        Digest.
+    name : str
+        Of its node.
+    refused : tuple of str
+        Why the first ones cannot be used.
+    chosen : int or None
+        The number of the one that is; None for the compiler's own choice.
+    """
+
+    layer: str
+    name: str
+    refused: tuple[str, ...]
+    chosen: int | None
+
 
 HOST_TARGETS = ("x86_64",)
 """CPUs that a module carries an object for, if nothing is said."""
@@ -35,7 +61,10 @@ class CompileOptions:
         hardware of it gets wrong, see `accel.plain`.
     schedules : Mapping
         Schedules that take the place of the compiler's own choice, as `tiling.Tiling.to_json` says them, by
-        the digest of the layer, `tasks.layer_key`. Layers that the network has not are no error.
+        the digest of the layer, `tasks.layer_key`. Layers that the network has not are no error. A list of schedules
+        has the best first: the first that can be used is, or else the compiler's own choice.
+    scheduled : callable, optional
+        Called for each layer that has a choice of schedules.
     """
 
     batch: int = 1
@@ -44,7 +73,8 @@ class CompileOptions:
     host_targets: str | Sequence[str] = HOST_TARGETS
     overlap: bool = True
     extensions: bool = True
-    schedules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    schedules: Schedules = field(default_factory=dict[str, Any])
+    scheduled: Callable[[Scheduled], None] | None = None
 
     @property
     def key(self) -> str:

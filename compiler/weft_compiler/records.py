@@ -100,7 +100,11 @@ class Records:
     damage: tuple[Damage, ...] = ()
 
     def best(self, config: str, device: str | None = None) -> dict[str, Record]:
-        """The fastest record of each layer on a configuration.
+        """The fastest record of each layer on a configuration: the first of `ranked`."""
+        return {layer: records[0] for layer, records in self.ranked(config, device).items()}
+
+    def ranked(self, config: str, device: str | None = None) -> dict[str, list[Record]]:
+        """The records of each layer on a configuration, the fastest first.
 
         Cycles of different devices or memories are not compared. Of several, those of the preferred ``device`` count,
         and among its memories, or without a preference, those measured last.
@@ -120,10 +124,9 @@ class Records:
         for layer, records in by_layer.items():
             preferred = [record for record in records if record.device == device] or records
             where = max(preferred, key=lambda record: record.time).where
-            # The first of equals, so that the order of lines decides and nothing else.
-            chosen[layer] = min(
-                (record for record in preferred if record.where == where), key=lambda record: record.cycles or 0
-            )
+            # Of equals the first, so that the order of lines decides and nothing else.
+            comparable = [record for record in preferred if record.where == where]
+            chosen[layer] = sorted(comparable, key=lambda record: record.cycles or 0)
         return chosen
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import SetRegister
@@ -21,15 +21,12 @@ from .conv_task import ConvTask, Phases
 from .dialects import qgraph
 from .errors import CompileError
 from .lowering import LoweredConv, lower_conv
+from .options import Scheduled, Schedules
 from .pool_task import MAX, SUM, PoolTask
 from .tiling import tiling_from_json
 
 AcceleratedOp: TypeAlias = qgraph.AccumulateOp | qgraph.ConvolveOp | qgraph.PoolOp
 Task: TypeAlias = ConvTask | PoolTask
-
-
-Schedules: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Schedules of layers as JSON, see `options.CompileOptions`."""
 
 
 def without_numbers(task: ConvTask) -> ConvTask:
@@ -43,21 +40,41 @@ def layer_key(task: ConvTask) -> str:
     return hashlib.sha256(repr(without_numbers(task)).encode()).hexdigest()[:16]
 
 
-def lowered(task: ConvTask, config: AcceleratorConfig, schedules: Schedules = MappingProxyType({})) -> LoweredConv:
+def lowered(
+    task: ConvTask,
+    config: AcceleratorConfig,
+    schedules: Schedules = MappingProxyType({}),
+    told: Callable[[Scheduled], None] | None = None,
+    name: str = "",
+) -> LoweredConv:
     """The stream of a convolution, and of all others that differ in numbers of their requantisation alone.
+
+    Parameters
+    ----------
+    told : callable, optional
+        Called with what became of the layer's schedules; ``name`` is the layer's for that.
 
     Raises
     ------
     CompileError
-        If it cannot be lowered, or its schedule is none of this layer, or does not fit.
+        If it cannot be lowered, or the only schedule given for it is none of this layer, or does not fit.
     """
-    shared = without_numbers(task)
-    if not schedules or (key := layer_key(task)) not in schedules:
-        return _lowered(shared, config)
-    try:
-        return _lowered(shared, config, tiling_from_json(shared, schedules[key]))
-    except CompileError as error:
-        raise CompileError(f"the schedule of layer {key} cannot be used: {error}; tune the layer anew") from None
+    shared, key = without_numbers(task), layer_key(task) if schedules or told else ""
+    given = schedules.get(key, ())
+    found, chosen, refused = None, None, list[str]()
+    for number, schedule in enumerate([given] if isinstance(given, Mapping) else given):
+        try:
+            found, chosen = _lowered(shared, config, tiling_from_json(shared, schedule)), number
+            break
+        except CompileError as error:
+            if isinstance(given, Mapping):
+                raise CompileError(
+                    f"the schedule of layer {key} cannot be used: {error}; tune the layer anew"
+                ) from None
+            refused.append(str(error))
+    if told is not None:
+        told(Scheduled(key, name, tuple(refused), chosen))
+    return found or _lowered(shared, config)
 
 
 _lowered = lru_cache(maxsize=256)(lower_conv)
@@ -77,14 +94,18 @@ def stream_of(op: AcceleratedOp, config: AcceleratorConfig) -> Stream:
 
 
 def task_stream(
-    op: AcceleratedOp, config: AcceleratorConfig, schedules: Schedules = MappingProxyType({})
+    op: AcceleratedOp,
+    config: AcceleratorConfig,
+    schedules: Schedules = MappingProxyType({}),
+    told: Callable[[Scheduled], None] | None = None,
 ) -> tuple[Stream, Mapping[SetRegister, int]]:
     """The stream that an operation shares with others, and what its registers hold: see `Stream.emit`."""
     task = task_of(op)
     if isinstance(task, PoolTask):
         return lowered_pool(task, config), {}
     how = task.requantisation
-    return lowered(task, config, schedules).stream, {} if how is None else registers_of(how)
+    stream = lowered(task, config, schedules, told, qgraph.layer_of(op)).stream
+    return stream, {} if how is None else registers_of(how)
 
 
 def tensors_of(op: AcceleratedOp) -> Mapping[str, SSAValue]:

@@ -22,6 +22,7 @@ from .extras import needs_extra
 
 if TYPE_CHECKING:
     from weft_compiler.graph import External, Graph
+    from weft_compiler.options import Scheduled, Schedules
     from weft_compiler.placement import Placement
     from weft_compiler.te import Schedule
     from weft_runtime.external_functions import External as Function
@@ -67,7 +68,8 @@ def compile(
     link: bool = False,
     overlap: bool = True,
     extensions: bool = True,
-    schedules: Mapping[str, Mapping[str, Any]] | None = None,
+    schedules: Schedules | None = None,
+    scheduled: Callable[[Scheduled], None] | None = None,
 ) -> Module:
     """Compile a quantised ONNX network, or a module of IR.
 
@@ -101,7 +103,11 @@ def compile(
         Whether programs may use more than the base instruction set; without, they run on other hardware of it, and keep
         clear of what that gets wrong. The host requantises then.
     schedules : Mapping, optional
-        Schedules found by tuning, by the layer's digest; all other layers have the compiler's own. See docs/tuning.md.
+        Schedules found by tuning, by the layer's digest, one or the best ones in turn; all other layers have the
+        compiler's own. See docs/tuning.md.
+    scheduled : callable, optional
+        Told of each layer that has a choice of schedules what became of those given for it; not if the module comes
+        from the cache.
 
     Raises
     ------
@@ -120,6 +126,7 @@ def compile(
             overlap=overlap,
             extensions=extensions,
             schedules=schedules or {},
+            scheduled=scheduled,
         )
         if not isinstance(model, bytes) and Path(model).suffix == ".mlir":
             made = compile_file(model, chosen, options, functions=functions)

@@ -15,6 +15,7 @@ from .extras import needs_extra
 from .profile import profile_module
 
 if TYPE_CHECKING:
+    from weft_compiler.options import Schedules
     from weft_explore.tune.journal import Journal
     from weft_explore.tune.tuner import Tuning
     from weft_runtime.device import Device
@@ -104,7 +105,7 @@ def open_tuning(
 def network_cycles(
     model: bytes,
     config: AcceleratorConfig,
-    schedules: Mapping[str, Mapping[str, Any]],
+    schedules: Schedules,
     *,
     read_latency: int = 50,
     batch: int = 1,

@@ -15,6 +15,9 @@ from .machine import run
 from .parameters import machine_at_rest
 from .program import TimedProgram
 
+LOOKS = 32
+"""How often a program is asked whether it can still be fast enough."""
+
 
 def started(machine: state.Records, timed: TimedProgram, uops: state.Records) -> None:
     """Give a machine at rest a program; ``uops`` is its micro-op buffer."""
@@ -72,7 +75,8 @@ class Predictor:
         window : tuple of int
             Bytes ``[begin, end)`` that a residual operand may be read from.
         most : int
-            Whoever takes longer is not followed further: the result is between this and what it takes.
+            A program that takes longer is not followed to its end, but as far as it may still be faster, its products
+            one a cycle from there on: the result is between this and what it takes.
         """
         machine, uops = self._buffers()
         # As bytes: numpy copies records field by field.
@@ -84,6 +88,14 @@ class Predictor:
         parameters["residual_begin"], parameters["residual_end"] = window
         s["fetching"]["slot"] = insn_address // size % parameters["instruction_slots"]
         count = len(timed.fetched)
+        if most < state.NEVER:
+            compute = timed.records["queue"] == Queue.COMPUTE
+            done = np.concatenate([[0], np.cumsum(timed.records["beats"][compute])])
+            for end in range(most // LOOKS, most + 1, most // LOOKS + 1):
+                run(machine.ctypes.data, end, insn_address, count * size)
+                left = done[-1] - done[s["modules"]["issued"][Queue.COMPUTE]]
+                if end + left >= most and not s["refusal"]["outcome"] and left:
+                    return int(end + left)
         reached = run(machine.ctypes.data, most, insn_address, count * size)
         if s["modules"]["retired"].sum() != count and not s["refusal"]["outcome"] and most <= reached < state.NEVER:
             return max(most, int(reached))

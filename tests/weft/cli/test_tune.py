@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,9 +40,11 @@ def test_it_makes_the_network_faster_and_says_by_how_much(tuned, tmp_path):
     network = values["network"]
     assert network["tuned_cycles"] < network["default_cycles"]
     for name, options in (("default", ()), ("tuned", ("--records", records))):
-        result = weft("compile", DIGITS, "-o", tmp_path / f"{name}.weft", *options)
+        result = weft("compile", DIGITS, "-o", tmp_path / f"{name}.weft", "--json", *options)
         assert (result.code, result.err) == (0, "")
         assert cycles_of(tmp_path / f"{name}.weft") == network[f"{name}_cycles"]
+    tuned_layers = json.loads(result.out)
+    assert tuned_layers["layers_tunable"] == tuned_layers["layers_tuned"] == len(values["layers"])
     assert (values["trials"], values["measured"], values["known"]) == (96, 96, 0)
     assert values["reason"].startswith("all 96 trials are spent; ")
     found = read_records([records]).found
@@ -51,6 +54,33 @@ def test_it_makes_the_network_faster_and_says_by_how_much(tuned, tmp_path):
         assert len(of_layer) == layer["trials"]
         assert of_layer[0].cycles == layer["default_cycles"]
         assert min(record.cycles for record in of_layer if record.cycles) == layer["tuned_cycles"]
+
+
+def test_records_that_misfit_leave_the_place_to_the_next_best(tuned, tmp_path):
+    whole, values = tuned
+    found = read_records([whole]).found
+    first, last = values["layers"][0]["layer"], values["layers"][-1]["layer"]
+    others = {"order": ["q"], "tiles": {"q": 1}, "levels": {}, "slots": {}}
+    wrong = [
+        replace(next(r for r in found if r.layer == layer), candidate=others, cycles=1, failure=None)
+        for layer in (first, last)
+    ]
+    records = tmp_path / "records.jsonl"
+    kept = [record for record in found if record.layer != last]
+    records.write_text("".join(record.to_line() for record in [*wrong, *kept]), encoding="utf-8")
+    result = weft("compile", DIGITS, "-o", tmp_path / "net.weft", "--records", records, "--json")
+    assert result.code == 0
+    reason = "it says no loops, tiles, levels and slots (KeyError('inp'))"
+    assert result.err.splitlines() == [
+        f"weft: layer {layer['name']}: the record of 1 cycles of {record.time} cannot be used: {reason}; "
+        f"the layer has {instead}; tune it anew"
+        for layer, record, instead in (
+            (values["layers"][0], wrong[0], "the next best record that fits"),
+            (values["layers"][-1], wrong[1], "the compiler's own schedule"),
+        )
+    ]
+    said = json.loads(result.out)
+    assert (said["layers_tunable"], said["layers_tuned"]) == (len(values["layers"]), len(values["layers"]) - 1)
 
 
 @pytest.mark.slow

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
 
 if TYPE_CHECKING:
+    from weft_compiler.options import Scheduled
     from weft_compiler.placement import Placement
+    from weft_compiler.records import Record
     from weft_hardware.config import AcceleratorConfig
 
 
@@ -111,20 +113,24 @@ def compile_command(
         return
     if measured_on is not None and not records:
         raise UsageError(f"--measured-on {measured_on} chooses among records; give some: --records FILE.jsonl")
-    schedules = _schedules(records, accelerator, measured_on) if records else {}
+    ranked = _ranked(records, accelerator, measured_on) if records else {}
+    scheduled: list[Scheduled] = []
     shaping = {
         "batch": batch,
         "host_targets": host_target or HOST_TARGETS,
         "overlap": overlap,
         "extensions": extensions,
-        "schedules": schedules,
+        "schedules": {layer: [record.candidate for record in found] for layer, found in ranked.items()},
     }
     link = bool(host_target) if link is None else link
     place = None
     begin = time.perf_counter()
-    if cache and dump_ir is None and isinstance(source, bytes):
+    # What becomes of records is known to a compilation alone.
+    if cache and dump_ir is None and isinstance(source, bytes) and not records:
         place = Place(source, accelerator, CompileOptions(**shaping).key, link)
-    made = kept_file(place, lambda: weft.compile(source, accelerator, dump=dump_ir, link=link, **shaping))
+    made = kept_file(
+        place, lambda: weft.compile(source, accelerator, dump=dump_ir, link=link, scheduled=scheduled.append, **shaping)
+    )
     seconds = time.perf_counter() - begin
     made.save(output)
     if raw is not None:
@@ -139,29 +145,48 @@ def compile_command(
         "macs": sum(layer["macs"] for layer in made.layers),
         "seconds": round(seconds, 3),
     }
+    if records:
+        values |= _tuned(scheduled, ranked)
     if placed is not None and json:
         print_json({"placement": [asdict(row) for row in placed], **values})
     else:
         print_values(values, json)
 
 
-def _schedules(files: Sequence[Path], config: AcceleratorConfig, device: str | None) -> Mapping[str, Mapping[str, Any]]:
-    """The best schedule of each layer; lines that are no records are named on stderr."""
+def _ranked(files: Sequence[Path], config: AcceleratorConfig, device: str | None) -> dict[str, list[Record]]:
+    """The records of each layer, the fastest first; lines that are no records are named on stderr."""
     from weft.extras import needs_extra
 
     with needs_extra("compiler", "compiling a network"):
-        from weft_compiler.records import describe_damage, read_records, schedules
+        from weft_compiler.records import describe_damage, read_records
     records = read_records(files)
     for sentence in describe_damage(records.damage):
         print(f"weft: {sentence}", file=sys.stderr)
-    best = records.best(config.digest, device)
-    if not best:
+    ranked = records.ranked(config.digest, device)
+    if not ranked:
         print(
             f"weft: no record of {', '.join(map(str, files))} is of this configuration; "
             "every layer has the compiler's own schedule; run `weft tune` with the same --config",
             file=sys.stderr,
         )
-    return schedules(best)
+    return ranked
+
+
+def _tuned(scheduled: Sequence[Scheduled], ranked: Mapping[str, Sequence[Record]]) -> dict[str, int]:
+    """How many layers have a choice of schedules, and how many one from records; those that misfit go to stderr."""
+    layers = {layer.layer: layer for layer in reversed(scheduled)}
+    for digest, layer in reversed(layers.items()):
+        if not layer.refused:
+            continue
+        record, more = ranked[digest][0], len(layer.refused) - 1
+        instead = "the compiler's own schedule" if layer.chosen is None else "the next best record that fits"
+        print(
+            f"weft: layer {layer.name}: the record of {record.cycles} cycles of {record.time} cannot be used"
+            + (f", nor {more} more" if more else "")
+            + f": {layer.refused[0]}; the layer has {instead}; tune it anew",
+            file=sys.stderr,
+        )
+    return {"layers_tunable": len(layers), "layers_tuned": sum(layer.chosen is not None for layer in layers.values())}
 
 
 def _print_placement(rows: Sequence[Placement], full: bool) -> None:

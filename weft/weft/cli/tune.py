@@ -72,7 +72,7 @@ def tune_command(
             **how,
         ) as (tuning, journal),
     ):
-        from weft_compiler.records import describe_damage, read_records, schedules
+        from weft_compiler.records import describe_damage, read_records
 
         for sentence in describe_damage(journal.records.damage):
             print(f"weft: {sentence}", file=sys.stderr)
@@ -82,7 +82,8 @@ def tune_command(
         except KeyboardInterrupt:
             _print_summary(tuning, journal, None, json)
             raise
-        best = schedules(read_records(records).best(accelerator.digest, journal.device))
+        ranked = read_records(records).ranked(accelerator.digest, journal.device)
+        best = {layer: [record.candidate for record in found] for layer, found in ranked.items()}
     network = tuple(network_cycles(source, accelerator, chosen, **how) for chosen in ({}, best))
     _print_summary(tuning, journal, network, json)
 
