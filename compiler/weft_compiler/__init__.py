@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,18 @@ __all__ = ["HOST_TARGETS", "CompileOptions", "compile_file", "compile_model", "c
 DEFAULT = CompileOptions()
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Looks for no garbage meanwhile: most of what a compilation makes lives until its end, all of it would be walked."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def compile_model(source: str | Path | bytes, config: AcceleratorConfig, options: CompileOptions = DEFAULT) -> Module:
     """Compile a quantised ONNX network.
 
@@ -35,10 +49,11 @@ def compile_model(source: str | Path | bytes, config: AcceleratorConfig, options
     CompileError
         If the model cannot be read or holds something that is not supported; the message names it.
     """
-    # Importing the package costs nothing; xDSL and LLVM are loaded by the first compilation.
-    from .onnx_import import import_onnx
 
     def steps(done: Callable[[str], None]) -> ModuleOp:
+        # Importing the package costs nothing; xDSL and LLVM are loaded by the first compilation.
+        from .onnx_import import import_onnx
+
         module = import_onnx(source, batch=options.batch)
         done("import")
         return module
@@ -89,6 +104,17 @@ def compile_file(
 
 
 def _compile(
+    begin: Callable[[Callable[[str], None]], ModuleOp],
+    first: list[str],
+    config: AcceleratorConfig,
+    functions: Mapping[str, External],
+    options: CompileOptions,
+) -> Module:
+    with _no_collection():
+        return _compile_at_once(begin, first, config, functions, options)
+
+
+def _compile_at_once(
     begin: Callable[[Callable[[str], None]], ModuleOp],
     first: list[str],
     config: AcceleratorConfig,

@@ -60,9 +60,9 @@ class Accesses:
         return np.repeat(self.instruction, count), cell, np.repeat(self.writes, count)
 
 
-def _last(chosen: NDArray[np.bool_]) -> Column:
-    """For each access the last chosen one up to it, −1 if there is none."""
-    return np.maximum.accumulate(np.where(chosen, np.arange(len(chosen)), -1))
+def _last(chosen: NDArray[np.bool_], counted: NDArray[np.int32]) -> NDArray[np.int32]:
+    """For each access the last chosen one up to it, −1 if there is none; ``counted`` is 0, 1, 2 …"""
+    return np.maximum.accumulate(np.where(chosen, counted, np.int32(-1)))
 
 
 def waits(queue: Column, accesses: Accesses) -> Iterator[tuple[Queue, Queue, Column, Column]]:
@@ -76,19 +76,22 @@ def waits(queue: Column, accesses: Accesses) -> Iterator[tuple[Queue, Queue, Col
         Positions in the program; both rise.
     """
     instruction, cell, writes = accesses.cells()
-    # One number of both is sorted faster than two.
-    sequence = np.argsort(cell * len(queue) + instruction, kind="stable")
-    instruction, cell, writes = instruction[sequence], cell[sequence], writes[sequence]
-    fresh = np.diff(cell, prepend=-1) != 0
-    begins = np.maximum.accumulate(np.where(fresh, np.arange(len(cell)), 0))
-    owner = queue[instruction]
-    touched = {source: _last(owner == source) for source, *_ in NEIGHBOURS}
-    wrote = {source: _last((owner == source) & writes) for source in touched}
+    # One number of all three is sorted many times faster than an order of them is found; a program of more than 2³¹
+    # accesses does not fit memory.
+    bits = len(queue).bit_length()
+    packed = np.sort(cell << (bits + 1) | instruction << 1 | writes)
+    cell, instruction, writes = packed >> (bits + 1), packed >> 1 & ((1 << bits) - 1), (packed & 1).astype(bool)
+    counted = np.arange(len(cell), dtype=np.int32)
+    begins = _last(np.diff(cell, prepend=-1) != 0, counted)
+    owner = queue.astype(np.int8)[instruction]
+    owned = {source: owner == int(source) for source, *_ in NEIGHBOURS}
+    touched = {source: _last(mine, counted) for source, mine in owned.items()}
+    wrote = {source: _last(mine & writes, counted) for source, mine in owned.items()}
     for source, target, _, _ in NEIGHBOURS:
-        mine = np.flatnonzero(owner == target)
-        last = np.where(writes[mine], touched[source][mine], wrote[source][mine])
+        last = np.where(writes, touched[source], wrote[source])
+        waiting = np.flatnonzero(owned[target] & (last >= begins))
         needed = np.full(len(queue), -1, np.int64)
-        np.maximum.at(needed, instruction[mine], np.where(last >= begins[mine], instruction[last], -1))
+        np.maximum.at(needed, instruction[waiting], instruction[last[waiting]])
         later = np.flatnonzero(queue == target)
         covered = np.maximum.accumulate(needed[later])
         new = np.diff(covered, prepend=-1) > 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ScheduleError
-from .bounds import infer
 from .expr import Axis
-from .lower import tensorized
-from .nest import Buffer
+from .lower import lowering
 from .state import Program, StageState
 
 UNROLL_LIMIT = 256
@@ -128,12 +126,10 @@ def _mark(program: Program, stage: StageState, axis: Axis, kind: str) -> None:
 
 def _iterations(program: Program, stage: StageState, axis: Axis) -> int:
     """Of a loop where its stage runs."""
-    return infer(program)[stage.tensor].loops[axis].extent
+    return lowering(program).placed[stage.tensor].loops[axis].extent
 
 
 def _tensorized(program: Program) -> None:
-    placed = infer(program)
-    inputs = {tensor: Buffer(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
     for stage in program.stages:
         if stage.tensorized is not None:
-            tensorized(program, stage, placed, inputs)
+            lowering(program).tensorized(stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import ScheduleError
 from .bounds import Placed, infer
@@ -20,9 +20,17 @@ from .tensor import Tensor
 
 def lower(program: Program) -> Nest:
     """The function of the inputs and outputs that a schedule describes."""
-    placed = infer(program)
-    inputs = {tensor: Buffer(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
-    return _Lowering(program, placed, inputs).nest()
+    return lowering(program).nest()
+
+
+def lowering(program: Program) -> Lowering:
+    """A state's lowering; found once, since states never change: what the schedule checks is what comes out."""
+    found: Lowering | None = program.__dict__.get("_lowering")
+    if found is None:
+        inputs = {tensor: Buffer(tensor.name, tensor.shape, tensor.dtype) for tensor in program.inputs}
+        found = Lowering(program, infer(program), inputs)
+        object.__setattr__(program, "_lowering", found)
+    return found
 
 
 def point(
@@ -66,12 +74,36 @@ class _Loops:
 
 
 @dataclass
-class _Lowering:
+class Lowering:
+    """A state on its way to a loop nest.
+
+    Parameters
+    ----------
+    placed : Mapping
+        Where each stage runs, and what it computes there.
+    inputs : Mapping
+        The buffers of the program's inputs.
+    """
+
     program: Program
     placed: Mapping[Tensor, Placed]
     inputs: Mapping[Tensor, Buffer]
+    _invocations: dict[Tensor, tuple[Statement | None, Statement]] = field(default_factory=dict)
+
+    def tensorized(self, stage: StageState) -> tuple[Statement | None, Statement]:
+        """See `tensorized`; each stage is matched once.
+
+        Raises
+        ------
+        ScheduleError
+            If the stage is not what the intrinsic computes.
+        """
+        if stage.tensor not in self._invocations:
+            self._invocations[stage.tensor] = tensorized(self.program, stage, self.placed, self.inputs)
+        return self._invocations[stage.tensor]
 
     def nest(self) -> Nest:
+        """The loop nest."""
         roots = [stage for stage in self.program.stages if stage.attachment is None]
         body = Block(tuple(self._stage(stage) for stage in roots))
         for stage in reversed(roots):
@@ -88,7 +120,7 @@ class _Lowering:
         if stage.tensorized is None:
             init, update = _assignments(point(self.program, stage, self.placed, self.inputs))
         else:
-            init, update = tensorized(self.program, stage, self.placed, self.inputs)
+            init, update = self.tensorized(stage)
         before = None
         if init is not None:
             first = self._beginning(stage, outer)
