@@ -24,7 +24,7 @@ DEFAULT = CompileOptions()
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Looks for no garbage meanwhile: most of what a compilation makes lives until its end, all of it would be walked."""
+    """Looks for no garbage meanwhile: what a compilation makes lives until its end, and all of it would be walked."""
     was_on = gc.isenabled()
     gc.disable()
     try:

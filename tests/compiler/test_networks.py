@@ -10,7 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from support.compiling import compile_model
-from support.ort import reference
+from support.ort import reference, session
 from weft.zoo import NETWORKS, network
 from weft.zoo.builder import random_input
 from weft_hardware.presets import PRESETS
@@ -73,23 +73,57 @@ def test_networks(name: str, options: dict[str, Any]) -> None:
     check(network(name, **options))
 
 
-def test_transposed_convolutions_differ_by_one_step_at_most() -> None:
-    """onnxruntime computes them in floats: values near a half may go the other way, ≤ 1e-4 of them."""
-    proto = onnx.load_model_from_string(network("dcgan", size=32, width=16))
-    convolved = [node for node in proto.graph.node if node.op_type == "ConvTranspose"]
-    names = [q.output[0] for node in convolved for q in proto.graph.node if node.output[0] in q.input]
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+def test_transposed_convolutions_differ_by_one_step_at_most(activations: str) -> None:
+    """onnxruntime computes them in floats: values near a half may go the other way, ≤ 1e-4 of them.
+
+    Each is given onnxruntime's own values: what one of them turns the other way, those behind it spread.
+    """
+    proto = onnx.load_model_from_string(network("dcgan", activations=activations))
+    layers, read = taken_apart(proto)
     del proto.graph.output[:]
-    element = onnx.TensorProto.UINT8
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.value_info}
-    for node, name in zip(convolved, names, strict=True):
-        proto.graph.output.append(onnx.helper.make_tensor_value_info(name, element, shapes[node.output[0]]))
-    model = proto.SerializeToString()
-    inputs = {"z": random_input((1, 100, 1, 1), 5)}
-    module = compile_model(model, VTA)
-    with FunctionalDevice(VTA) as device, Session(module, device) as session:
-        found = session.run(inputs)
-    steps = np.concatenate(
-        [(y.astype(int) - e).reshape(-1) for y, e in zip(found, reference(model, inputs), strict=True)]
-    )
-    assert np.abs(steps).max() <= 1
-    assert (steps != 0).mean() <= 1e-4, (steps != 0).sum()
+    proto.graph.output.extend(read)
+    module, fused = compile_model(layers.SerializeToString(), VTA), session(layers.SerializeToString())
+    count = len(read)
+    differ, sizes = np.zeros(count), np.zeros(count)
+    with FunctionalDevice(VTA) as device, Session(module, device) as ours:
+        for seed in range(6):
+            values = reference(proto.SerializeToString(), {"z": random_input((1, 100, 1, 1), seed)})
+            inputs = {x.name: value for x, value in zip(layers.graph.input, values, strict=True)}
+            for k, (e, y) in enumerate(zip(fused.run(None, inputs), ours.run(inputs), strict=True)):
+                steps = y.astype(int) - np.asarray(e)
+                assert np.abs(steps).max() <= 1, (k, seed)
+                differ[k] += np.count_nonzero(steps)
+                sizes[k] += steps.size
+    assert count == 5
+    assert (differ <= 1e-4 * sizes).all(), (differ, sizes)
+
+
+def taken_apart(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.ValueInfoProto]]:
+    """The transposed convolutions side by side, each from an input to an output; and what each reads in the network."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    graph, producers = made.graph, {node.output[0]: node for node in proto.graph.node}
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.input)}
+    types = {x.name: x.data_type for x in graph.initializer}
+
+    def info(name: str, quantised: str) -> onnx.ValueInfoProto:
+        values, _, zero = producers[quantised].input
+        return onnx.helper.make_tensor_value_info(name, types[zero], shapes[values])
+
+    nodes, inputs, outputs, read = [], [], [], []
+    for node in proto.graph.node:
+        if node.op_type != "ConvTranspose":
+            continue
+        before, *constants = (producers[name] for name in node.input)
+        (behind,) = (n for n in proto.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == node.output[0])
+        name = f"x{len(inputs)}"
+        inputs.append(info(name, before.input[0]))
+        read.append(info(before.input[0], before.input[0]))
+        outputs.append(info(behind.output[0], behind.output[0]))
+        nodes += [onnx.helper.make_node("DequantizeLinear", [name, *before.input[1:]], before.output)]
+        nodes += [*constants, node, behind]
+    for field, values in ((graph.node, nodes), (graph.input, inputs), (graph.output, outputs)):
+        del field[:]
+        field.extend(values)
+    return made, read
