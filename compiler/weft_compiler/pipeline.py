@@ -16,7 +16,7 @@ from .passes.cancel_layout import CancelLayout
 from .passes.common_subexpressions import CommonSubexpressions
 from .passes.dead_code import DeadCode
 from .passes.fold_batch_norm import FoldBatchNorm
-from .passes.fold_constants import FoldConstants
+from .passes.fold_constants import FoldConstants, FoldDequantized
 from .passes.fuse_bias import FuseBias
 from .passes.fuse_clamp import FuseClamp
 from .passes.inline import Inline
@@ -49,6 +49,7 @@ def network_passes() -> tuple[ModulePass, ...]:
         QuantiseOperators(),
         Tabulate(),
         FuseClamp(),
+        FoldDequantized(),
     )
 
 

@@ -44,28 +44,55 @@ class _FoldTranspose(RewritePattern):
             _replace(op, constant.values.transpose(qgraph.ints(op.permutation)), rewriter)
 
 
+def _along_axis(op: qgraph.QuantizeOp | qgraph.DequantizeOp) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point in the shape in which they meet the tensor."""
+    shape = [1] * len(qgraph.shape_of(op.x))
+    if qgraph.array(op.scale).size > 1:
+        shape[op.axis.value.data] = -1
+    return qgraph.array(op.scale).reshape(shape), qgraph.array(op.zero_point).reshape(shape)
+
+
 class _FoldQuantize(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: qgraph.QuantizeOp, rewriter: PatternRewriter) -> None:
         constant = constant_of(op.x)
         if constant is None:
             return
-        shape = [1] * len(qgraph.shape_of(op.x))
-        if qgraph.array(op.scale).size > 1:
-            shape[op.axis.value.data] = -1
-        scale = qgraph.array(op.scale).reshape(shape)
-        zero = qgraph.array(op.zero_point).reshape(shape)
+        scale, zero = _along_axis(op)
         limits = np.iinfo(qgraph.dtype_of(op.y))
         rounded = np.rint(np.clip(constant.values / scale, limits.min - zero, limits.max - zero))
         _replace(op, (rounded + zero).astype(qgraph.dtype_of(op.y)), rewriter)
 
 
+class _FoldDequantize(RewritePattern):
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: qgraph.DequantizeOp, rewriter: PatternRewriter) -> None:
+        if constant := constant_of(op.x):
+            scale, zero = _along_axis(op)
+            centred = constant.values.astype(np.int32) - zero.astype(np.int32)
+            _replace(op, centred.astype(np.float32) * scale.astype(np.float32), rewriter)
+
+
 @dataclass(frozen=True)
 class FoldConstants(ModulePass):
-    """Reshape, transpose and quantise of constants become constants; dequantised ones stay quantised."""
+    """Reshape, transpose and quantise of constants become constants; dequantised ones stay quantised.
+
+    What quantised operators are made of is recognised by the dequantising before it, see `FoldDequantized`.
+    """
 
     name: ClassVar[str] = "fold-constants"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         patterns: list[RewritePattern] = [_FoldReshape(), _FoldTranspose(), _FoldQuantize()]
+        PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
+
+
+@dataclass(frozen=True)
+class FoldDequantized(ModulePass):
+    """Constants that are still dequantised become floats; for when all quantised operators have been found."""
+
+    name: ClassVar[str] = "fold-dequantized"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        patterns: list[RewritePattern] = [_FoldDequantize(), _FoldReshape(), _FoldTranspose()]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
