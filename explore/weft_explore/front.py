@@ -1,4 +1,4 @@
-"""Designs that none other beats, and how much they cover; less is better in every column."""
+"""Designs that none other beats; less is better in every column."""
 
 from __future__ import annotations
 
@@ -19,35 +19,6 @@ def on_front(costs: Costs) -> NDArray[np.bool_]:
     no_worse = np.all(rows[:, None, :] <= rows[None, :, :], axis=2)
     better = np.any(rows[:, None, :] < rows[None, :, :], axis=2)
     return ~np.any(no_worse & better, axis=0)
-
-
-def hypervolume(costs: Costs, reference: Sequence[float] | NDArray[np.float64]) -> float:
-    """The volume between the rows and a point that is worse than they are; rows beyond it count nothing.
-
-    Sweeps the last objective, slice by slice.
-
-    >>> hypervolume([[1, 2], [2, 1]], [3, 3])
-    3.0
-    """
-    rows = np.asarray(costs, np.float64)
-    point = np.asarray(reference, np.float64)
-    rows = rows[np.all(rows < point, axis=1)] if len(rows) else rows
-    if not len(rows):
-        return 0.0
-    rows = rows[on_front(rows)]
-    if rows.shape[1] == 1:
-        return float(point[0] - rows.min())
-    rows = rows[np.argsort(rows[:, -1], kind="stable")]
-    if rows.shape[1] == 2:
-        ends = np.minimum.accumulate(rows[:, 0])
-        heights = np.diff(np.append(rows[:, 1], point[1]))
-        return float(((point[0] - ends) * heights).sum())
-    levels = np.append(rows[:, -1], point[-1])
-    volume = 0.0
-    for k in range(len(rows)):
-        if levels[k + 1] > levels[k]:
-            volume += hypervolume(rows[: k + 1, :-1], point[:-1]) * float(levels[k + 1] - levels[k])
-    return volume
 
 
 def spread(costs: Costs, count: int) -> list[int]:

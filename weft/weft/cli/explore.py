@@ -129,7 +129,8 @@ def explore_command(
     if route and not (confirm != 0 and plan.family == "ecp5"):
         raise UsageError("--route needs --confirm and --family ecp5, the one family with an open router; leave it out")
     with needs_extra("explore", "exploring"):
-        import optuna  # noqa: F401, its absence is told here
+        import moocore  # noqa: F401, their absence is told here
+        import optuna  # noqa: F401
     with needs_extra("compiler", "compiling a network"):
         import xdsl  # noqa: F401
     with needs_extra("timing", "the timing device"):
