@@ -6,8 +6,8 @@ the true front's worst. Random search is the control, over the same valid design
 The large space is `examples/spaces/pynq.toml` with what fits a PYNQ-Z2, the same network, the reference point a tenth
 beyond the worst of all fronts that random search finds.
 Throughput is in designs a second: by the analytic model once each shape of blocks was seen, exactly with the compiler's
-own schedules, and exactly with searched ones (`TRIALS` a layer); by the clock with each number of processes, and by the CPU
-seconds of one process, which say the same on a busy machine.
+own schedules, and exactly with searched ones (`TRIALS` a layer); by the clock with each number of processes, and by
+the CPU seconds of one process, which say the same on a busy machine.
 """
 
 from __future__ import annotations
