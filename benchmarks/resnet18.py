@@ -5,8 +5,9 @@ layer's *share* is the cycles that its busiest resource needs at least ÷ its cy
 cycle, or bytes of inputs (once), weights and results on a bus of 8 a cycle each way; what it loads while
 the layer before is at work counts for that one. Results are compared with
 onnxruntime's, byte for byte; *an image* is the best of five runs, side by side with onnxruntime in this process. *weft
-compile* is the whole command, Python's start included: the best of three, its seconds of the processor beside those
-that passed. Of ResNet-50 the layers with the least shares are shown, worst first.
+compile* is the whole command, Python's start included, once Python keeps what it compiled of its sources: the best of
+three, its seconds of the processor beside those that passed. Of ResNet-50 the layers with the least shares are shown,
+worst first.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ def _commands(activations: str, model: bytes) -> dict[str, str]:
         source = Path(folder, "model.onnx")
         source.write_bytes(model)
         arguments = ["compile", str(source), "-o", str(Path(folder, "model.weft"))]
-        environment = {**os.environ, "WEFT_CACHE": folder}
-        _process(arguments, environment)  # fills the cache
+        environment = {**os.environ, "WEFT_CACHE": folder, "PYTHONPYCACHEPREFIX": folder}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        _process(arguments, environment)  # fills the cache, and Python's own of compiled sources
         for what, more in (("cold", ["--no-cache"]), ("from the cache", [])):
             cpu, wall, peak = min(_process([*arguments, *more], environment) for _ in range(3))
             figure = f"{cpu:.2f} s of the processor, {wall:.2f} s, {peak:.0f} MiB"
