@@ -148,6 +148,7 @@ class Technology:
 TECHNOLOGIES: dict[str, Technology] = {
     technology.name: technology
     for technology in (
+        # Which of the figures were compared with a second source is in docs/exploration.md.
         Technology(
             "45nm",
             "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, figure 1.1.9",
