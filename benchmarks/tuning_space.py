@@ -1,17 +1,21 @@
 """Schedules of single layers on the timing model, memory latency 50: the compiler's own, the best found, the least possible.
 
-*Bound*: cycles that no schedule goes below, since products, reads or writes alone take them. *Default*: the compiler's
-choice, untuned. *Best of the space*: of all divisor tilings × loop orders × placements with two copies where they fit
-(`explore/weft_explore/tune/sketches.py`) those measured that the analytic model likes best; a space whose every
-schedule was measured or excluded by its bound is *complete*. *Tuned*: evolution of 300 schedules, tile sizes that do
-not divide included. *Odd* shapes are sizes that divide badly or keep the memory busy, on `vta` and five more.
+*No schedule below*: cycles that products, reads or writes alone take. *Default*: the compiler's choice, untuned. *Best of
+so many schedules*: of all divisor tilings × loop orders × placements that fit, the kernel whole, two copies of each
+buffer that is filled more than once; where those are less than 5,000 also single copies, then all tiles of
+`explore/weft_explore/tune/sketches.py`. Each was measured unless its bound excludes it, and until it was slower than the
+best. *Tuned*: `weft tune`'s search, 200 schedules. *Odd* shapes are sizes that divide badly or keep the memory busy, on
+`vta` and five more. Percentages are above the best of the space. All spaces: `tuning_space.csv`.
 """  # noqa: E501
 
 from __future__ import annotations
 
+import csv
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from weft_compiler import CompileOptions
@@ -22,14 +26,17 @@ from weft_compiler.tiling_cost import estimate
 from weft_explore.tune import pieces
 from weft_explore.tune.conv_problem import ConvProblem, shape_of
 from weft_explore.tune.network import layers_of
-from weft_explore.tune.search import Evolution
 from weft_explore.tune.timed_conv import TimedConv
+from weft_explore.tune.tuner import Tuning
 from weft_hardware.isa import Memory, tile_bytes
 from weft_hardware.presets import PRESETS, VTA
 from weft_simulator.tsim.model import MemoryTiming
 
 LATENCY = MemoryTiming(read_latency=50)
-TRIALS, AT_ONCE = 200, 25
+TRIALS = 200
+"""Of a search."""
+LEAST = 5000
+"""Schedules of a space that is measured, where a layer has as many."""
 X_SIZE, Y_SIZE = (pieces.FIELDS.index(name) for name in ("x_size", "y_size"))
 Q = Requantisation()
 ODD = (
@@ -90,32 +97,37 @@ def reads(problem: ConvProblem, tiling: Tiling) -> float:
     return beats
 
 
-def divisors(problem: ConvProblem) -> Iterator[Tiling]:
-    """The space that is measured as a whole: two copies of each buffer that is filled more than once."""
+def spaces(problem: ConvProblem) -> Iterator[list[Tiling]]:
+    """Larger and larger: divisors with two copies of what is filled more than once, one or two, all even tiles."""
     whole = problem.sketches.extents
     sizes = {k: [s for s in problem.sketches.sizes[k] if whole[k] % s == 0] for k in whole}
     sizes |= {"ky": [whole["ky"]], "kx": [whole["kx"]]}
-    for tiling in problem.sketches.enumerate(sizes):
-        if all(tiling.slots[m] == 2 or not level for m, level in tiling.levels.items() if m in tiling.slots):
-            yield tiling
+    found = list(problem.sketches.enumerate(sizes))
+    yield [t for t in found if all(t.slots[m] == 2 or not t.levels[m] for m in t.slots)]
+    yield found
+    yield list(problem.enumerate())
 
 
 @dataclass(frozen=True)
 class Space:
-    """What came of the measurement of a whole space."""
+    """What came of the measurement of a whole space: schedules, how many were measured, and the best one."""
 
     size: int
     measured: int
     best: int
-    tiling: Tiling
+    tiling: str
 
 
-def best_of_space(problem: ConvProblem) -> Space:
-    """The best schedule of the space: every other one was measured, until it was slower, or cannot be as fast.
+def best_of_space(problem: ConvProblem, least: int = LEAST) -> Space:
+    """The best schedule of the first space that is large enough, or of the largest.
 
-    The most promising are measured first, so that slower ones are stopped early.
+    Every other schedule was measured, until it was slower, or cannot be as fast. The most promising are measured first,
+    so that slower ones are stopped early.
     """
-    space = list(divisors(problem))
+    space: list[Tiling] = []
+    for space in spaces(problem):
+        if len(space) >= least:
+            break
     bounds = np.array([_possible_bound(problem, tiling) for tiling in space])
     layer = TimedConv(problem.task, problem.config, LATENCY)
     best, found, count = 1 << 62, problem.default, 0
@@ -129,19 +141,44 @@ def best_of_space(problem: ConvProblem) -> Space:
             continue
         if cycles < best:
             best, found = cycles, space[k]
-    return Space(len(space), count, best, found)
+    return Space(len(space), count, best, json.dumps(found.to_json()))
+
+
+class Known:
+    """Spaces that were measured, in ``tuning_space.csv``: an interrupted run goes on; delete lines to measure anew."""
+
+    def __init__(self) -> None:
+        self._path = Path(__file__).with_suffix(".csv")
+        self._rows: dict[str, Space] = {}
+        if self._path.exists():
+            with self._path.open(newline="", encoding="utf-8") as file:
+                for key, _, *numbers, tiling in list(csv.reader(file))[1:]:
+                    self._rows[key] = Space(*map(int, numbers), tiling)
+
+    def get(self, problem: ConvProblem) -> Space | None:
+        """The space of a layer, if it was measured."""
+        return self._rows.get(problem.key)
+
+    def of(self, problem: ConvProblem) -> Space:
+        """The space of a layer, measured now if it was not."""
+        if problem.key not in self._rows:
+            self._rows[problem.key] = space = best_of_space(problem)
+            new = not self._path.exists()
+            with self._path.open("a", newline="", encoding="utf-8") as file:
+                lines = csv.writer(file, lineterminator="\n")
+                if new:
+                    lines.writerow(("layer@configuration", "shape", "schedules", "measured", "cycles", "schedule"))
+                row = space.size, space.measured, space.best, space.tiling
+                lines.writerow((problem.key, shape_of(problem.task), *row))
+        return self._rows[problem.key]
 
 
 def tuned(problem: ConvProblem, trials: int = TRIALS) -> tuple[int, int]:
-    """Cycles of the default, and of the best that a search without a learned model finds."""
-    search, found = Evolution(problem, np.random.default_rng(0)), []
-    while len(found) < trials and (asked := search.ask(AT_ONCE)):
-        outcomes = problem.measure(asked)
-        search.tell(asked, outcomes)
-        found += outcomes
-    cycles = [outcome for outcome in found if isinstance(outcome, int)]
-    assert isinstance(found[0], int)
-    return found[0], min(cycles)
+    """Cycles of the default, and of the best that the search of `weft tune` finds."""
+    tuning = Tuning([problem], lambda of, candidates: of.measure(candidates), patient=True)
+    tuning.run(trials)
+    (task,) = tuning.tasks
+    return int(task.default), int(task.best)
 
 
 def least(problem: ConvProblem) -> float:
@@ -157,49 +194,59 @@ def least(problem: ConvProblem) -> float:
     return max(cost.compute, read, cost.store)
 
 
-def _line(problem: ConvProblem, space: bool) -> str:
+def _line(problem: ConvProblem, known: Known, space: bool = True) -> str:
     default, best = tuned(problem)
-    low = least(problem)
-    text = f"bound {low:,.0f}, default {default:,}, tuned {best:,}"
-    if space:
-        found, size, count, complete = best_of_space(problem)
-        how = "complete" if complete else "not complete"
-        reference = min(found, best)
-        text += f", best of the space {found:,} ({size:,} schedules, {count:,} measured, {how})"
-    else:
-        reference = best
-    return text + f"; default {100 * (default / reference - 1):.2f} %, tuned {100 * (best / reference - 1):.2f} % above"
+    text = f"no schedule below {least(problem):,.0f}, default {default:,}, tuned {best:,}"
+    found = known.of(problem) if space else known.get(problem)
+    reference = best
+    if found is not None:
+        text += f", best of {found.size:,} schedules {found.best:,} ({found.measured:,} measured)"
+        reference = found.best
+    return text + f"; default {100 * (default / reference - 1):+.2f} %, tuned {100 * (best / reference - 1):+.2f} %"
 
 
 def resnet() -> Iterator[tuple[str, str]]:
     """Every layer of ResNet-18."""
     from weft.zoo import network
 
+    known = Known()
     for layer in layers_of(network("resnet18", bytes_in=True), VTA, CompileOptions()):
         problem = ConvProblem(layer.task, VTA, LATENCY)
-        yield f"ResNet-18 {layer.name}: {shape_of(layer.task)}", _line(problem, space=True)
+        yield f"ResNet-18 {layer.name}: {shape_of(layer.task)}", _line(problem, known)
 
 
 def odd() -> Iterator[tuple[str, str]]:
     """Shapes that divide badly or keep the memory busy, some of them on other accelerators."""
+    known = Known()
     for task in ODD:
-        yield f"odd: {shape_of(task)}", _line(ConvProblem(task, VTA, LATENCY), space=False)
+        yield f"odd: {shape_of(task)}", _line(ConvProblem(task, VTA, LATENCY), known)
     for name, config in CONFIGS.items():
         for task in ODD[12:15]:
-            yield f"{name}: {shape_of(task)}", _line(ConvProblem(task, config, LATENCY), space=False)
+            yield f"{name}: {shape_of(task)}", _line(ConvProblem(task, config, LATENCY), known)
 
 
-def speed() -> Iterator[tuple[str, int]]:
-    """Schedules a second of one process, their program built and run on the model."""
-    problem, rng = ConvProblem(ODD[14], VTA, LATENCY), np.random.default_rng(0)
-    problem.measure([problem.default])
-    candidate = problem.default
-    chosen = [candidate := problem.mutate(candidate, rng) for _ in range(TRIALS)]
-    begin = time.process_time()
-    problem.measure(chosen)
-    yield "schedules a second of CPU time", round(len(set(chosen)) / (time.process_time() - begin))
+def speed() -> Iterator[tuple[str, str]]:
+    """Schedules a second, by layer: neighbours of the default, program built and run on the model."""
+    from weft.zoo import network
+
+    for layer in layers_of(network("resnet18", bytes_in=True), VTA, CompileOptions()):
+        rng, rates = np.random.default_rng(0), []
+        first = ConvProblem(layer.task, VTA, LATENCY)
+        chosen = [first.default]
+        for _ in range(TRIALS):
+            chosen.append(first.mutate(chosen[-1] if rng.random() < 0.5 else first.default, rng))
+        for clock, threads in ((time.process_time, 1), (time.perf_counter, 2)):
+            problem = ConvProblem(layer.task, VTA, LATENCY, threads=threads)
+            problem.measure([problem.default])
+            begin = clock()
+            problem.measure(chosen)
+            rates.append(len(set(chosen)) / (clock() - begin))
+        yield (
+            f"schedules/s, {layer.name}: {shape_of(layer.task)}",
+            f"{rates[0]:,.0f} a core (CPU time), {rates[1]:,.0f} in two threads (wall time)",
+        )
 
 
-def measure() -> dict[str, float | int | str]:
+def measure() -> dict[str, str]:
     """Every layer's cycles."""
     return {name: value for part in (resnet, odd, speed) for name, value in part()}

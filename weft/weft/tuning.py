@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -84,7 +85,15 @@ def open_tuning(
         elif device != "timing":
             opened = stack.enter_context(open_device(device, config, memory=memory, **settings or {}))
         problems = [
-            ConvProblem(layer.task, used, memory, device=opened, name=layer.name, weight=len(layer.names))
+            ConvProblem(
+                layer.task,
+                used,
+                memory,
+                device=opened,
+                name=layer.name,
+                weight=len(layer.names),
+                threads=os.cpu_count() or 1,
+            )
             for layer in layers
         ]
         journal = stack.enter_context(

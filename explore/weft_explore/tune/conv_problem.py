@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +45,8 @@ class ConvProblem:
         For people; the shape if left out.
     weight : int
         How often the network has it.
+    threads : int
+        In which the timing model measures: most of it is compiled code. Results do not depend on them.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class ConvProblem:
         device: Device | None = None,
         name: str | None = None,
         weight: int = 1,
+        threads: int = 1,
     ) -> None:
         self.task, self.config, self.weight = without_numbers(task), config, weight
         self.layer = layer_key(task)
@@ -65,6 +69,7 @@ class ConvProblem:
         self.sketches = Sketches(self.task, smaller(config) if plain else config)
         self._timed = TimedConv(self.task, config, memory)
         self._run = None if device is None else LayerRun(self._timed, device)
+        self._threads = threads if self.is_quick else 1
         self._known: dict[Tiling, Measured] = {}
 
     @property
@@ -186,9 +191,12 @@ class ConvProblem:
         return np.array([estimate(self.task, t, self.sketches.config).cycles for t in candidates], np.float64)
 
     def measure(self, candidates: Sequence[Tiling]) -> list[Measured]:
-        for candidate in candidates:
-            if candidate not in self._known:
-                self._known[candidate] = self._measured(candidate)
+        new = [candidate for candidate in dict.fromkeys(candidates) if candidate not in self._known]
+        if self._threads == 1:
+            self._known.update((candidate, self._measured(candidate)) for candidate in new)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                self._known.update(zip(new, pool.map(self._measured, new), strict=True))
         return [self._known[candidate] for candidate in candidates]
 
     def _measured(self, candidate: Tiling) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -49,6 +50,9 @@ from .timed_records import QUEUE
 
 _PROGRAM_BYTES = 64 << 20
 """Room for micro-ops and instructions, pages that are never touched cost nothing."""
+
+_COMPILER = threading.Lock()
+"""Of threads one at a time compiles."""
 
 OPERAND_ORDER = (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)
 
@@ -135,11 +139,10 @@ class TimedConv:
         CompileError
             If it does not fit the accelerator.
         """
-        if not self.is_direct:
-            return self.compiled_cycles(tiling)
-        made = self.timed(tiling)
+        made = self.timed(tiling) if self.is_direct else None
         if made is None:
-            return self.compiled_cycles(tiling)
+            with _COMPILER:
+                return self.compiled_cycles(tiling)
         found = self._predictor.cycles(*made, (0, 1 << 40), state.NEVER if most is None else most)
         assert found is not None, "a program of the compiler's cannot hang"
         return found

@@ -101,3 +101,9 @@ def test_what_is_no_schedule_of_the_layer_is_refused(problem, change, message):
         lowered(TASK, VTA, {problem.layer: data})
     assert str(refused.value).startswith(f"the schedule of layer {problem.layer} cannot be used: {message}")
     assert str(refused.value).endswith("; tune the layer anew")
+
+
+def test_threads_measure_the_same(problem):
+    candidates = [problem.sample(np.random.default_rng(k)) for k in range(12)]
+    threaded = ConvProblem(TASK, VTA, threads=3)
+    assert threaded.measure(candidates) == ConvProblem(TASK, VTA).measure(candidates)
