@@ -2,9 +2,9 @@
 
 *No schedule below*: cycles that products, reads or writes alone take. *Default*: the compiler's choice, untuned. *Best of
 so many schedules*: of all divisor tilings × loop orders × placements that fit, the kernel whole, two copies of each
-buffer that is filled more than once; where those are less than 5,000 also single copies, then all tiles of
-`explore/weft_explore/tune/sketches.py`. Each was measured unless its bound excludes it, and until it was slower than the
-best. *Tuned*: `weft tune`'s search, 200 schedules. *Odd* shapes are sizes that divide badly or keep the memory busy, on
+buffer that is filled more than once; where those are less than 5,000 also single copies, then others of
+`explore/weft_explore/tune/sketches.py` at random up to 5,000. Each was measured unless its bound excludes it, and until
+it was slower than the best. *Tuned*: `weft tune`'s search, 200 schedules. *Odd* shapes are sizes that divide badly or keep the memory busy, on
 `vta` and five more. Percentages are above the best of the space. All spaces: `tuning_space.csv`.
 """  # noqa: E501
 
@@ -98,14 +98,19 @@ def reads(problem: ConvProblem, tiling: Tiling) -> float:
 
 
 def spaces(problem: ConvProblem) -> Iterator[list[Tiling]]:
-    """Larger and larger: divisors with two copies of what is filled more than once, one or two, all even tiles."""
+    """Larger and larger: divisors with two copies of what is filled more than once, one or two, others at random."""
     whole = problem.sketches.extents
     sizes = {k: [s for s in problem.sketches.sizes[k] if whole[k] % s == 0] for k in whole}
     sizes |= {"ky": [whole["ky"]], "kx": [whole["kx"]]}
     found = list(problem.sketches.enumerate(sizes))
     yield [t for t in found if all(t.slots[m] == 2 or not t.levels[m] for m in t.slots)]
     yield found
-    yield list(problem.enumerate())
+    rng, more = np.random.default_rng(0), dict.fromkeys(found)
+    for _ in range(20 * LEAST):
+        if len(more) == LEAST:
+            break
+        more[problem.sample(rng)] = None
+    yield list(more)
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Space:
     tiling: str
 
 
-def best_of_space(problem: ConvProblem, least: int = LEAST) -> Space:
+def best_of_space(problem: ConvProblem) -> Space:
     """The best schedule of the first space that is large enough, or of the largest.
 
     Every other schedule was measured, until it was slower, or cannot be as fast. The most promising are measured first,
@@ -126,7 +131,7 @@ def best_of_space(problem: ConvProblem, least: int = LEAST) -> Space:
     """
     space: list[Tiling] = []
     for space in spaces(problem):
-        if len(space) >= least:
+        if len(space) >= LEAST:
             break
     bounds = np.array([_possible_bound(problem, tiling) for tiling in space])
     layer = TimedConv(problem.task, problem.config, LATENCY)
