@@ -15,7 +15,7 @@ from weft_compiler.accel.lower import lower_nest
 from weft_compiler.accel.stream import UOPS
 from weft_compiler.conv_task import ConvTask, Requantisation
 from weft_compiler.lowering import lower_conv
-from weft_compiler.tiling import choose_tiling
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.presets import VTA
 
 RUNS = 5

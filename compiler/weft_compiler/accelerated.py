@@ -20,7 +20,8 @@ from .dialects import floats, qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
-from .tiling import buffer_tiles, choose_tiling, read_cycles, store_cycles
+from .tiling import buffer_tiles, read_cycles, store_cycles
+from .tiling_search import choose_tiling
 from .transposed import dilated, phase_weights, split_phases
 
 Mapped: TypeAlias = qgraph.QConvOp | qgraph.QDenseOp | quantised.QConvTransposeOp
@@ -239,7 +240,7 @@ def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTas
     try:
         tiling = choose_tiling(made, config)
         results = task.n * task.oc * task.oh * task.ow
-        if 2 * results * (each + store_cycles(made, config)) > products:
+        if 2 * results * store_cycles(made, config) > products:
             return None  # the store queue needs time to spare, for a residual operand, too
         loads = read_cycles(made, tiling, config) + results * each
         last = buffer_tiles(made, tiling, Memory.ACC) * each

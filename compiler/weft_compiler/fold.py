@@ -12,7 +12,7 @@ from weft_hardware.config import AcceleratorConfig
 
 from .conv_task import ConvTask, Fold
 from .errors import CompileError
-from .tiling import choose_tiling
+from .tiling_search import choose_tiling
 
 
 def folded(task: ConvTask, channels: int, fold: Fold, config: AcceleratorConfig) -> ConvTask:

@@ -14,7 +14,8 @@ from .accel.stream import UOPS, Program, Stream
 from .conv_task import ConvTask
 from .errors import CompileError
 from .te.nest import Nest
-from .tiling import Tiling, choose_tiling
+from .tiling import Tiling
+from .tiling_search import choose_tiling
 
 
 @dataclass(frozen=True)

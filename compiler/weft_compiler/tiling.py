@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory, scratchpad_depth, tile_bytes
+from weft_hardware.isa import Memory, tile_bytes
 
 from .accel.kernels import MAX_ITERATIONS
 from .conv_task import ConvTask
@@ -28,25 +26,6 @@ OPERAND_LOOPS = {
 
 OPERANDS = (Memory.INP, Memory.WGT, Memory.ACC)
 """What the GEMM reads and writes."""
-
-LOOP_ORDERS = (("n", "g", "y", "x", "oc"), ("g", "oc", "n", "y", "x"))
-
-MEMORY_LATENCY = 16
-"""Cycles charged to each step for instructions and DRAM latency that double buffering does not hide.
-
-Of 8 to 64 the one with which the convolutions of ResNet and MobileNet take the fewest cycles at a latency of 50.
-"""
-
-
-ROW_CYCLES = 3.5
-"""Cycles of a row of pixels that is read by itself, at least: 3.4 were measured at a latency of 50."""
-
-
-TURN_LATENCY = 100
-"""Cycles from a load's last beat to the products, and from those to the next load of the buffer, together.
-
-Of 60 to 160 the one with which the convolutions of ResNet-18, ResNet-50 and MobileNet take the fewest cycles.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +100,17 @@ def row_step(task: ConvTask) -> int:
     return task.stride[0] if task.kh == 1 and task.phases is None else 1
 
 
+def image_span(task: ConvTask, sizes: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Rows and columns of the image that so many results and taps need, were it large enough; or columns of them."""
+    down, right = task.phases.reach if task.phases is not None else (0, 0)
+    rows = (sizes["y"] - 1) * (task.stride[0] // row_step(task)) + (sizes["ky"] - 1) * task.dilation[0] + 1 + down
+    columns = (sizes["x"] - 1) * task.stride[1] + (sizes["kx"] - 1) * task.dilation[1] + 1 + right
+    return rows, columns
+
+
 def footprint(task: ConvTask, tiles: Mapping[str, Any]) -> dict[Memory, Any]:
     """Scratchpad tiles that one step needs of each operand, the input's halo included; works on columns alike."""
-    down, right = task.phases.reach if task.phases is not None else (0, 0)
-    rows = (tiles["y"] - 1) * (task.stride[0] // row_step(task)) + (tiles["ky"] - 1) * task.dilation[0] + 1 + down
-    columns = (tiles["x"] - 1) * task.stride[1] + (tiles["kx"] - 1) * task.dilation[1] + 1 + right
+    rows, columns = image_span(task, tiles)
     weights = tiles["g"] * tiles["oc"] * tiles["ic"] * tiles["ky"] * tiles["kx"]
     return {
         Memory.INP: tiles["n"] * tiles["g"] * tiles["ic"] * rows * columns,
@@ -161,9 +146,7 @@ def image_size(task: ConvTask) -> tuple[int, int]:
 
 def image_tile(task: ConvTask, sizes: Mapping[str, int]) -> tuple[int, int]:
     """Rows and columns of the image that so many results and taps need; there are no more than the image has."""
-    down, right = task.phases.reach if task.phases is not None else (0, 0)
-    rows = (sizes["y"] - 1) * (task.stride[0] // row_step(task)) + (sizes["ky"] - 1) * task.dilation[0] + 1 + down
-    columns = (sizes["x"] - 1) * task.stride[1] + (sizes["kx"] - 1) * task.dilation[1] + 1 + right
+    rows, columns = image_span(task, sizes)
     height, width = image_size(task)
     return min(rows, height), min(columns, width)
 
@@ -181,11 +164,6 @@ def held_tiles(task: ConvTask, sizes: Mapping[str, int], memory: Memory) -> int:
         return footprint(task, sizes)[memory]
     rows, columns = image_tile(task, sizes)
     return sizes["n"] * sizes["g"] * sizes["ic"] * rows * columns
-
-
-def innermost_levels(order: tuple[str, ...]) -> dict[Memory, int]:
-    """Each operand in the innermost loop on which its tile depends: the smallest buffers."""
-    return {m: max((k + 1 for k, loop in enumerate(order) if loop in OPERAND_LOOPS[m]), default=0) for m in OPERANDS}
 
 
 def tiling_from_json(task: ConvTask, data: Mapping[str, Any]) -> Tiling:
@@ -245,113 +223,19 @@ def parameter_level(task: ConvTask, order: Sequence[str], tiles: Mapping[str, in
 
 
 def store_cycles(task: ConvTask, config: AcceleratorConfig) -> float:
-    """Cycles in which one accumulator tile leaves: those of the bus, or of the epilogue if that takes longer."""
+    """Cycles in which one accumulator tile leaves: those of the bus, or of the epilogue if that takes longer.
+
+    Parameters of its own are loaded before, in the same queue.
+    """
     if task.requantisation is None:
         return tile_bytes(Memory.ACC, config) / config.axi_bytes
     elements = config.batch * config.block_out
-    return max(elements / config.axi_bytes, elements / config.epilogue_lanes)
+    return max(elements / config.axi_bytes, elements / config.epilogue_lanes) + pixel_parameter_beats(task, config)
 
 
-class _Search:
-    """All choices of tiles with one cut of the kernel, in columns, one entry a choice."""
-
-    def __init__(self, task: ConvTask, config: AcceleratorConfig, kernel: tuple[int, int]) -> None:
-        self.task, self.config = task, config
-        self.extents = extents(task)
-        axes = {loop: even_splits(self.extents[loop]) for loop in ("g", "oc", "y", "x", "ic")}
-        # Sizes that alone overflow a scratchpad would only make the table larger.
-        most = min(config.acc_depth, config.wgt_depth)
-        if task.requantisation is not None:
-            most = min(most, config.param_depth)
-        axes["g"] = [s for s in axes["g"] if s <= min(most, config.inp_depth)] or [1]
-        axes["oc"] = [s for s in axes["oc"] if s <= most] or [1]
-        axes["ic"] = [s for s in axes["ic"] if s <= min(config.inp_depth, config.wgt_depth)] or [1]
-        grid = np.meshgrid(*(np.array(sizes, np.int64) for sizes in axes.values()), indexing="ij")
-        tiles = {loop: values.reshape(-1) for loop, values in zip(axes, grid, strict=True)}
-        count = len(tiles["oc"])
-        fixed = {"n": 1, "ky": kernel[0], "kx": kernel[1]}
-        tiles |= {loop: np.full(count, size, np.int64) for loop, size in fixed.items()}
-        need = footprint(task, tiles)
-        fits = np.logical_and.reduce([need[m] <= scratchpad_depth(m, config) for m in need])
-        if task.requantisation is not None:
-            fits &= tiles["g"] * tiles["oc"] * task.parameters <= config.param_depth
-        self.tiles = {loop: values[fits] for loop, values in tiles.items()}
-        self.need = footprint(task, self.tiles)
-        self.trips = {loop: -(-self.extents[loop] // values) for loop, values in self.tiles.items()}
-
-    def executions(self, memory: Memory, order: tuple[str, ...]) -> NDArray[np.int64]:
-        """How often an operand's tile is moved: see `Tiling.executions`."""
-        moved = iterations = np.ones(len(self.tiles["n"]), np.int64)
-        for loop in order:
-            iterations = iterations * self.trips[loop]
-            if loop in OPERAND_LOOPS[memory]:
-                moved = np.where(self.trips[loop] > 1, iterations, moved)
-        return moved
-
-    def cost(self, executions: dict[Memory, NDArray[np.int64]], slot_count: int) -> NDArray[np.float64]:
-        """Estimated cycles, infinite where the slots do not fit.
-
-        The busiest of multipliers, reads and writes, plus the first load and the last store, which nothing hides.
-        """
-        moved = {m: self.need[m] * tile_bytes(m, self.config) / self.config.axi_bytes for m in self.need}
-        moved[Memory.ACC] = self.need[Memory.ACC] * store_cycles(self.task, self.config)
-        task = self.task
-        # Rows that are cut are not read in one go with the next ones.
-        columns = (self.tiles["x"] - 1) * task.stride[1] + (self.tiles["kx"] - 1) * task.dilation[1] + 1
-        least = self.need[Memory.INP] / columns * ROW_CYCLES
-        moved[Memory.INP] = np.where(self.trips["x"] > 1, np.maximum(moved[Memory.INP], least), moved[Memory.INP])
-        compute = float(task.macs)
-        load = moved[Memory.INP] * executions[Memory.INP] + moved[Memory.WGT] * executions[Memory.WGT]
-        store = moved[Memory.ACC] * executions[Memory.ACC]
-        body = np.maximum(self._loaded(executions, moved), store) if slot_count > 1 else compute + load + store
-        steps = np.multiply.reduce(list(self.trips.values()))
-        fits = np.logical_and.reduce(
-            [
-                np.minimum(executions[m], slot_count) * n <= scratchpad_depth(m, self.config)
-                for m, n in self.need.items()
-            ]
-        )
-        return np.where(fits, body + sum(moved.values()) + steps * MEMORY_LATENCY, np.inf)
-
-    def _loaded(
-        self, executions: dict[Memory, NDArray[np.int64]], moved: dict[Memory, NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
-        """Cycles of products and loads that overlap, two buffers an operand.
-
-        Loads are no more than a buffer ahead. So where the operand that is filled less often changes, too, the products
-        of one step alone hide both; and as each buffer is filled and used in turn, neither goes on all the time.
-        """
-        compute, (inp, wgt) = float(self.task.macs), (Memory.INP, Memory.WGT)
-        often = executions[inp] >= executions[wgt]
-        steps, changes = np.maximum(executions[inp], executions[wgt]), np.minimum(executions[inp], executions[wgt])
-        each, change = (np.where(often, moved[a], moved[b]) for a, b in ((inp, wgt), (wgt, inp)))
-        load = steps * each + changes * change
-        # What is filled once is filled before the first step.
-        both = np.where(changes > 1, changes * np.maximum(compute / steps, each + change), 0.0)
-        alone = np.where(changes > 1, steps - changes, steps) * np.maximum(compute / steps, each)
-        return np.maximum(alone + both, (compute + load + steps * TURN_LATENCY) / 2)
-
-    def best(self, slot_count: int, count: int = 1) -> list[Tiling]:
-        """The cheapest choices with up to so many slots an operand, best first; fewer if fewer fit."""
-        found: list[Tiling] = []
-        for outer in LOOP_ORDERS:
-            order = outer + REDUCTION
-            executions = {m: self.executions(m, order) for m in self.need}
-            cost = self.cost(executions, slot_count)
-            for k in [int(cost.argmin())] if count == 1 and cost.size else np.argsort(cost, kind="stable")[:count]:
-                if cost[k] < np.inf:
-                    found.append(self._tiling(int(k), order, executions, slot_count, float(cost[k])))
-        # Of equals the first: as the order of loops and of columns has them.
-        return sorted(found, key=lambda tiling: tiling.cycles)[:count]
-
-    def _tiling(
-        self, k: int, order: tuple[str, ...], executions: dict[Memory, NDArray[np.int64]], slot_count: int, cost: float
-    ) -> Tiling:
-        tiles = {loop: int(values[k]) for loop, values in self.tiles.items()}
-        slots = {m: min(slot_count, int(values[k])) for m, values in executions.items()}
-        loops = tuple(loop for loop in order if tiles[loop] < self.extents[loop])
-        levels = innermost_levels(loops) | {Memory.PARAM: parameter_level(self.task, loops, tiles, self.config)}
-        return Tiling(order=loops, extents=self.extents, tiles=tiles, levels=levels, slots=slots, cycles=cost)
+def pixel_parameter_beats(task: ConvTask, config: AcceleratorConfig) -> float:
+    """Beats of the parameters of one tile of results, where each has its own."""
+    return tile_bytes(Memory.PARAM, config) / config.axi_bytes if task.pixel_parameters else 0.0
 
 
 def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> int:
@@ -360,6 +244,7 @@ def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> in
     return sum(tiling.executions(m) * buffer_tiles(task, tiling, m) * tile_bytes(m, config) for m in operands) // (
         config.axi_bytes
     )
+<<<<<<< HEAD
 
 
 def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
@@ -393,3 +278,5 @@ def likely_tilings(task: ConvTask, config: AcceleratorConfig, count: int) -> lis
         f"convolution {task.kh}×{task.kw} of {task.ih}×{task.iw} has no tile that fits scratchpads of "
         f"{config.inp_depth} inputs, {config.wgt_depth} weights and {config.acc_depth} accumulators; enlarge them"
     )
+=======
+>>>>>>> e7c5d8e (Schedules of convolutions: stores with a residual operand cost what they cost, results stay over several loads)

@@ -1,35 +1,87 @@
-"""What a schedule of a convolution is estimated to take: cycles of multipliers and bus, and what does not overlap."""
+"""What schedules of a convolution are estimated to take: multipliers, bus and epilogue, and what does not overlap.
+
+The constants were measured at a memory latency of 50: docs/decisions/0028-what-stores-cost.md.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes
 
 from .conv_task import ConvTask
-from .tiling import (
-    MEMORY_LATENCY,
-    OPERANDS,
-    ROW_CYCLES,
-    Tiling,
-    buffer_sizes,
-    buffer_tiles,
-    image_tile,
-    store_cycles,
-)
+from .tiling import OPERANDS, Tiling, buffer_sizes, buffer_tiles, image_tile, pixel_parameter_beats, store_cycles
+
+ROW_CYCLES = 3.5
+"""Cycles of a row of pixels that is read by itself, at least: 3.4 were measured at a latency of 50."""
+
+ROUND_TRIP = 70
+"""Cycles from the end of a buffer's use to its being filled again, or emptied, beside those of its bytes."""
+
+FILL_CYCLES = 4
+"""Cycles of instructions for each buffer that is filled or emptied."""
+
+HIDDEN_STEPS = 1.5
+"""Products of so many inner steps hide the load of an operand that stays for several of them.
+
+The load queue runs in order and comes to it when all but the last two inner buffers are used up.
+"""
+
+RESIDUAL_STORE = 140
+"""Cycles of a STORE with a residual operand beside those of its tiles: it is asked for when all before have retired."""
+
+RESIDUAL_CLASH = 0.4
+"""Of the beats of a load that begins with such a STORE, those for which the residual operand has to wait."""
+
+SLACK = 0.03
+"""Of reads and stores that others hide, by the cube of their share: a busy unit often has others wait for it."""
+
+PIXEL_TURN = 450
+"""Cycles of a load of pixels' parameters and of the STORE that uses them, beside their tiles': neither overlaps."""
+
+PIXEL_BEATS = 2.25
+"""Cycles of each beat of pixels' parameters: short bursts share the bus with those of inputs and weights."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cycles of each unit alone, and of all together."""
+    """Cycles of each unit alone, and of all together; columns, if the schedules are."""
 
     compute: float
-    load: float
-    store: float
-    cycles: float
+    load: Any
+    store: Any
+    cycles: Any
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """What schedules keep in the scratchpads: numbers of one of them, or columns with one entry each.
+
+    Parameters
+    ----------
+    tiles, fills : dict
+        Of each operand's buffer, and how often it is filled.
+    stored : dict
+        What each loop does within a buffer of results.
+    columns : Any
+        Pixels of a row of the image in its buffer.
+    cuts_rows : Any
+        Whether the image has more than these.
+    single : dict
+        Whether an operand is filled more than once and has one buffer only, so that filling it hides behind nothing.
+    """
+
+    tiles: Mapping[Memory, Any]
+    fills: Mapping[Memory, Any]
+    stored: Mapping[str, Any]
+    columns: Any
+    cuts_rows: Any
+    single: Mapping[Memory, Any]
 
 
 @lru_cache(maxsize=1024)
@@ -45,18 +97,98 @@ def products(task: ConvTask) -> int:
     return task.n * task.groups * task.oc * task.ic * taps[0] * taps[1]
 
 
-def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
-    """The busiest unit, what waits for a buffer of which there is one copy only, and the first and the last buffers."""
-    need = {memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS}
-    each = {memory: tiles * tile_bytes(memory, config) / config.axi_bytes for memory, tiles in need.items()}
-    each[Memory.ACC] = need[Memory.ACC] * store_cycles(task, config)
-    if "x" in tiling.around(Memory.INP):
-        columns = image_tile(task, buffer_sizes(tiling, Memory.INP))[1]
-        each[Memory.INP] = max(each[Memory.INP], need[Memory.INP] / columns * ROW_CYCLES)
-    fills = {memory: tiling.executions(memory) for memory in OPERANDS}
-    moved = {memory: each[memory] * fills[memory] for memory in OPERANDS}
-    compute, load, store = float(products(task)), moved[Memory.INP] + moved[Memory.WGT], moved[Memory.ACC]
-    alone = sum(moved[memory] for memory in OPERANDS if fills[memory] > 1 and tiling.slots[memory] == 1)
-    steps = sum(fills.values())
-    cycles = max(compute + alone, load, store) + sum(each.values()) + steps * MEMORY_LATENCY
+def store_reads(task: ConvTask, config: AcceleratorConfig) -> float:
+    """Beats that the store queue reads for all results: a residual operand, parameters of pixels."""
+    results = task.n * task.outputs * task.oh * task.ow * task.phase_count
+    operand = tile_bytes(Memory.ACC_8BIT, config) / config.axi_bytes if _has_residual(task) else 0.0
+    return results * (operand + pixel_parameter_beats(task, config))
+
+
+def _has_residual(task: ConvTask) -> bool:
+    return task.requantisation is not None and task.requantisation.addition is not None
+
+
+def stores(task: ConvTask, stored: Mapping[str, Any]) -> Any:
+    """STOREs of a buffer of results: a STORE has two dimensions, and what is cut unevenly has one less."""
+    # Whole rows follow each other; then the other dimension has the blocks of channels.
+    whole = stored["x"] == task.ow
+    uneven = np.where(whole, task.oh % stored["y"], task.ow % stored["x"]) != 0
+    rows = np.where(whole, 1, stored["y"])
+    one_each = stored["oc"] * np.where(uneven, rows, 1)
+    together = (rows == 1) & ~uneven
+    return stored["n"] * stored["g"] * np.where(together, 1, one_each) * task.phase_count
+
+
+def _parameter_turns(task: ConvTask, stored: Mapping[str, Any], config: AcceleratorConfig) -> Any:
+    """How often parameters of pixels are loaded for a buffer of results."""
+    rows = np.maximum(config.param_depth // stored["x"], 1)
+    return stored["n"] * stored["g"] * stored["oc"] * -(-stored["y"] // rows)
+
+
+def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost:
+    """The busiest unit, what waits for a buffer, and the first and the last buffers, which nothing hides."""
+    fills = buffers.fills
+    each = {memory: tiles * (tile_bytes(memory, config) / config.axi_bytes) for memory, tiles in buffers.tiles.items()}
+    each[Memory.ACC] = buffers.tiles[Memory.ACC] * store_cycles(task, config)
+    # Rows that are cut are not read in one go with the next ones.
+    least = np.where(buffers.cuts_rows, buffers.tiles[Memory.INP] / buffers.columns * ROW_CYCLES, 0)
+    each[Memory.INP] = np.maximum(each[Memory.INP], least)
+    compute = float(products(task))
+    load = each[Memory.INP] * fills[Memory.INP] + each[Memory.WGT] * fills[Memory.WGT]
+    load = load + store_reads(task, config)
+    store = each[Memory.ACC] * fills[Memory.ACC]
+    if _has_residual(task):
+        count = stores(task, buffers.stored) * fills[Memory.ACC]
+        store = store + RESIDUAL_STORE * count
+        for memory in (Memory.INP, Memory.WGT):
+            clashes = np.where(fills[memory] > 1, np.minimum(fills[memory], count), 0)
+            store = store + RESIDUAL_CLASH * clashes * each[memory]
+    if task.pixel_parameters:
+        store = store + PIXEL_TURN * _parameter_turns(task, buffers.stored, config) * fills[Memory.ACC]
+        store = store + (PIXEL_BEATS - 1) * pixel_parameter_beats(task, config) * task.n * task.oc * task.oh * task.ow
+    body = np.maximum(_filled(compute, each, fills), _emptied(compute, store, fills[Memory.ACC]))
+    for memory, waits in buffers.single.items():
+        body = body + np.where(waits, each[memory] * fills[memory], 0)
+    busiest = np.maximum(np.maximum(body, load), store)
+    cycles = busiest + SLACK * (load * (load / busiest) ** 3 + store * (store / busiest) ** 3)
+    cycles = cycles + sum(each.values()) + FILL_CYCLES * sum(fills.values())
     return Cost(compute, load, store, cycles)
+
+
+def _filled(compute: float, each: Mapping[Memory, Any], fills: Mapping[Memory, Any]) -> Any:
+    """Cycles of products between loads of buffers that there are two of."""
+    inner = np.maximum(fills[Memory.INP], fills[Memory.WGT])
+    step = compute / inner
+    loads = (Memory.INP, Memory.WGT)
+    innermost = sum(np.where((fills[m] == inner) & (fills[m] > 1), each[m], 0) for m in loads)
+    cycles = inner * _turns(step, innermost)
+    for memory in loads:
+        late = np.maximum(0, each[memory] + innermost - HIDDEN_STEPS * step)
+        cycles = cycles + np.where((fills[memory] > 1) & (fills[memory] < inner), fills[memory] * late, 0)
+    return cycles
+
+
+def _emptied(compute: float, store: Any, count: Any) -> Any:
+    """Cycles of products between stores of buffers that there are two of."""
+    return np.where(count > 1, count * _turns(compute / count, store / count), compute)
+
+
+def _turns(one: Any, other: Any) -> Any:
+    """Cycles of a buffer of two that two units use in turn: the busier one's, or both and the way between them."""
+    return np.maximum(np.maximum(one, other), (one + other + ROUND_TRIP) / 2)
+
+
+def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
+    """What one schedule takes."""
+    fills = {memory: tiling.executions(memory) for memory in OPERANDS}
+    around = tiling.around(Memory.INP)
+    buffers = Buffers(
+        tiles={memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS},
+        fills=fills,
+        stored=tiling.sizes(Memory.ACC),
+        columns=image_tile(task, buffer_sizes(tiling, Memory.INP))[1],
+        cuts_rows="x" in around,
+        single={memory: fills[memory] > 1 and tiling.slots[memory] == 1 for memory in OPERANDS},
+    )
+    found = cost_of(task, buffers, config)
+    return Cost(found.compute, float(found.load), float(found.store), float(found.cycles))

@@ -15,7 +15,8 @@ from weft_compiler.conv_task import ConvTask
 from weft_compiler.network import Network
 from weft_compiler.pool_task import PoolTask
 from weft_compiler.tasks import Task
-from weft_compiler.tiling import buffer_tiles, choose_tiling
+from weft_compiler.tiling import buffer_tiles
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes, uop_bits
 

@@ -17,8 +17,9 @@ import numpy as np
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.records import Record
 from weft_compiler.tasks import Task
-from weft_compiler.tiling import Tiling, likely_tilings, store_cycles
+from weft_compiler.tiling import Tiling, store_cycles
 from weft_compiler.tiling_cost import products
+from weft_compiler.tiling_search import likely_tilings
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes
 from weft_simulator.tsim.model import MemoryTiming

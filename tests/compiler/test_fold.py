@@ -8,7 +8,7 @@ import pytest
 from support.convolution import convolve, random_task
 from weft_compiler.conv_task import ConvTask, Fold
 from weft_compiler.fold import choose_fold, fold_weights, folded
-from weft_compiler.tiling import choose_tiling
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.presets import VTA
 

@@ -1,73 +1,7 @@
-import random
-from dataclasses import replace
-from math import prod
-
-import pytest
-from support.convolution import CONFIGS, random_task
-from weft_compiler.conv_task import ConvTask
-from weft_compiler.errors import CompileError
-from weft_compiler.tiling import choose_tiling, even_splits, footprint
-from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory, scratchpad_depth
-
-VTA = CONFIGS["vta"]
+from weft_compiler.tiling import even_splits
 
 
 def test_even_splits_shrink_and_waste_nothing():
     for extent in range(1, 200):
         sizes = even_splits(extent)
         assert sizes == sorted({-(-extent // count) for count in range(1, extent + 1)}, reverse=True)
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_choice_fits_all_its_slots(name):
-    config = CONFIGS[name]
-    for seed in range(40):
-        print(f"seed {seed}")
-        task = random_task(random.Random(seed), max_macs=10**6)
-        tiling = choose_tiling(task, config)
-        for memory, tiles in footprint(task, tiling.tiles).items():
-            assert tiles * tiling.slots[memory] <= scratchpad_depth(memory, config), (task, memory)
-
-
-def test_what_is_moved_more_than_once_is_double_buffered():
-    tiling = choose_tiling(ConvTask(ic=4, oc=4, ih=56, iw=56, kh=3, kw=3, pads=(1, 1, 1, 1)), VTA)
-    for memory in (Memory.INP, Memory.WGT, Memory.ACC):
-        assert tiling.slots[memory] == min(2, tiling.executions(memory))
-
-
-def test_weights_of_a_dense_layer_are_moved_once():
-    task = ConvTask(ic=64, oc=63, ih=1, iw=1, kh=1, kw=1)
-    tiling = choose_tiling(task, VTA)
-    assert tiling.executions(Memory.WGT) * footprint(task, tiling.tiles)[Memory.WGT] == task.ic * task.oc
-
-
-def test_an_operand_moves_in_the_innermost_loop_it_depends_on():
-    config = AcceleratorConfig(acc_depth=64)
-    tiling = choose_tiling(ConvTask(ic=1, oc=2, ih=16, iw=16, kh=1, kw=1), config)
-    for memory, loops in ((Memory.WGT, "oc"), (Memory.INP, "yx"), (Memory.ACC, "yx")):
-        level = tiling.levels[memory]
-        assert all(loop not in loops for loop in tiling.order[level:])
-        assert tiling.executions(memory) == prod(tiling.trips(loop) for loop in tiling.order[:level])
-
-
-def test_the_kernel_is_cut_only_where_it_does_not_fit():
-    task = ConvTask(ic=1, oc=1, ih=6, iw=6, kh=3, kw=3)
-    assert choose_tiling(task, VTA).tiles["ky"] == 3
-    small = choose_tiling(task, replace(VTA, wgt_depth=4))
-    assert (small.tiles["ky"], small.tiles["kx"]) == (1, 3)
-
-
-def test_a_kernel_row_wider_than_the_weights_is_cut_to_single_taps():
-    tiling = choose_tiling(ConvTask(ic=1, oc=1, ih=6, iw=6, kh=5, kw=5), CONFIGS["smallest"])
-    assert (tiling.tiles["ky"], tiling.tiles["kx"]) == (1, 1)
-
-
-def test_some_tile_always_fits_the_smallest_scratchpads():
-    for seed in range(30):
-        print(f"seed {seed}")
-        task = random_task(random.Random(seed))
-        try:
-            choose_tiling(task, CONFIGS["smallest"])
-        except CompileError as error:
-            pytest.fail(f"{task}: {error}")

@@ -9,7 +9,7 @@ from weft.models import digits_onnx
 from weft.profile import profile_module
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.records import read_records, schedules
-from weft_compiler.tiling import choose_tiling, likely_tilings
+from weft_compiler.tiling_search import choose_tiling, likely_tilings
 from weft_explore import schedules as searching
 from weft_explore.cycles import READ_LATENCY
 from weft_explore.design import Design

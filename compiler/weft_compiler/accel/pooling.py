@@ -20,13 +20,16 @@ from .. import te
 from ..errors import CompileError
 from ..pool_task import MAX, SUM, PoolTask
 from ..te.expr import Axis
-from ..tiling import MEMORY_LATENCY, even_splits
+from ..tiling import even_splits
 from .intrinsics.alu import alu
 from .intrinsics.gemm import gemm
 from .intrinsics.load import load
 from .intrinsics.requantise import BIAS, SCALE, load_parameters, requantised, store_requantised
 from .intrinsics.store import store_narrow
 from .intrinsics.tiles import dtype
+
+MEMORY_LATENCY = 16
+"""Cycles charged to each load for instructions and DRAM latency that double buffering does not hide."""
 
 INP, EYE, PARAM, OUT = "inp", "eye", "param", "out"
 """The names of the tensors in DRAM; ``eye`` is the identity matrix."""

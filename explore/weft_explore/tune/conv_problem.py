@@ -12,8 +12,9 @@ from weft_compiler.accel.plain import smaller
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.tasks import layer_key, without_numbers
-from weft_compiler.tiling import OPERANDS, Tiling, buffer_tiles, choose_tiling, tiling_from_json
+from weft_compiler.tiling import OPERANDS, Tiling, buffer_tiles, tiling_from_json
 from weft_compiler.tiling_cost import estimate
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, scratchpad_depth
 from weft_runtime.device import Device

@@ -12,7 +12,7 @@ from weft_compiler.accel.intrinsics.requantise import parameters
 from weft_compiler.conv_task import Addition, ConvTask, Requantisation
 from weft_compiler.errors import CompileError
 from weft_compiler.te.reference import evaluate
-from weft_compiler.tiling import choose_tiling
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.presets import VTA
 from weft_runtime.check import check_module
 from weft_simulator.functional import FunctionalDevice

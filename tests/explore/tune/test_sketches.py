@@ -8,7 +8,8 @@ import pytest
 from support.convolution import CONFIGS, place, random_task
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.lowering import lower_conv
-from weft_compiler.tiling import choose_tiling, tiling_from_json
+from weft_compiler.tiling import tiling_from_json
+from weft_compiler.tiling_search import choose_tiling
 from weft_explore.tune.sketches import Sketches
 from weft_hardware.isa import Memory
 from weft_hardware.presets import VTA

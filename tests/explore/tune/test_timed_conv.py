@@ -8,7 +8,7 @@ import pytest
 from support.convolution import CONFIGS, random_task
 from weft_compiler.conv_task import Addition, ConvTask, Requantisation
 from weft_compiler.errors import CompileError
-from weft_compiler.tiling import choose_tiling
+from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.presets import VTA
 from weft_simulator.tsim.model import MemoryTiming
 
