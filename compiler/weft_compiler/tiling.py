@@ -244,39 +244,3 @@ def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> in
     return sum(tiling.executions(m) * buffer_tiles(task, tiling, m) * tile_bytes(m, config) for m in operands) // (
         config.axi_bytes
     )
-<<<<<<< HEAD
-
-
-def choose_tiling(task: ConvTask, config: AcceleratorConfig) -> Tiling:
-    """The cheapest schedule by estimated cycles; double-buffered wherever that fits.
-
-    The kernel is cut only if no schedule with the whole kernel fits.
-
-    Raises
-    ------
-    CompileError
-        If not even a single pixel fits the scratchpads.
-    """
-    return likely_tilings(task, config, 1)[0]
-
-
-def likely_tilings(task: ConvTask, config: AcceleratorConfig, count: int) -> list[Tiling]:
-    """The schedules among which `choose_tiling` takes the first, by estimated cycles; at least one, at most ``count``.
-
-    Raises
-    ------
-    CompileError
-        As `choose_tiling`.
-    """
-    for kernel in dict.fromkeys([(task.kh, task.kw), (1, task.kw), (1, 1)]):
-        search = _Search(task, config, kernel)
-        for slot_count in (2, 1):
-            tilings = search.best(slot_count, count)
-            if tilings:
-                return tilings
-    raise CompileError(
-        f"convolution {task.kh}×{task.kw} of {task.ih}×{task.iw} has no tile that fits scratchpads of "
-        f"{config.inp_depth} inputs, {config.wgt_depth} weights and {config.acc_depth} accumulators; enlarge them"
-    )
-=======
->>>>>>> e7c5d8e (Schedules of convolutions: stores with a residual operand cost what they cost, results stay over several loads)
