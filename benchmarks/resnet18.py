@@ -1,9 +1,11 @@
 """Whole ResNet-18 at 224×224: cycles in the timing model (exact against tsim), layer by layer, and times on the host.
 
 The vta preset, AXI 64 bits, read latency 50, no stalls; from the image's bytes, the host doing layout packing only. A
-layer's *share* is the cycles that its busiest resource needs at least ÷ its cycles: products with the image, a tile a
-cycle, or bytes of inputs (once), weights and results on a bus of 8 a cycle each way; what it loads while
-the layer before is at work counts for that one. Results are compared with
+layer's *roof* is the cycles that its busiest resource needs at least: products with the image, a tile a cycle, or bytes
+of inputs (once), residual operands and weights, or of results, on a bus of 8 a cycle each way; its share is roof ÷
+cycles, and what it loads while the layer before is at work counts for that one. *Unit* is what the roof leaves out: the
+compute pipeline takes a cycle a product and two a vector operation of two accumulators (pools), the epilogue
+16 ÷ 4 lanes = 4 cycles a tile of results; the one with more to do, and its share. Results are compared with
 onnxruntime's, byte for byte; *an image* is the best of five runs, side by side with onnxruntime in this process. *weft
 compile* is the whole command, Python's start included, once Python keeps what it compiled of its sources: the best of
 three, its seconds of the processor beside those that passed. Of ResNet-50 the layers with the least shares are shown,
@@ -18,10 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from weft.profile import profile_module
 from weft.zoo import network
 from weft_compiler import CompileOptions, compile_model
 from weft_hardware.presets import VTA
@@ -57,7 +62,7 @@ def measure() -> dict[str, str]:
         )
         figures[f"{activations}: packing the image"] = f"{1e3 * packing:.2f} ms"
         layers, total = _cycles(module, compile_model(model, VTA, CompileOptions(overlap=False)), image)
-        figures |= {f"{activations}: {name}": _shown(cycles, share) for name, cycles, share in layers}
+        figures |= {f"{activations}: {layer.name}": layer.shown() for layer in layers}
         figures[f"{activations}: whole network"] = f"{total:,} cycles"
     return figures | _resnet50()
 
@@ -67,14 +72,30 @@ def _resnet50() -> dict[str, str]:
     module, apart = compile_model(model, VTA), compile_model(model, VTA, CompileOptions(overlap=False))
     (info,) = module.content.inputs
     layers, total = _cycles(module, apart, np.zeros(info.shape, info.dtype))
-    worst = sorted(layers, key=lambda layer: layer[2])[:SHOWN]
-    figures = {f"ResNet-50, uint8: {name}": _shown(cycles, share) for name, cycles, share in worst}
-    least = sum(share * cycles for _, cycles, share in layers)
-    return {**figures, "ResNet-50, uint8: whole network": _shown(total, least / total)}
+    worst = sorted(layers, key=lambda layer: layer.share)[:SHOWN]
+    figures = {f"ResNet-50, uint8: {layer.name}": layer.shown() for layer in worst}
+    share = sum(layer.roof for layer in layers) / total
+    return {**figures, "ResNet-50, uint8: whole network": f"{total:,} cycles, {100 * share:.1f} % of its roof"}
 
 
-def _shown(cycles: int, share: float) -> str:
-    return f"{cycles:,} cycles, {100 * share:.1f} % of its roof"
+@dataclass(frozen=True)
+class Layer:
+    """Cycles of a layer, the least by MACs and bytes, and those in which each unit has work."""
+
+    name: str
+    cycles: int
+    roof: float
+    units: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        return self.roof / self.cycles
+
+    def shown(self) -> str:
+        unit = max(self.units, key=lambda name: self.units[name])
+        busy = self.units[unit]
+        shown = f"{self.cycles:,} cycles, {100 * self.share:.1f} % of its roof"
+        return f"{shown}; {unit} {busy:,}, {100 * busy / self.cycles:.1f} %"
 
 
 def _commands(activations: str, model: bytes) -> dict[str, str]:
@@ -141,24 +162,26 @@ def _time(run: object) -> float:
     return time.perf_counter() - begin
 
 
-def _cycles(module: Module, apart: Module, image: np.ndarray) -> tuple[list[tuple[str, int, float]], int]:
-    """Layers with their cycles and shares of the roof, and all cycles.
+def _cycles(module: Module, apart: Module, image: np.ndarray) -> tuple[list[Layer], int]:
+    """Layers with what bounds them, and all cycles.
 
     Of the network as it runs; what each layer moves tells the one that has a launch for each.
     """
-    shares = []
     content = apart.content
     steps = {content.layers[step.layer].name: step for step in content.steps if isinstance(step, AcceleratorStep)}
-    with TimingDevice(VTA, memory=MEMORY) as device, Session(module, device) as session:
-        session.run(image)
-        found = [(layer.name, layer.cycles) for layer in session.last_profile if layer.cycles is not None]
-    layers = {layer.name: layer for layer in content.layers}
-    for name, cycles in found:
-        reads = sum(buffer.nbytes for buffer in steps[name].reads) + _weights(apart, name)
-        writes = sum(buffer.nbytes for buffer in steps[name].writes)
-        least = max(layers[name].macs / VTA.macs, reads / VTA.axi_bytes, writes / VTA.axi_bytes)
-        shares.append((name, cycles, least / cycles))
-    return shares, sum(cycles for _, cycles in found)
+    macs = {layer.name: layer.macs for layer in content.layers}
+    with TimingDevice(VTA, memory=MEMORY) as device:
+        rows = profile_module(module, device, image).rows
+    layers = []
+    for row in rows:
+        if row.cycles is None:
+            continue
+        reads = sum(buffer.nbytes for buffer in steps[row.name].reads) + _weights(apart, row.name)
+        writes = sum(buffer.nbytes for buffer in steps[row.name].writes)
+        roof = max(macs[row.name] / VTA.macs, reads / VTA.axi_bytes, writes / VTA.axi_bytes)
+        asked = row.work.least_cycles(VTA)
+        layers.append(Layer(row.name, row.cycles, roof, {unit: asked[unit] for unit in ("compute", "epilogue")}))
+    return layers, sum(layer.cycles for layer in layers)
 
 
 def _weights(module: Module, layer: str) -> int:
