@@ -259,8 +259,8 @@ def _first_weights(line: Line, part: int) -> list[int]:
     size = max((end for *_, end in loads), default=0)
     first = np.full(size + 1, np.iinfo(np.int64).max)
     for keys, begin, end in touched:
-        for key, low, high in sorted(set(zip(keys.tolist(), begin.tolist(), end.tolist(), strict=True)), reverse=True):
-            first[low:high] = key
+        for key, low, high in set(zip(keys.tolist(), begin.tolist(), end.tolist(), strict=True)):
+            first[low:high] = np.minimum(first[low:high], key)
     return [number for key, number, low, high in sorted(loads) if key < first[low:high].min()]
 
 
