@@ -18,7 +18,7 @@ def tiling(tiles: dict[str, int], task: ConvTask = TASK) -> Tiling:
     """Cut into these tiles, everything moved in the innermost loop."""
     order = tuple(tiles)
     levels = dict.fromkeys((Memory.INP, Memory.WGT, Memory.ACC), len(order)) | {Memory.PARAM: 0}
-    slots = dict.fromkeys(OPERANDS, 2)
+    slots: dict[Memory, int] = {memory: 2 for memory in OPERANDS}
     return Tiling(order=order, extents=extents(task), tiles=extents(task) | tiles, levels=levels, slots=slots)
 
 
@@ -62,7 +62,7 @@ def test_a_load_that_stays_for_many_steps_is_not_hidden_by_the_last_ones():
     order = ("oc", "ic", "y")
     levels = {Memory.INP: 3, Memory.WGT: 2, Memory.ACC: 1, Memory.PARAM: 0}
     sizes = extents(task) | {"oc": 16, "ic": 16}
-    slots = dict.fromkeys(OPERANDS, 2)
+    slots: dict[Memory, int] = {memory: 2 for memory in OPERANDS}
     found = [
         estimate(
             task, Tiling(order=order, extents=extents(task), tiles=sizes | {"y": y}, levels=levels, slots=slots), VTA
