@@ -40,6 +40,8 @@ def random_layer(rng: random.Random, config) -> ConvTask:
                        groups=rng.choice([1, 1, 1, 2]))  # fmt: skip
     if task.requantisation is not None and config.residual and rng.random() < 0.3:
         task = replace(task, requantisation=SUM)
+    if task.requantisation is not None and rng.random() < 0.4:
+        task = replace(task, pixel_parameters=True)
     return task
 
 
@@ -64,6 +66,25 @@ def test_more_random_schedules(name, latency):
 def test_a_layer_of_resnet_with_its_sum():
     layer = ConvTask(ic=8, oc=8, ih=28, iw=28, kh=3, kw=3, pads=(1,) * 4, requantisation=SUM)
     assert check(layer, VTA, 0, samples=2) == 2
+
+
+def test_parameters_of_pixels():
+    layer = ConvTask(ic=3, oc=5, ih=14, iw=11, kh=3, kw=3, pads=(1,) * 4, requantisation=SUM, pixel_parameters=True)
+    assert check(layer, VTA, 0, samples=4) == 4
+
+
+def test_a_schedule_that_is_too_slow_is_left_early():
+    layer = TimedConv(ConvTask(ic=2, oc=3, ih=13, iw=13, kh=3, kw=3, pads=(1,) * 4, requantisation=SUM), VTA)
+    sketches, rng = Sketches(layer.task, VTA), np.random.default_rng(0)
+    fastest, slower = layer.cycles(choose_tiling(layer.task, VTA)), 0
+    for _ in range(12):
+        tiling = sketches.sample(rng)
+        cycles = layer.cycles(tiling)
+        assert layer.cycles(tiling, most=cycles + 1) == cycles
+        if cycles > fastest:
+            slower += fastest <= layer.cycles(tiling, most=fastest) <= cycles
+            assert layer.cycles(tiling, most=fastest) <= cycles
+    assert slower >= 6
 
 
 def test_micro_ops_beyond_the_buffer_are_left_to_the_compiler():

@@ -51,6 +51,19 @@ def test_run_gives_the_same_bytes(address, module, tmp_path):
     assert np.array_equal(*outputs)
 
 
+def test_tune_measures_the_same(address, tmp_path):
+    found = []
+    for name, device in (("here", "timing"), ("there", f"{address}?device=timing")):
+        records = tmp_path / f"{name}.jsonl"
+        result = weft("tune", MODEL, "--records", records, "--trials", 16, "--device", device)
+        assert (result.code, result.err) == (0, "")
+        lines = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
+        assert {line["device"] for line in lines} == {device.partition("?")[0]}
+        found.append([(line["layer"], line["candidate"], line["cycles"]) for line in lines])
+    assert len(found[0]) == 16
+    assert found[0] == found[1]
+
+
 def test_profile_gives_the_same_cycles(address, module):
     profiles = []
     for device in ("timing", f"{address}?device=timing"):
