@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from weft_compiler.placement import Placement
     from weft_compiler.records import Record
     from weft_hardware.config import AcceleratorConfig
+    from weft_runtime.module import Module
 
 
 def compile_command(
@@ -128,9 +129,22 @@ def compile_command(
     # What becomes of records is known to a compilation alone.
     if cache and dump_ir is None and isinstance(source, bytes) and not records:
         place = Place(source, accelerator, CompileOptions(**shaping).key, link)
-    made = kept_file(
-        place, lambda: weft.compile(source, accelerator, dump=dump_ir, link=link, scheduled=scheduled.append, **shaping)
-    )
+
+    def compiled() -> Module:
+        from .output import build_progress
+
+        with build_progress() as progress:
+            return weft.compile(
+                source,
+                accelerator,
+                dump=dump_ir,
+                link=link,
+                scheduled=scheduled.append,
+                progress=lambda _, *counts: progress("compile", *counts),
+                **shaping,
+            )
+
+    made = kept_file(place, compiled)
     seconds = time.perf_counter() - begin
     made.save(output)
     if raw is not None:
