@@ -243,25 +243,25 @@ def _weights_first(line: Line, view: _View) -> None:
 
 
 def _first_weights(line: Line, part: int) -> list[int]:
-    """The numbers of a part's LOADs of weights into tiles that no instruction of compute touched before, in order."""
+    """The numbers of a part's LOADs of weights into tiles that nothing in it touched before, in order."""
     touched: list[tuple[Column, Column, Column]] = []
     loads: list[tuple[int, int, int, int]] = []
     done = 0
     for piece in line.pieces:
         rows = piece.rows
         for touch in rows.touches if piece.part == part else ():
-            if touch.memory is Memory.WGT and rows.cls is Load:
-                numbers = range(done, done + len(rows))
-                loads += zip(piece.keys.tolist(), numbers, touch.first.tolist(), touch.end.tolist(), strict=True)
-            elif touch.memory is Memory.WGT:
+            if touch.memory is Memory.WGT:
                 touched.append((piece.keys, touch.first, touch.end))
+                if rows.cls is Load:
+                    numbers = range(done, done + len(rows))
+                    loads += zip(piece.keys.tolist(), numbers, touch.first.tolist(), touch.end.tolist(), strict=True)
         done += len(rows)
     size = max((end for *_, end in loads), default=0)
     first = np.full(size + 1, np.iinfo(np.int64).max)
     for keys, begin, end in touched:
         for key, low, high in set(zip(keys.tolist(), begin.tolist(), end.tolist(), strict=True)):
             first[low:high] = np.minimum(first[low:high], key)
-    return [number for key, number, low, high in sorted(loads) if key < first[low:high].min()]
+    return [number for key, number, low, high in sorted(loads) if key <= first[low:high].min()]
 
 
 def _insert(line: Line, found: Sequence[_Fence], view: _View) -> None:
