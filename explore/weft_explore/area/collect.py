@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from weft_hardware.parts import Usage
+from weft_hardware.synth import ecp5_timing
 from weft_hardware.synth.families import FAMILIES, Family
+from weft_hardware.synth.flow import Flow
 from weft_hardware.synth.tools import SynthesisError, run_tool
+from weft_simulator.tsim.cache import cache_directory
 
-from .data import DATA, read_lines
-from .designs import Design, fitted, held_out
+from .data import DATA, DATAPATH, read_lines
+from .designs import Design, fitted, held_out, whole
 from .modules import Module, rtlil, split
 
 BATCH = 14
@@ -42,7 +45,8 @@ def synthesise_parts(modules: Mapping[str, Module], family: Family) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="weft-area-") as name:
         directory = Path(name)
         (directory / "parts.il").write_text(rtlil(modules, TOP))
-        run_tool("yosys", ("-p", _SCRIPT.format(script=family.script(TOP))), directory, lambda step: None)
+        (directory / "timing.v").write_text(ecp5_timing.verilog())
+        run_tool("yosys", ("-p", _SCRIPT.format(script=family.script(TOP, apart=True))), directory, lambda step: None)
         statistics = json.loads((directory / "area.json").read_text())["modules"]
     return {digest: _usage(statistics[f"\\part_{digest}"]["num_cells_by_type"], family) for digest in modules}
 
@@ -89,6 +93,28 @@ def collect(designs: Iterable[Design], family: Family, directory: Path, until: f
         print(f"{family.name}: design {design.name}, {len(missing)} new modules", flush=True)
 
 
+def collect_whole(designs: Iterable[Design], family: Family, directory: Path, until: float) -> None:
+    """Add whole designs to a directory's ``whole.jsonl``: what a family that dissolves the hierarchy makes of one."""
+    path = directory / "whole.jsonl"
+    known = {(line["family"], line["name"]) for line in read_lines(path)}
+    for design in designs:
+        if time.time() > until:
+            return
+        if (family.name, design.name) in known:
+            continue
+        try:
+            report = Flow(cache_directory() / "synth").synthesise(design.config, family.name, design.packed)
+        except SynthesisError as error:
+            print(f"{family.name}: whole design {design.name}: {error}", file=sys.stderr, flush=True)
+            continue
+        line = {"name": design.name, "family": family.name, "packed": design.packed, "held_out": design.held_out}
+        datapath = report.part(DATAPATH).total
+        parts = {"": (report.totals + datapath * -1).values(), DATAPATH: datapath.values()}
+        line |= {"config": design.config.to_dict(), "parts": parts}
+        _append(path, line | {"tools": list(report.tools)})
+        print(f"{family.name}: whole design {design.name}", flush=True)
+
+
 def _synthesised(modules: Mapping[str, Module], family: Family) -> Iterator[tuple[str, Usage]]:
     """`synthesise_parts`, in smaller and smaller batches where yosys fails; without those that it fails at alone."""
     try:
@@ -111,15 +137,18 @@ def main() -> None:
     parser.add_argument("--family", choices=FAMILIES, default="xc7")
     parser.add_argument("--held-out", type=int, default=6)
     parser.add_argument("--only-held-out", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="each design as one, instead of its modules")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--directory", type=Path, default=DATA)
     chosen = parser.parse_args()
     chosen.directory.mkdir(parents=True, exist_ok=True)
     judged = list(held_out(chosen.held_out))
-    designs = judged if chosen.only_held_out else [*fitted(), *judged]
+    known = whole() if chosen.whole else fitted()
+    designs = judged if chosen.only_held_out else [*known, *judged]
     # A kill ends yosys, too, whose process is none of this one's group.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    collect(designs, FAMILIES[chosen.family], chosen.directory, time.time() + 60 * chosen.minutes)
+    gather = collect_whole if chosen.whole else collect
+    gather(designs, FAMILIES[chosen.family], chosen.directory, time.time() + 60 * chosen.minutes)
 
 
 if __name__ == "__main__":

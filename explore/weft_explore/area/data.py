@@ -13,6 +13,14 @@ from weft_hardware.parts import Usage
 
 DATA = Path(__file__).parent / "data"
 
+DATAPATH = "compute.datapath"
+"""Multipliers, ALU and scratchpads: where the hierarchy is dissolved they keep more of their area than the rest."""
+
+
+def group(path: str) -> str:
+    """Of a module in the datapath `DATAPATH`, of any other ``""``."""
+    return DATAPATH if path == DATAPATH or path.startswith(f"{DATAPATH}.") else ""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -21,8 +29,8 @@ class Sample:
     Parameters
     ----------
     parts : Mapping
-        The area of each module without those below it, by its path; all of it at ``""`` where the synthesis dissolves
-        the hierarchy.
+        The area of each module without those below it, by its path; where the synthesis dissolves the hierarchy only
+        that of the `DATAPATH`, and at ``""`` that of all else.
     whole : bool
         Synthesised as one; else each of its modules alone.
     held_out : bool
@@ -35,6 +43,11 @@ class Sample:
     parts: Mapping[str, Usage]
     whole: bool
     held_out: bool
+
+    @property
+    def dissolved(self) -> bool:
+        """Whether nothing is known of single modules."""
+        return set(self.parts) == {"", DATAPATH}
 
     @property
     def total(self) -> Usage:

@@ -71,6 +71,11 @@ _VARIATIONS: dict[str, dict[str, Any]] = {
     "thirty-two": {"block_in": 4, "block_out": 32, "epilogue_lanes": 8, "param_depth": 256},
     "widest bus": {"axi_data_bits": 512},
     "long addresses": {"axi_addr_bits": 64},
+    "longer dot products": {"block_in": 16},
+    "longest dot products": {"block_in": 32},
+    "long dot products of narrow weights": {"block_in": 8, "wgt_bits": 4},
+    "longer dot products of narrow weights": {"block_in": 16, "wgt_bits": 4},
+    "long dot products of wide inputs": {"block_in": 8, "inp_bits": 16},
 }
 _PACKED: dict[str, dict[str, Any]] = {
     "packed": {},
@@ -78,6 +83,10 @@ _PACKED: dict[str, dict[str, Any]] = {
     "packed rows": {"block_in": 16},
     "packed weights": {"wgt_bits": 4},
     "packed batch": {"batch": 2, "block_in": 8, "block_out": 8},
+    "packed long rows": {"block_in": 8},
+    "packed longest rows": {"block_in": 32},
+    "packed long rows of narrow weights": {"block_in": 8, "wgt_bits": 4},
+    "packed longer rows of narrow weights": {"block_in": 16, "wgt_bits": 4},
 }
 
 
@@ -85,7 +94,14 @@ def fitted() -> list[Design]:
     """The designs that the model is fitted to, the most telling ones first."""
     plain = [Design(name, replace(SMALL, **changed)) for name, changed in _VARIATIONS.items()]
     packed = [Design(name, replace(SMALL, **changed), packed=True) for name, changed in _PACKED.items()]
-    return [*plain[:8], *packed, *plain[8:]]
+    return [*plain[:8], *packed[:5], *plain[8:], *packed[5:]]
+
+
+def whole() -> list[Design]:
+    """The designs that are synthesised as one, of a family that dissolves the hierarchy."""
+    names = ("small", "epilogue", "larger", "packed columns")
+    known = {design.name: design for design in fitted()}
+    return [Design("ecp5", PRESETS["ecp5"]), *(known[name] for name in names)]
 
 
 _CHOICES: dict[str, tuple[Any, ...]] = {

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from weft_hardware.parts import Usage
@@ -20,9 +21,9 @@ from weft_hardware.sources import rtl_sources
 from weft_hardware.synth.families import FAMILIES
 from weft_hardware.synth.tools import tool_version
 
-from .data import DATA, Sample, samples
+from .data import DATA, DATAPATH, Sample, group, samples
 from .instances import Instance, instances
-from .model import Weights, estimate_one
+from .model import Scales, Weights, estimate_one
 
 
 def fit(measured: Iterable[Sample], family: str) -> Weights:
@@ -70,28 +71,37 @@ def _solve(terms: Any, target: Any) -> Any:
     return solution / scale
 
 
-def scales(measured: Iterable[Sample], family: str, like: Weights) -> dict[str, float]:
-    """How much more a family takes than another one's weights say, where only whole designs were synthesised."""
-    taken, expected = Usage(), Usage()
+def scales(measured: Iterable[Sample], family: str, weights: Weights) -> Scales:
+    """How much of what modules take apart they take in a whole, where a family dissolves the hierarchy.
+
+    The medians of the designs that were synthesised whole; 1 without any.
+    """
+    ratios: dict[str, dict[str, list[float]]] = {place: {"luts": [], "ffs": []} for place in ("", DATAPATH)}
     for sample in measured:
+        counted, fitted = dict.fromkeys(ratios, Usage()), dict.fromkeys(ratios, Usage())
         for instance in instances(sample.config, family, sample.packed):
-            weighed = estimate_one(instance, like)
-            expected += (weighed + instance.counted * -1) * len(instance.paths)
-            taken += instance.counted * -len(instance.paths)
-        taken += sample.total
-    return {"luts": round(taken.luts / expected.luts, 3), "ffs": round(taken.ffs / expected.ffs, 3)}
+            place = group(instance.paths[0])
+            fitted[place] += (estimate_one(instance, weights) + instance.counted * -1) * len(instance.paths)
+            counted[place] += instance.counted * len(instance.paths)
+        for place, found in ratios.items():
+            for what, known in found.items():
+                taken = getattr(sample.parts[place], what) - getattr(counted[place], what)
+                known.append(taken / getattr(fitted[place], what))
+    return {
+        place: {what: round(median(known), 4) if known else 1.0 for what, known in found.items()}
+        for place, found in ratios.items()
+    }
 
 
 def fit_all(directory: Path) -> dict[str, Any]:
-    """What ``weights.json`` holds: weights by module for xc7, and by how much other families differ."""
-    known = {family: [s for s in samples(directory, family, family == "xc7") if not s.held_out] for family in FAMILIES}
-    weights = fit(known["xc7"], "xc7")
-    other = {
-        family: scales(found, family, weights) if found else {"luts": 1.0, "ffs": 1.0}
-        for family, found in known.items()
-        if family != "xc7"
-    }
-    return {"rtl": rtl_digest(), "tools": list(tools()), "xc7": weights, "scales": other}
+    """What ``weights.json`` holds: by family the weights by module, and how much of it is left of a whole."""
+    families = {}
+    for name in FAMILIES:
+        known = [sample for sample in samples(directory, name, partial=True) if not sample.held_out]
+        weights = fit((sample for sample in known if not sample.dissolved), name)
+        dissolved = (sample for sample in known if sample.dissolved)
+        families[name] = {"scales": scales(dissolved, name, weights), "weights": weights}
+    return {"rtl": rtl_digest(), "tools": list(tools()), "families": families}
 
 
 def rtl_digest() -> str:
@@ -110,7 +120,8 @@ def main() -> None:
     directory = parser.parse_args().directory
     found = fit_all(directory)
     (directory / "weights.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{len(found['xc7'])} kinds of modules; of other families: {found['scales']}")
+    for family, fitted in found["families"].items():
+        print(f"{family}: {len(fitted['weights'])} kinds of modules; of a whole {fitted['scales']}")
 
 
 if __name__ == "__main__":

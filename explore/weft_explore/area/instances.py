@@ -35,6 +35,12 @@ DSP_SHORTEST_PRODUCT = {"xc7": 9, "xcup": 9, "ecp5": 0}
 ALU_DSPS = {"xc7": 3, "xcup": 3, "ecp5": 3}
 """DSP blocks of the ALU's 32-bit multiplier, by family."""
 
+DSP_ADDS = {"xc7": True, "xcup": True, "ecp5": False}
+"""Whether yosys uses the adders and the registers of DSP blocks, by family."""
+
+WIDE_DSPS = {"xc7": 1, "xcup": 1, "ecp5": 2}
+"""DSP blocks of a product whose one factor has 19 to 25 bits, by family: those of ECP5 have 18 × 18 bits."""
+
 
 NOTHING = Usage()
 
@@ -69,7 +75,7 @@ def _log(number: float) -> int:
 
 
 def _memory(made: Mapped) -> Usage:
-    return Usage(luts=made.luts, lutram=made.luts, ffs=made.registers, brams=made.brams)
+    return Usage(luts=made.luts + made.logic, lutram=made.luts, ffs=made.registers, brams=made.brams)
 
 
 def _tables(luts: int) -> Usage:
@@ -100,7 +106,7 @@ def _control(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     )
     yield Instance("port", ("control.port",), ())
     yield Instance(
-        "windows", ("control.windows",), (address - 32, address > 32), _tables(320 if family == "ecp5" else 256)
+        "windows", ("control.windows",), (address - 32, address > 32), _tables(256 if family == "xc7" else 320)
     )
     ends = ("load_compute", "compute_load", "compute_store", "store_compute")
     yield Instance("tokens", tuple(f"tokens_{end}" for end in ends), (_log(config.token_queue_depth + 1),))
@@ -164,13 +170,22 @@ def _module(path: str, in_flight: int, family: str) -> Iterator[Instance]:
 
 
 def _loader(path: str, kind: str, config: AcceleratorConfig, family: str, beats: int, burst: int) -> Iterator[Instance]:
-    ahead = mapped(97 + 2 * (kind == "compute"), 2, family, registered=False)
+    ahead = mapped(97 + 2 * _log(config.axi_data_bits / _narrowest(kind, config)), 2, family, registered=False)
     yield Instance("ahead", (f"{path}.ahead",), (), _memory(ahead))
     yield from _reader(f"{path}.reader", config, family, beats, burst)
     address, lane = config.axi_addr_bits, _log(config.axi_bytes)
     depths = _log(config.acc_depth) if kind == "compute" else _log(config.inp_depth) + _log(config.wgt_depth)
     rows = (address - 32, config.widening_load, lane, depths)
     yield Instance(f"{kind} rows", (f"{path}.rows",), rows, Usage(dsps=2))
+
+
+def _narrowest(kind: str, config: AcceleratorConfig) -> int:
+    """Bits of the narrowest tile that a module loads; a beat carries as many of them as fit."""
+    return {
+        "load": min(config.inp_tile_bits, config.wgt_tile_bits),
+        "compute": min(config.acc_tile_bits, uop_bits(config)),
+        "epilogue": config.out_tile_bits if config.residual else config.block_out * PARAM_BITS,
+    }[kind]
 
 
 def _load(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
@@ -232,7 +247,9 @@ def _accumulators(config: AcceleratorConfig, family: str) -> Instance:
     stored = tile if config.raw_store or config.epilogue_lanes else config.out_tile_bits
     chosen = sum((bank.rows - 1) * tile for bank in banks)
     odd = half & (half - 1) != 0
-    counted = _memory(banks[0]) + _memory(banks[1]) + Usage(ffs=stored)
+    # What is written is kept once for both banks, where it is.
+    shared = tile if all(bank.logic for bank in banks) else 0
+    counted = _memory(banks[0]) + _memory(banks[1]) + Usage(ffs=stored - shared)
     return Instance("accumulators", ("compute.datapath.accumulators",), (stored, chosen, odd), counted)
 
 
@@ -246,15 +263,25 @@ def _multipliers(config: AcceleratorConfig, family: str, packed: bool) -> Instan
         """Bits of the adders of all lanes: yosys gives each the width of the whole sum."""
         return summed * max(0, terms - 1)
 
+    registers = config.inp_tile_bits + config.wgt_tile_bits + config.macs * product + summed
+    if not DSP_ADDS[family]:
+        blocks = 2 if packed and config.inp_bits + 2 * config.wgt_bits + 1 <= 18 else 1
+        known = Usage(ffs=registers, dsps=config.macs // blocks)
+        return Instance("packed multipliers" if packed else "multipliers", path, _sums(lanes, product, depth), known)
     if packed:
         known = Usage(luts=tree(depth // 2), ffs=summed, dsps=config.macs // 2)
         return Instance("packed multipliers", path, (config.macs, config.macs * config.wgt_bits / 2), known)
     if product < DSP_SHORTEST_PRODUCT[family]:
-        registers = config.inp_tile_bits + config.wgt_tile_bits + config.macs * product + summed
         return Instance("multipliers in tables", path, (config.macs * product,), Usage(luts=tree(depth), ffs=registers))
     # The sum of one chain alone is registered in its DSP blocks.
     known = Usage(luts=tree(depth // 4), ffs=summed if depth > 4 else 0, dsps=config.macs)
     return Instance("multipliers", path, (), known)
+
+
+def _sums(lanes: int, product: int, depth: int) -> tuple[float, ...]:
+    """The terms of sums outside DSP blocks: yosys builds them of full adders, and how well depends on their number."""
+    steps = [_log(depth) <= 2, _log(depth) == 3, _log(depth) == 4, _log(depth) > 4]
+    return tuple(chosen * depth * lanes * bits for chosen in steps for bits in (1, product))
 
 
 def _store(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
@@ -273,7 +300,8 @@ def _store(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     passed = config.acc_tile_bits if raw else config.out_tile_bits
     packer = (passed, bus, max(0, passed - bus), bus * _log(config.axi_bytes))
     yield Instance("packer", ("store.sender.packer",), packer)
-    yield _fifo("blocks to send", ("store.sender.waiting",), 38, 4, family)
+    shared = 2 * _log(bus / config.out_tile_bits)
+    yield _fifo("blocks to send", ("store.sender.waiting",), 38 + shared, 4, family)
     if epilogue:
         yield Instance("results", ("store.results",), (config.out_tile_bits,))
 
@@ -300,11 +328,12 @@ def _epilogue(config: AcceleratorConfig, family: str) -> Iterator[Instance]:
     if residual:
         yield Instance("constants", (f"{inside}.constants",), ())
     yield _parameters(f"{inside}.parameters", config, family)
+    product = Usage(dsps=2 * WIDE_DSPS[family])
     paths = tuple(f"{inside}.requantise_{k}" for k in range(lanes))
-    yield Instance("requantise", paths, (out, residual, table), Usage(dsps=2))
+    yield Instance("requantise", paths, (out, residual, table), product)
     if residual:
         paths = tuple(f"{inside}.residual_{k}" for k in range(lanes))
-        yield Instance("residual", paths, (out, table), Usage(dsps=2))
+        yield Instance("residual", paths, (out, table), product)
     if table:
         rows = 256 * 8 // bus
         one = _memory(mapped(bus, rows, family, registered=False))

@@ -78,6 +78,10 @@ BLOCKS: dict[str, tuple[Kind, ...]] = {
 }
 """Kinds with a registered output, by family. Lattice's costs include reading the old word while it is written."""
 
+REMEMBERS: dict[str, bool] = {"xc7": False, "xcup": False, "ecp5": True}
+"""Whether block RAMs need help to read the old word while it is written, by family: the word is kept beside them, with
+the one that was written, and chosen."""
+
 TABLES: dict[str, tuple[Kind, ...]] = {
     "xc7": _XC7_TABLES,
     "xcup": _XCUP_TABLES,
@@ -97,13 +101,17 @@ class Mapped:
     rows : int
         Memories above each other, whose outputs are chosen between.
     registers : int
-        Bits kept in flip-flops: those of a memory of flip-flops, and the output register that a block RAM has.
+        Bits kept in flip-flops: those of a memory of flip-flops, the output register that a block RAM has, and what it
+        does not remember by itself.
+    logic : float
+        Look-up tables around it, for the latter.
     """
 
     brams: float = 0
     luts: float = 0
     rows: int = 1
     registers: int = 0
+    logic: float = 0
 
     @property
     def block(self) -> bool:
@@ -127,8 +135,9 @@ def mapped(width: int, depth: int, family: str, registered: bool = True, granula
     for kind in (*TABLES[family], *(BLOCKS[family] if registered else ())):
         cost, count, rows = _geometry(kind, width, depth, granularity)
         if cost < best:
-            output = width if registered and not kind.brams else 0
-            best, result = cost, Mapped(kind.brams * count, kind.luts * count, rows, output)
+            remembered = width if kind.brams and REMEMBERS[family] else 0
+            output = width if registered and not kind.brams else 2 * remembered
+            best, result = cost, Mapped(kind.brams * count, kind.luts * count, rows, output, remembered)
     return result
 
 

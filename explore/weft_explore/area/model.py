@@ -10,11 +10,14 @@ from operator import mul
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.parts import Usage
 
-from .data import DATA
+from .data import DATA, group
 from .instances import Instance, instances
 
 Weights = Mapping[str, Mapping[str, Sequence[float]]]
 """By kind of module and by ``"luts"`` or ``"ffs"``: the constant, and a weight for each term."""
+
+Scales = Mapping[str, Mapping[str, float]]
+"""By `data.group` and by ``"luts"`` or ``"ffs"``: how much of what modules take apart they take in a whole."""
 
 
 @lru_cache(maxsize=8192)
@@ -31,13 +34,14 @@ def estimate(config: AcceleratorConfig, family: str, packed: bool = False) -> Us
     packed : bool
         Two products a multiplier.
     """
-    weights = fitted_weights(family)
+    weights, scales = fitted(family)
     luts = lutram = ffs = dsps = brams = 0.0
     for instance in instances(config, family, packed):
         count, one = len(instance.paths), instance.counted
         more_luts, more_ffs = _fitted(instance, weights)
-        luts += count * (one.luts + more_luts)
-        ffs += count * (one.ffs + more_ffs)
+        scale = scales[group(instance.paths[0])]
+        luts += count * (one.luts + scale["luts"] * more_luts)
+        ffs += count * (one.ffs + scale["ffs"] * more_ffs)
         lutram += count * one.lutram
         dsps += count * one.dsps
         brams += count * one.brams
@@ -60,11 +64,7 @@ def _fitted(instance: Instance, weights: Weights) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)
-def fitted_weights(family: str) -> Weights:
-    """The weights of a family, as `fit` wrote them."""
-    fitted = json.loads((DATA / "weights.json").read_text())
-    scale = fitted["scales"].get(family, {"luts": 1, "ffs": 1})
-    return {
-        kind: {what: tuple(scale[what] * weight for weight in known[what]) for what in ("luts", "ffs")}
-        for kind, known in fitted["xc7"].items()
-    }
+def fitted(family: str) -> tuple[Weights, Scales]:
+    """What `fit` wrote of a family."""
+    found = json.loads((DATA / "weights.json").read_text())["families"][family]
+    return found["weights"], found["scales"]

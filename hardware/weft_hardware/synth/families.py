@@ -33,12 +33,20 @@ class Family:
     primitives: dict[str, Usage]
     bram_unit: str
 
-    def script(self, top: str) -> str:
-        """The steps that synthesise a design for it; ECP5's read `ecp5_timing.verilog` from ``timing.v``."""
+    def script(self, top: str, apart: bool = False) -> str:
+        """The steps that synthesise a design for it; ECP5's read `ecp5_timing.verilog` from ``timing.v``.
+
+        Parameters
+        ----------
+        apart : bool
+            The modules below the top are kept as they are, whatever the family's command does by itself.
+        """
         command = f"{self.command} -top {top}"
         if self.flattens:
+            split = "splitnets; " if apart else ""  # As below.
+            command += " -noflatten" if apart else ""
             # Its own steps, but for the delays and for what a wire takes.
-            mapping = f"check -latchonly -assert; techmap -map +/lattice/latches_map.v; abc9 -W {WIRE_PS}; clean"
+            mapping = f"check -latchonly -assert; techmap -map +/lattice/latches_map.v; {split}abc9 -W {WIRE_PS}; clean"
             delays = "read_verilog -lib -specify timing.v"
             begin, end = f"{command} -run begin:coarse; {delays}", f"{command} -run map_cells:"
             return f"{begin}; {command} -run coarse:map_luts; {mapping}; {end}"

@@ -51,6 +51,13 @@ class Report:
     def totals(self) -> Usage:
         return self.top.total
 
+    def part(self, path: str) -> ModuleUsage:
+        """One module, with all below it; nothing where the design has none of that path."""
+        found = self.top
+        for name in path.split("."):
+            found = next((part for part in found.parts if part.name == name), ModuleUsage(name, Usage()))
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """All figures, ready for JSON."""
         return {

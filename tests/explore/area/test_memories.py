@@ -35,3 +35,8 @@ def test_more_rows_of_tables_are_chosen_between() -> None:
 
 def test_two_bits_are_flip_flops() -> None:
     assert mapped(2, 1, "xc7", registered=False) == Mapped(registers=2)
+
+
+def test_a_block_ram_that_cannot_read_the_old_word_is_helped() -> None:
+    assert mapped(64, 200, "ecp5") == Mapped(brams=2, registers=128, logic=64)
+    assert mapped(64, 200, "xc7").logic == 0
