@@ -35,7 +35,7 @@ DSP_SHORTEST_PRODUCT = {"xc7": 9, "xcup": 9, "ecp5": 0}
 ALU_DSPS = {"xc7": 3, "xcup": 3, "ecp5": 3}
 """DSP blocks of the ALU's 32-bit multiplier, by family."""
 
-DSP_ADDS = {"xc7": True, "xcup": True, "ecp5": False}
+DSP_ADDS = {"xc7": True, "xcup": False, "ecp5": False}
 """Whether yosys uses the adders and the registers of DSP blocks, by family."""
 
 WIDE_DSPS = {"xc7": 1, "xcup": 1, "ecp5": 2}
@@ -265,8 +265,9 @@ def _multipliers(config: AcceleratorConfig, family: str, packed: bool) -> Instan
 
     registers = config.inp_tile_bits + config.wgt_tile_bits + config.macs * product + summed
     if not DSP_ADDS[family]:
-        blocks = 2 if packed and config.inp_bits + 2 * config.wgt_bits + 1 <= 18 else 1
-        known = Usage(ffs=registers, dsps=config.macs // blocks)
+        both = config.inp_bits + 2 * config.wgt_bits + 1
+        blocks = WIDE_DSPS[family] if packed and both > 18 else 1
+        known = Usage(ffs=registers, dsps=config.macs * blocks // (1 + packed))
         return Instance("packed multipliers" if packed else "multipliers", path, _sums(lanes, product, depth), known)
     if packed:
         known = Usage(luts=tree(depth // 2), ffs=summed, dsps=config.macs // 2)
