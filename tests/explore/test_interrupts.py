@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -34,6 +35,12 @@ def lines(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+def take_terminal():
+    """In the process that begins: its input is its terminal; background jobs of a shell ignore Ctrl-C, this one not."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def at_terminal(arguments, results, stop_at):
     """Exit code and everything shown, Ctrl-C pressed when there are so many results."""
     ours, theirs = pty.openpty()
@@ -43,7 +50,7 @@ def at_terminal(arguments, results, stop_at):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     os.close(theirs)
     shown, pressed, until = b"", False, time.monotonic() + 240

@@ -137,8 +137,8 @@ def strided(x, channels: int, emit):
 
 def test_few_channels_of_the_host_are_folded_and_those_of_the_accelerator_are_not() -> None:
     config = PRESETS["vta"]
-    x_type = qgraph.tensor_type((1, 3, 64, 64), np.uint8)
-    module = function([x_type], lambda emit, x: strided(strided(x, 3, emit), 5, emit))
+    x_type = qgraph.tensor_type((1, 4, 64, 64), np.uint8)
+    module = function([x_type], lambda emit, x: strided(strided(x, 4, emit), 5, emit))
     apply(PackLayout(config), apply(Place(config), module))
     first, second = (op for op in module.walk() if isinstance(op, qgraph.PackOp))
     assert first.folding == Fold((2, 2), (2, 2), (1, 1))
@@ -149,7 +149,7 @@ def test_few_channels_of_the_host_are_folded_and_those_of_the_accelerator_are_no
     packed = [op.w.owner.values for op in module.walk() if isinstance(op, qgraph.ConvolveOp)]
     assert [w.shape for w in packed] == [(1, 1, 2, 2, 16, 16), (1, 1, 3, 3, 16, 16)]
     # Channel (c, i, j) of tap (p, q) is row 2p + i and column 2q + j of the kernel, which has no fourth ones.
-    taps = packed[0][0, 0, :, :, 0, :12].reshape(2, 2, 3, 2, 2)
+    taps = packed[0][0, 0, :, :, 0, :].reshape(2, 2, 4, 2, 2)
     assert [taps[p, q, :, i, j].all() for p, q, i, j in np.ndindex(2, 2, 2, 2)] == [
         2 * p + i < 3 and 2 * q + j < 3 for p, q, i, j in np.ndindex(2, 2, 2, 2)
     ]
