@@ -125,33 +125,33 @@ def test_what_stays_on_the_host_is_left_alone() -> None:
     assert outline(apply(PackLayout(slow), module)) == before
 
 
-def strided(x, channels: int, emit):
-    """3×3 of stride 2 on ``x``, 5 output channels, weights 1."""
+def strided(x, channels: int, emit, kernel: int = 3):
+    """A square kernel, stride 2 on ``x``, 5 output channels, weights 1."""
     images, _, height, width = qgraph.shape_of(x)
     y_type = qgraph.tensor_type((images, 5, (height + 1) // 2, (width + 1) // 2), np.uint8)
     properties = qgraph.requantising_properties(130, [0], [0.1], 0, y_type)
-    properties |= {**qgraph.window_properties((2, 2), (1, 1, 1, 1), (1, 1)), "groups": qgraph.integer(1)}
-    w = emit(qgraph.ConstantOp(np.ones((5, channels, 3, 3), np.int8)))
+    properties |= {**qgraph.window_properties((2, 2), (kernel // 2,) * 4, (1, 1)), "groups": qgraph.integer(1)}
+    w = emit(qgraph.ConstantOp(np.ones((5, channels, kernel, kernel), np.int8)))
     return emit(qgraph.QConvOp(x, w, None, properties, y_type))
 
 
 def test_few_channels_of_the_host_are_folded_and_those_of_the_accelerator_are_not() -> None:
     config = PRESETS["vta"]
     x_type = qgraph.tensor_type((1, 4, 64, 64), np.uint8)
-    module = function([x_type], lambda emit, x: strided(strided(x, 4, emit), 5, emit))
+    module = function([x_type], lambda emit, x: strided(strided(x, 4, emit, 5), 5, emit))
     apply(PackLayout(config), apply(Place(config), module))
     first, second = (op for op in module.walk() if isinstance(op, qgraph.PackOp))
     assert first.folding == Fold((2, 2), (2, 2), (1, 1))
-    # Two windows of two taps reach 32 times over 2 pixels and one further.
-    assert (qgraph.shape_of(first.y), qgraph.ints(first.pads)) == ((1, 1, 33, 33, 1, 16), (1, 1, 1, 1))
+    # Three windows of two taps reach 32 times over 2 pixels and four further.
+    assert (qgraph.shape_of(first.y), qgraph.ints(first.pads)) == ((1, 1, 34, 34, 1, 16), (2, 2, 2, 2))
     assert second.folding is None
     assert qgraph.shape_of(second.y) == (1, 1, 32, 32, 1, 16)
     packed = [op.w.owner.values for op in module.walk() if isinstance(op, qgraph.ConvolveOp)]
-    assert [w.shape for w in packed] == [(1, 1, 2, 2, 16, 16), (1, 1, 3, 3, 16, 16)]
-    # Channel (c, i, j) of tap (p, q) is row 2p + i and column 2q + j of the kernel, which has no fourth ones.
-    taps = packed[0][0, 0, :, :, 0, :].reshape(2, 2, 4, 2, 2)
-    assert [taps[p, q, :, i, j].all() for p, q, i, j in np.ndindex(2, 2, 2, 2)] == [
-        2 * p + i < 3 and 2 * q + j < 3 for p, q, i, j in np.ndindex(2, 2, 2, 2)
+    assert [w.shape for w in packed] == [(1, 1, 3, 3, 16, 16), (1, 1, 3, 3, 16, 16)]
+    # Channel (c, i, j) of tap (p, q) is row 2p + i and column 2q + j of the kernel, which has no sixth ones.
+    taps = packed[0][0, 0, :, :, 0, :].reshape(3, 3, 4, 2, 2)
+    assert [taps[p, q, :, i, j].all() for p, q, i, j in np.ndindex(3, 3, 2, 2)] == [
+        2 * p + i < 5 and 2 * q + j < 5 for p, q, i, j in np.ndindex(3, 3, 2, 2)
     ]
 
 
