@@ -187,7 +187,12 @@ def tuned(problem: ConvProblem, trials: int = TRIALS) -> tuple[int, int]:
 
 
 def least(problem: ConvProblem) -> float:
-    """Cycles that no schedule goes below: the products; pixels that a tap meets, weights and results, once each."""
+    """Cycles that no schedule goes below."""
+    return max(needs(problem))
+
+
+def needs(problem: ConvProblem) -> tuple[float, float, float]:
+    """Cycles of products; of reading the pixels that a tap meets and the weights, once each; of writing the results."""
     t, config = problem.task, problem.config
     pixels = 1
     for k, (size, kernel, whole) in enumerate(((t.oh, t.kh, t.ih), (t.ow, t.kw, t.iw))):
@@ -196,7 +201,7 @@ def least(problem: ConvProblem) -> float:
     tiles = {Memory.INP: t.n * t.inputs * pixels, Memory.WGT: t.outputs * t.ic * t.kh * t.kw}
     read = sum(count * tile_bytes(memory, config) for memory, count in tiles.items()) / config.axi_bytes
     cost = estimate(t, problem.default, config)
-    return max(cost.compute, read, cost.store)
+    return cost.compute, read, cost.store
 
 
 def _line(problem: ConvProblem, known: Known, space: bool = True) -> str:

@@ -1,0 +1,36 @@
+"""Every distinct layer of ResNet-18 alone, fill and drain included, with the compiler's own schedule.
+
+The vta preset, AXI 64 bits, read latency 50; cycles of the timing model, exact against tsim. *Products* are the dense
+MACs ÷ 256, *bus* what reading the pixels that are used and the weights once each takes, or writing the results, on a
+bus of 8 bytes a cycle each way; the share is of the larger one.
+"""
+
+from __future__ import annotations
+
+from weft.zoo import network
+from weft_compiler import CompileOptions
+from weft_explore.tune.conv_problem import ConvProblem, shape_of
+from weft_explore.tune.network import layers_of
+from weft_hardware.presets import VTA
+
+from .tuning_space import LATENCY, needs
+
+
+def measure() -> dict[str, str]:
+    """Each layer's cycles, and what they are measured against."""
+    figures: dict[str, str] = {}
+    for activations in ("int8", "uint8"):
+        tasks = set()
+        for layer in layers_of(network("resnet18", activations=activations, bytes_in=True), VTA, CompileOptions()):
+            if layer.task in tasks:
+                continue
+            tasks.add(layer.task)
+            problem = ConvProblem(layer.task, VTA, LATENCY)
+            (cycles,) = problem.measure([problem.default])
+            products, *moved = needs(problem)
+            if not isinstance(cycles, int):
+                raise AssertionError(cycles)
+            share = 100 * max(products, *moved) / cycles
+            what = f"{cycles:,} cycles; products {products:,.0f}, bus {max(moved):,.0f}: {share:.1f} % of the roof"
+            figures[f"{activations}: {layer.name}, {shape_of(layer.task)}"] = what
+    return figures
