@@ -21,8 +21,8 @@ import numpy as np
 from weft_compiler import CompileOptions
 from weft_compiler.conv_task import ConvTask, Requantisation
 from weft_compiler.errors import CompileError
-from weft_compiler.tiling import Tiling, buffer_sizes
-from weft_compiler.tiling_cost import estimate
+from weft_compiler.tiling import Tiling, buffer_sizes, buffer_tiles, store_cycles
+from weft_compiler.tiling_cost import least_cycles, products
 from weft_explore.tune import pieces
 from weft_explore.tune.conv_problem import ConvProblem, shape_of
 from weft_explore.tune.network import layers_of
@@ -73,8 +73,9 @@ CONFIGS = {
 
 def bound(problem: ConvProblem, tiling: Tiling) -> float:
     """Cycles of the busiest unit, which a schedule cannot go below."""
-    cost = estimate(problem.task, tiling, problem.config)
-    return max(cost.compute, reads(problem, tiling), cost.store)
+    task, config = problem.task, problem.config
+    stored = tiling.executions(Memory.ACC) * buffer_tiles(task, tiling, Memory.ACC)
+    return max(products(task), reads(problem, tiling), stored * store_cycles(task, config))
 
 
 def _possible_bound(problem: ConvProblem, tiling: Tiling) -> float:
@@ -186,27 +187,9 @@ def tuned(problem: ConvProblem, trials: int = TRIALS) -> tuple[int, int]:
     return int(task.default), int(task.best)
 
 
-def least(problem: ConvProblem) -> float:
-    """Cycles that no schedule goes below."""
-    return max(needs(problem))
-
-
-def needs(problem: ConvProblem) -> tuple[float, float, float]:
-    """Cycles of products; of reading the pixels that a tap meets and the weights, once each; of writing the results."""
-    t, config = problem.task, problem.config
-    pixels = 1
-    for k, (size, kernel, whole) in enumerate(((t.oh, t.kh, t.ih), (t.ow, t.kw, t.iw))):
-        at = np.arange(size)[:, None] * t.stride[k] + np.arange(kernel) * t.dilation[k] - t.pads[k]
-        pixels *= len(np.unique(at[(at >= 0) & (at < whole)]))
-    tiles = {Memory.INP: t.n * t.inputs * pixels, Memory.WGT: t.outputs * t.ic * t.kh * t.kw}
-    read = sum(count * tile_bytes(memory, config) for memory, count in tiles.items()) / config.axi_bytes
-    cost = estimate(t, problem.default, config)
-    return cost.compute, read, cost.store
-
-
 def _line(problem: ConvProblem, known: Known, space: bool = True) -> str:
     default, best = tuned(problem)
-    text = f"no schedule below {least(problem):,.0f}, default {default:,}, tuned {best:,}"
+    text = f"no schedule below {least_cycles(problem.task, problem.config):,.0f}, default {default:,}, tuned {best:,}"
     found = known.of(problem) if space else known.get(problem)
     reference = best
     if found is not None:

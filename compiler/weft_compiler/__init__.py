@@ -103,18 +103,8 @@ def compile_file(
     return compile_module(read_ir(path), config, options, functions=functions)
 
 
+@_no_collection()
 def _compile(
-    begin: Callable[[Callable[[str], None]], ModuleOp],
-    first: list[str],
-    config: AcceleratorConfig,
-    functions: Mapping[str, External],
-    options: CompileOptions,
-) -> Module:
-    with _no_collection():
-        return _compile_at_once(begin, first, config, functions, options)
-
-
-def _compile_at_once(
     begin: Callable[[Callable[[str], None]], ModuleOp],
     first: list[str],
     config: AcceleratorConfig,

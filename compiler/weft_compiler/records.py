@@ -240,6 +240,11 @@ def schedules(records: Mapping[str, Record]) -> dict[str, Mapping[str, Any]]:
     return {layer: record.candidate for layer, record in records.items()}
 
 
+def ranked_schedules(ranked: Mapping[str, Sequence[Record]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The same of `Records.ranked`: the candidates of each layer, of which the first that fits is taken."""
+    return {layer: [record.candidate for record in records] for layer, records in ranked.items()}
+
+
 def describe_damage(damage: Sequence[Damage], most: int = 10) -> list[str]:
     """A sentence for each line that was left out, the last one for those beyond ``most``."""
     sentences = [str(entry) for entry in damage[:most]]

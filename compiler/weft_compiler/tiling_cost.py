@@ -5,12 +5,13 @@ The constants were measured at a memory latency of 50: docs/decisions/0028-what-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes
 
@@ -89,12 +90,31 @@ def products(task: ConvTask) -> int:
     """Tile products of a convolution: those with padding are left out where it is zero."""
     if task.phases is not None or task.pad_value:
         return task.macs
-    taps = []
+    rows, columns = (len(met) for met in _met(task))
+    return task.n * task.groups * task.oc * task.ic * rows * columns
+
+
+def _met(task: ConvTask) -> Iterator[NDArray[np.int64]]:
+    """The rows, then the columns, of the image that the taps of all results meet, each as often as it is met."""
     for k, (size, kernel, whole) in enumerate(((task.oh, task.kh, task.ih), (task.ow, task.kw, task.iw))):
-        first = np.arange(size)[:, None] * task.stride[k] - task.pads[k]
-        at = first + np.arange(kernel)[None] * task.dilation[k]
-        taps.append(int(((at >= 0) & (at < whole)).sum()))
-    return task.n * task.groups * task.oc * task.ic * taps[0] * taps[1]
+        at = np.arange(size)[:, None] * task.stride[k] + np.arange(kernel) * task.dilation[k] - task.pads[k]
+        yield at[(at >= 0) & (at < whole)]
+
+
+def least_cycles(task: ConvTask, config: AcceleratorConfig) -> float:
+    """Cycles that no schedule goes below."""
+    return max(needs(task, config))
+
+
+def needs(task: ConvTask, config: AcceleratorConfig) -> tuple[float, float, float]:
+    """Cycles of all products; of reading the pixels that taps meet and weights, once each; of storing the results."""
+    pixels = 1 if task.phases is None else 0
+    for met in _met(task):
+        pixels *= len(np.unique(met))
+    reads = task.n * task.inputs * pixels * tile_bytes(Memory.INP, config)
+    reads += task.outputs * task.ic * task.kh * task.kw * tile_bytes(Memory.WGT, config)
+    results = task.n * task.outputs * task.oh * task.ow
+    return float(products(task)), reads / config.axi_bytes, results * store_cycles(task, config)
 
 
 def store_reads(task: ConvTask, config: AcceleratorConfig) -> float:

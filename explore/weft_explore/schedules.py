@@ -17,11 +17,10 @@ import numpy as np
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.records import Record
 from weft_compiler.tasks import Task
-from weft_compiler.tiling import Tiling, store_cycles
-from weft_compiler.tiling_cost import products
+from weft_compiler.tiling import Tiling
+from weft_compiler.tiling_cost import least_cycles
 from weft_compiler.tiling_search import likely_tilings
 from weft_hardware.config import AcceleratorConfig
-from weft_hardware.isa import Memory, tile_bytes
 from weft_simulator.tsim.model import MemoryTiming
 
 from .cycles import READ_LATENCY
@@ -132,15 +131,3 @@ def _changed(problem: ConvProblem, parents: list[Tiling], seen: set[Tiling], rng
     pool = [made for made in dict.fromkeys(problem.mutate(parents[k], rng) for k in places) if made not in seen]
     order = np.argsort(problem.estimate(pool), kind="stable")[:BATCH] if pool else ()
     return [pool[k] for k in order]
-
-
-def least_cycles(task: ConvTask, config: AcceleratorConfig) -> float:
-    """Cycles that no schedule goes below: all products; or everything that is read, or written, once."""
-    pixels = 1 if task.phases is None else 0
-    for k, (size, kernel, whole) in enumerate(((task.oh, task.kh, task.ih), (task.ow, task.kw, task.iw))):
-        at = np.arange(size)[:, None] * task.stride[k] + np.arange(kernel) * task.dilation[k] - task.pads[k]
-        pixels *= len(np.unique(at[(at >= 0) & (at < whole)]))
-    reads = task.n * task.inputs * pixels * tile_bytes(Memory.INP, config)
-    reads += task.outputs * task.ic * task.kh * task.kw * tile_bytes(Memory.WGT, config)
-    results = task.n * task.outputs * task.oh * task.ow
-    return max(float(products(task)), reads / config.axi_bytes, results * store_cycles(task, config))

@@ -9,6 +9,7 @@ from weft.models import digits_onnx
 from weft.profile import profile_module
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.records import read_records, schedules
+from weft_compiler.tiling_cost import least_cycles
 from weft_compiler.tiling_search import choose_tiling, likely_tilings
 from weft_explore import schedules as searching
 from weft_explore.cycles import READ_LATENCY
@@ -16,7 +17,7 @@ from weft_explore.design import Design
 from weft_explore.evaluate import Evaluator
 from weft_explore.exploration import Exploration
 from weft_explore.objectives import parse_objectives
-from weft_explore.schedules import least_cycles, tuned_layers
+from weft_explore.schedules import tuned_layers
 from weft_explore.space import parse_space
 from weft_explore.workers import LocalProcesses, ThisProcess
 from weft_explore.workload import Workload

@@ -90,6 +90,7 @@ def compile_command(
     import time
 
     from weft_compiler import HOST_TARGETS, CompileOptions
+    from weft_compiler.records import ranked_schedules
 
     import weft
     from weft.compile_cache import Place, kept_file
@@ -121,7 +122,7 @@ def compile_command(
         "host_targets": host_target or HOST_TARGETS,
         "overlap": overlap,
         "extensions": extensions,
-        "schedules": {layer: [record.candidate for record in found] for layer, found in ranked.items()},
+        "schedules": ranked_schedules(ranked),
     }
     link = bool(host_target) if link is None else link
     place = None

@@ -72,7 +72,7 @@ def tune_command(
             **how,
         ) as (tuning, journal),
     ):
-        from weft_compiler.records import describe_damage, read_records
+        from weft_compiler.records import describe_damage, ranked_schedules, read_records
 
         for sentence in describe_damage(journal.records.damage):
             print(f"weft: {sentence}", file=sys.stderr)
@@ -82,8 +82,7 @@ def tune_command(
         except KeyboardInterrupt:
             _print_summary(tuning, journal, None, json)
             raise
-        ranked = read_records(records).ranked(accelerator.digest, journal.device)
-        best = {layer: [record.candidate for record in found] for layer, found in ranked.items()}
+        best = ranked_schedules(read_records(records).ranked(accelerator.digest, journal.device))
     network = tuple(network_cycles(source, accelerator, chosen, **how) for chosen in ({}, best))
     _print_summary(tuning, journal, network, json)
 
