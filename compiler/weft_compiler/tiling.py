@@ -27,6 +27,9 @@ OPERAND_LOOPS = {
 OPERANDS = (Memory.INP, Memory.WGT, Memory.ACC)
 """What the GEMM reads and writes."""
 
+PARAMETER_TURN = 130
+"""Cycles in which the store queue does nothing else for a load of parameters, at a memory latency of 50."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
@@ -215,11 +218,31 @@ def even_splits(extent: int) -> list[int]:
         count = -(-extent // (size - 1))
 
 
+def used_share(memory: Memory, around: Sequence[str], whole: Mapping[str, int], tiles: Mapping[str, Any]) -> Any:
+    """What an operand's buffer inside these loops holds on average, of what it has room for; works on columns alike.
+
+    Tiles that do not divide a loop leave a smaller one at its end.
+    """
+    moving = [loop for loop in around if loop in OPERAND_LOOPS[memory]]
+    return prod(whole[loop] / (-(-whole[loop] // tiles[loop]) * tiles[loop]) for loop in moving)
+
+
 def parameter_level(task: ConvTask, order: Sequence[str], tiles: Mapping[str, int], config: AcceleratorConfig) -> int:
-    """Where parameters are loaded: all at once where they fit, else those of each tile."""
-    if task.requantisation is None or task.pixel_parameters or task.outputs * task.parameters <= config.param_depth:
+    """Where parameters are loaded, given the loops around a buffer of results: never twice if the scratchpad has room.
+
+    Then as few at a time as that allows, since what is read before the first product delays everything; but all at once
+    where STOREs are what takes longest: a load of parameters waits until those before it have retired.
+    """
+    if task.requantisation is None or task.pixel_parameters:
         return 0
-    return max((k + 1 for k, loop in enumerate(order) if loop in OPERAND_LOOPS[Memory.PARAM]), default=0)
+    moving = OPERAND_LOOPS[Memory.PARAM]
+    if task.outputs * task.parameters > config.param_depth:
+        return max((k + 1 for k, loop in enumerate(order) if loop in moving), default=0)
+    level = next((k for k, loop in enumerate(order) if loop not in moving), len(order))
+    loads = prod(-(-extents(task)[loop] // tiles[loop]) for loop in order[:level])
+    results = task.n * task.outputs * task.oh * task.ow * task.phase_count
+    hidden = results * store_cycles(task, config) + loads * PARAMETER_TURN <= task.macs
+    return level if hidden else 0
 
 
 def store_cycles(task: ConvTask, config: AcceleratorConfig) -> float:

@@ -16,7 +16,16 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes
 
 from .conv_task import ConvTask
-from .tiling import OPERANDS, Tiling, buffer_sizes, buffer_tiles, image_tile, pixel_parameter_beats, store_cycles
+from .tiling import (
+    OPERANDS,
+    Tiling,
+    buffer_sizes,
+    buffer_tiles,
+    image_tile,
+    pixel_parameter_beats,
+    store_cycles,
+    used_share,
+)
 
 ROW_CYCLES = 3.5
 """Cycles of a row of pixels that is read by itself, at least: 3.4 were measured at a latency of 50."""
@@ -67,6 +76,8 @@ class Buffers:
     ----------
     tiles, fills : dict
         Of each operand's buffer, and how often it is filled.
+    shares : dict
+        Of each buffer, what is used of it on average.
     stored : dict
         What each loop does within a buffer of results.
     columns : Any
@@ -79,6 +90,7 @@ class Buffers:
 
     tiles: Mapping[Memory, Any]
     fills: Mapping[Memory, Any]
+    shares: Mapping[Memory, Any]
     stored: Mapping[str, Any]
     columns: Any
     cuts_rows: Any
@@ -166,7 +178,7 @@ def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost
     if task.pixel_parameters:
         store = store + PIXEL_TURN * _parameter_turns(task, buffers.stored, config) * fills[Memory.ACC]
         store = store + (PIXEL_BEATS - 1) * pixel_parameter_beats(task, config) * task.n * task.oc * task.oh * task.ow
-    body = np.maximum(_filled(compute, each, fills), _emptied(compute, store, fills[Memory.ACC]))
+    body = np.maximum(_filled(compute, each, buffers), _emptied(compute, store, fills[Memory.ACC]))
     for memory, waits in buffers.single.items():
         body = body + np.where(waits, each[memory] * fills[memory], 0)
     busiest = np.maximum(np.maximum(body, load), store)
@@ -175,16 +187,17 @@ def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost
     return Cost(compute, load, store, cycles)
 
 
-def _filled(compute: float, each: Mapping[Memory, Any], fills: Mapping[Memory, Any]) -> Any:
+def _filled(compute: float, each: Mapping[Memory, Any], buffers: Buffers) -> Any:
     """Cycles of products between loads of buffers that there are two of."""
+    fills = buffers.fills
     inner = np.maximum(fills[Memory.INP], fills[Memory.WGT])
     step = compute / inner
     loads = (Memory.INP, Memory.WGT)
     innermost = sum(np.where((fills[m] == inner) & (fills[m] > 1), each[m], 0) for m in loads)
     cycles = inner * _turns(step, innermost)
     for memory in loads:
-        late = np.maximum(0, each[memory] + innermost - HIDDEN_STEPS * step)
-        cycles = cycles + np.where((fills[memory] > 1) & (fills[memory] < inner), fills[memory] * late, 0)
+        late = np.maximum(0, each[memory] * buffers.shares[memory] + innermost - HIDDEN_STEPS * step)
+        cycles = cycles + np.where(fills[memory] < inner, (fills[memory] - 1) * late, 0)
     return cycles
 
 
@@ -205,6 +218,7 @@ def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
     buffers = Buffers(
         tiles={memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS},
         fills=fills,
+        shares={m: used_share(m, tiling.around(m), tiling.extents, tiling.tiles) for m in OPERANDS},
         stored=tiling.sizes(Memory.ACC),
         columns=image_tile(task, buffer_sizes(tiling, Memory.INP))[1],
         cuts_rows="x" in around,

@@ -25,6 +25,7 @@ from .tiling import (
     image_size,
     image_span,
     parameter_level,
+    used_share,
 )
 from .tiling_cost import Buffers, cost_of
 
@@ -92,6 +93,7 @@ class _Search:
         buffers = Buffers(
             tiles=tiles,
             fills=fills,
+            shares={m: used_share(m, around[m], self.extents, self.tiles) for m in OPERANDS},
             stored=stored,
             columns=columns,
             cuts_rows=self.trips["x"] > 1 if "x" in around[Memory.INP] else False,
@@ -139,7 +141,7 @@ def _level(order: tuple[str, ...], loops: list[str]) -> int:
 
 def _orders() -> Iterator[tuple[tuple[str, ...], Levels]]:
     """Orders of the loops, and inside which of them each operand's buffer is."""
-    for order in (PIXELS_FIRST, CHANNELS_FIRST):
+    for order in (CHANNELS_FIRST, PIXELS_FIRST):
         innermost = {memory: _level(order, list(OPERAND_LOOPS[memory])) for memory in OPERANDS}
         yield order, innermost
         # Results of several loads of the image leave together.

@@ -93,3 +93,9 @@ def test_results_of_several_loads_of_the_image_leave_together():
     tiling = choose_tiling(task, VTA)
     assert tiling.levels[Memory.ACC] < tiling.levels[Memory.INP]
     assert tiling.executions(Memory.WGT) == 1
+
+
+def test_channels_are_outermost_where_nothing_else_decides():
+    """ResNet-18's last 1×1 layer: all parameters before its first product would cost 2 % of it."""
+    task = ConvTask(ic=16, oc=32, ih=14, iw=14, kh=1, kw=1, stride=(2, 2), requantisation=Requantisation())
+    assert choose_tiling(task, VTA).around(Memory.PARAM) == ("oc",)
