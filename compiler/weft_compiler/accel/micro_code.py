@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -90,32 +91,52 @@ def residency(kernels: MicroKernels, uses: Column) -> Residency:
 
 
 def _least_recently_used(uses: Column, sizes: Column, place: Column, capacity: int) -> Residency:
-    held: OrderedDict[int, tuple[int, int]] = OrderedDict()
-    begin = np.zeros_like(uses)
+    buffer, begin = _Buffer(capacity), np.zeros_like(uses)
     loads: list[tuple[int, int, int, int]] = []
     turns = np.flatnonzero(np.diff(uses, prepend=-1))
     for turn in turns.tolist():
         which = int(uses[turn])
-        if which in held:
-            held.move_to_end(which)
-        else:
+        start = buffer.used(which)
+        if start is None:
             size = int(sizes[which])
-            held[which] = (_room(held, size, capacity), size)
-            loads.append((turn, int(place[which]), held[which][0], size))
-        begin[turn] = held[which][0]
+            start = buffer.put(which, size)
+            loads.append((turn, int(place[which]), start, size))
+        begin[turn] = start
     begin = begin[turns][np.cumsum(np.diff(uses, prepend=-1) != 0) - 1]
     before, dram, sram, size = np.array(loads, np.int64).reshape(-1, 4).T
     return Residency(begin, before, dram, sram, size)
 
 
-def _room(held: OrderedDict[int, tuple[int, int]], size: int, capacity: int) -> int:
-    """The first gap that is large enough, after dropping as many of the oldest lists as it takes."""
-    while True:
-        end = 0
-        for start, length in sorted(held.values()):
-            if start - end >= size:
-                return end
-            end = start + length
-        if capacity - end >= size:
-            return end
-        held.popitem(last=False)
+class _Buffer:
+    """Which lists the buffer holds, least recently used first, and the gaps between them, by place."""
+
+    def __init__(self, capacity: int) -> None:
+        self._held: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._gaps = [(0, capacity)]
+
+    def used(self, which: int) -> int | None:
+        """Where a list is, if it is there."""
+        if which not in self._held:
+            return None
+        self._held.move_to_end(which)
+        return self._held[which][0]
+
+    def put(self, which: int, size: int) -> int:
+        """The first gap that is large enough, after dropping as many of the oldest lists as it takes."""
+        while (k := next((k for k, (_, length) in enumerate(self._gaps) if length >= size), None)) is None:
+            self._free(*self._held.popitem(last=False)[1])
+        start, length = self._gaps[k]
+        self._gaps[k : k + 1] = [(start + size, length - size)] if length > size else []
+        self._held[which] = start, size
+        return start
+
+    def _free(self, start: int, size: int) -> None:
+        """A list becomes a gap, one with those beside it."""
+        k = bisect(self._gaps, (start,))
+        if k < len(self._gaps) and self._gaps[k][0] == start + size:
+            size += self._gaps.pop(k)[1]
+        if k and sum(self._gaps[k - 1]) == start:
+            k -= 1
+            start, before = self._gaps.pop(k)
+            size += before
+        self._gaps.insert(k, (start, size))
