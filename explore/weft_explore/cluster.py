@@ -48,8 +48,10 @@ class Cluster:
 
     def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
         client = self._client
-        name = content_key(*(w.sha256 for w in self._evaluator.workloads), self._evaluator.base.digest)
-        evaluator = client.submit(_same, self._evaluator, key=f"weft-evaluator-{name}", pure=True)
+        made = self._evaluator
+        how = repr((made.routes, made.bounds, made.trials, made.seed))
+        name = content_key(*(w.sha256 for w in made.workloads), made.base.digest, how)
+        evaluator = client.submit(_same, made, key=f"weft-evaluator-{name}", pure=True)
         attempts = dict.fromkeys(range(len(designs)), 0)
 
         def submit(number: int):

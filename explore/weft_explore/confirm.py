@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,13 +11,14 @@ from typing import Any, TypeVar
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
+from weft_hardware.synth.tools import Bounds
 from weft_simulator.tsim.cache import cache_directory, content_key
 
+from .area import RunawayError, routed_mhz
 from .area import measure as synthesise
-from .area import routed_mhz
 from .cycles import measure
 from .design import Design
-from .evaluate import Outcome, network
+from .evaluate import BOUNDS, Outcome, network
 from .exploration import Exploration, Explored
 from .files import append_line, whole_lines
 from .results import tools_key
@@ -37,24 +39,22 @@ class Limits:
 
     Parameters
     ----------
-    seconds, bytes : optional
+    bounds : Bounds
         Of each tool of a synthesis.
     cycles : int
         Simulated for a design.
-    total : float, optional
+    total : float
         Seconds in which all designs are to be confirmed; those for which no time is left are not.
     """
 
-    seconds: float | None = 3600
-    bytes: int | None = 8 << 30
+    bounds: Bounds = BOUNDS
     cycles: int = SIMULATED_CYCLES
-    total: float | None = None
+    total: float = math.inf
 
-    def within(self, spent: float) -> Limits:
-        """Those of one design, where so many seconds of all are gone."""
-        if self.total is None:
-            return self
-        return replace(self, seconds=min(self.total - spent, self.seconds or self.total))
+    @property
+    def over(self) -> str:
+        """Why a design is not confirmed for which no time is left."""
+        return f"the {self.total:g} s for all designs are over (--confirm-minutes); allow more"
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,14 @@ class Confirmation:
         Those that were simulated.
     reason : str, optional
         Why something could not be measured.
+    is_final : bool
+        Whether it would be the same with more time and memory.
     """
 
     values: Mapping[str, float]
     workloads: tuple[Simulated, ...] = ()
     reason: str | None = None
+    is_final: bool = True
 
     def to_json(self) -> dict[str, Any]:
         workloads = [asdict(one) for one in self.workloads]
@@ -109,7 +112,8 @@ def confirm(
     """Confirm designs of an exploration's front, and write them into its directory as each is done.
 
     What is known already, of the same design by the same sources, is not done again. Ctrl-C leaves out the design that
-    is being confirmed, a second one all that remain: they are marked, and confirmed when it is called again.
+    is being confirmed, a second one all that remain. These and those that took more than the limits are marked, and
+    confirmed when it is called again.
 
     Parameters
     ----------
@@ -128,22 +132,21 @@ def confirm(
     KeyboardInterrupt
         On the second Ctrl-C, when all is written.
     """
-    limits, began, interrupts = limits or Limits(), time.monotonic(), 0
+    limits, interrupts = limits or Limits(), 0
+    until = time.monotonic() + limits.total
     chosen = along(exploration.front(), count)
     left = [found for found in chosen if found.number not in exploration.confirmed]
     for place, found in enumerate(left):
-        spent = time.monotonic() - began
-        if interrupts > 1 or (limits.total is not None and spent >= limits.total):
-            reason = INTERRUPTED if interrupts > 1 else f"the {limits.total:g} s for all designs are over"
+        if interrupts > 1 or time.monotonic() >= until:
+            reason = INTERRUPTED if interrupts > 1 else limits.over
             exploration.confirmed[found.number] = Confirmation({}, reason=reason).to_json()
             continue
         title = f"design {found.number}, {place + 1} of {len(left)} to confirm"
         try:
-            one = _confirm_one(
-                exploration, found, limits.within(spent), route, lambda what, t=title: tell(f"{t}: {what}")
-            )
-            line = json.dumps({"key": key_of(exploration, found.design), "confirmed": one.to_json()})
-            append_line(exploration.directory / "confirmed.jsonl", line)
+            one = _confirm_one(exploration, found, limits, until, route, lambda what, t=title: tell(f"{t}: {what}"))
+            if one.is_final:
+                line = json.dumps({"key": key_of(exploration, found.design), "confirmed": one.to_json()})
+                append_line(exploration.directory / "confirmed.jsonl", line)
         except KeyboardInterrupt:
             interrupts += 1
             one = Confirmation({}, reason=INTERRUPTED)
@@ -176,13 +179,14 @@ def key_of(exploration: Exploration, design: Design) -> str:
 
 
 def _confirm_one(
-    exploration: Exploration, found: Explored, limits: Limits, route: bool, tell: Progress
+    exploration: Exploration, found: Explored, limits: Limits, until: float, route: bool, tell: Progress
 ) -> Confirmation:
     plan, design = exploration.plan, found.design
     names = [objective.name for objective in plan.objectives]
     values: dict[str, float] = {}
     reasons: list[str] = []
     simulated: list[Simulated] = []
+    is_final = True
     tell("simulating its RTL")
     try:
         simulated = _simulate(design, plan.workloads, exploration.outcome(found), limits.cycles)
@@ -196,21 +200,29 @@ def _confirm_one(
         reasons.append(f"tsim: {error or 'there is not enough memory'}")
     tell("synthesising it")
     cache = cache_directory() / "synth"
-    bounds = {"max_seconds": limits.seconds, "max_bytes": limits.bytes}
     try:
-        usage = synthesise(design.config, plan.family, design.build.packed, cache, **bounds)
+        usage = synthesise(design.config, plan.family, design.build.packed, cache, _left(limits, until))
         values |= {name: getattr(usage, name) for name in ("luts", "ffs", "dsps", "brams")}
         if route:
             tell("placing and routing it")
-            mhz = routed_mhz(design.config, design.build.packed, cache, **bounds)
+            mhz = routed_mhz(design.config, design.build.packed, cache, _left(limits, until))
             if mhz is None:
                 reasons.append("its clock is unknown: an LFE5U-85F cannot hold it")
             else:
                 values["fmax"] = mhz
+    except RunawayError as error:
+        is_final = False
+        reasons.append(limits.over if time.monotonic() >= until else f"synthesis: {error}")
     except (WeftError, MemoryError) as error:
         reasons.append(f"synthesis: {error or 'there is not enough memory'}")
     told = {name: value for name, value in values.items() if name in names or name == "fmax"}
-    return Confirmation(told, tuple(simulated), "; ".join(reasons) or None)
+    return Confirmation(told, tuple(simulated), "; ".join(reasons) or None, is_final)
+
+
+def _left(limits: Limits, until: float) -> Bounds:
+    """Of the next tool, which has no more time than is left for all designs."""
+    left, seconds = until - time.monotonic(), limits.bounds.seconds
+    return replace(limits.bounds, seconds=left if seconds is None else min(left, seconds))
 
 
 def _simulate(design: Design, workloads: Sequence[Workload], outcome: Outcome, most: int) -> list[Simulated]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
+from weft_hardware.synth.tools import Bounds, RunawayError
 
 from .design import Design
 from .workload import Workload
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from .schedules import TunedLayer
 
 
-ROUTING = {"max_seconds": 1800.0, "max_bytes": 8 << 30}
-"""What one design may take to be routed: half an hour, 8 GiB."""
+BOUNDS = Bounds(seconds=3600, memory_mib=8192)
+"""What each run of a tool may take."""
 
 UNKNOWN = "fmax is unknown: the LFE5U-85F cannot hold the design"
 
@@ -43,6 +44,8 @@ class Outcome:
         MHz, where routing was asked for and worked.
     reason : str, optional
         Why it failed.
+    bounds : Bounds, optional
+        Of the tools, where it failed because one took more: with others it may not.
     untuned : dict
         By workload, cycles with the compiler's own schedules; empty where no others were searched.
     layers : tuple of TunedLayer
@@ -55,6 +58,7 @@ class Outcome:
     accesses: Mapping[str, Mapping[str, int]]
     fmax: float | None = None
     reason: str | None = None
+    bounds: Bounds | None = None
     untuned: Mapping[str, int] = field(default_factory=dict[str, int])
     layers: tuple[TunedLayer, ...] = ()
     trace: str | None = None
@@ -65,19 +69,26 @@ class Outcome:
             "accesses": {name: dict(counts) for name, counts in self.accesses.items()},
             "fmax": self.fmax,
             "reason": self.reason,
+            "bounds": None if self.bounds is None else asdict(self.bounds),
             "untuned": dict(self.untuned),
             "layers": [layer.to_json() for layer in self.layers],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        layers = data.get("layers", [])
+        layers, bounds = data["layers"], data["bounds"]
         if layers:
             from .schedules import TunedLayer
 
             layers = [TunedLayer(**layer) for layer in layers]
         return cls(
-            data["cycles"], data["accesses"], data["fmax"], data["reason"], data.get("untuned", {}), tuple(layers)
+            data["cycles"],
+            data["accesses"],
+            data["fmax"],
+            data["reason"],
+            None if bounds is None else Bounds(**bounds),
+            data["untuned"],
+            tuple(layers),
         )
 
     @classmethod
@@ -101,6 +112,8 @@ class Evaluator:
         What it accelerates of a network, a design has to accelerate, too: what the host computes costs no cycles here.
     routes : bool
         Whether to place and route each design on an ECP5, which takes minutes.
+    bounds : Bounds
+        What each tool may take for that.
     trials : int
         Schedules of each layer that are measured for each design, the compiler's own included; with 0 or 1 all layers
         have that.
@@ -111,6 +124,7 @@ class Evaluator:
     workloads: tuple[Workload, ...]
     base: AcceleratorConfig
     routes: bool = False
+    bounds: Bounds = BOUNDS
     trials: int = 0
     seed: int = 0
 
@@ -123,7 +137,9 @@ class Evaluator:
         if made.reason is not None or not self.routes:
             return made
         try:
-            return replace(made, fmax=_routed(design))
+            return replace(made, fmax=_routed(design, self.bounds))
+        except RunawayError as error:
+            return replace(Outcome.failed(f"routing: {error}"), bounds=self.bounds)
         except WeftError as error:
             return Outcome.failed(f"routing: {error}")
 
@@ -192,13 +208,13 @@ def _measured(content: ModuleContent) -> Measured:
     return measure(content)
 
 
-def _routed(design: Design) -> float | None:
+def _routed(design: Design, bounds: Bounds) -> float | None:
     """MHz on an ECP5; None where the part cannot hold the design."""
     from weft_simulator.tsim.cache import cache_directory
 
     from .area import routed_mhz
 
-    return routed_mhz(design.config, design.build.packed, cache_directory() / "synth", **ROUTING)
+    return routed_mhz(design.config, design.build.packed, cache_directory() / "synth", bounds)
 
 
 @lru_cache(maxsize=8)

@@ -132,8 +132,9 @@ class Exploration:
         search = Search(self.plan, self.directory / "journal.log")
         self.explored = []
         told = [self._design(point) for point in search.points()[: search.told]]
-        for _ in self._evaluate(told, results, workers):  # what a damaged file of results lost, if anything
-            pass
+        # What a damaged file of results lost, or failed by other bounds, if anything.
+        for count in self._evaluate(told, results, workers):
+            tell(Progress(count, budget, []))
         for number, design in enumerate(told):
             self._add(number, design, results)
         tell(Progress(len(self.explored), budget, self.front()))
@@ -185,9 +186,10 @@ class Exploration:
         return design
 
     def _evaluate(self, designs: list[Design], results: Results, workers: Workers) -> Iterator[int]:
-        """Evaluate what is not known; yields how many of them are, as they come."""
+        """Evaluate what is not known, or took more than other bounds; yields how many are known, as they come."""
         keys = [key_of(design, self.plan.evaluator) for design in designs]
-        missing = [k for k, key in enumerate(keys) if results.get(key) is None]
+        known = [results.get(key) for key in keys]
+        missing = [k for k, one in enumerate(known) if one is None or one.bounds not in (None, self.plan.bounds)]
         done = len(designs) - len(missing)
         yield done
         for number, outcome in workers.outcomes([designs[k] for k in missing]):

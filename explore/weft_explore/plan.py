@@ -1,4 +1,4 @@
-"""What an exploration is asked to do; all of it shapes the front."""
+"""What an exploration is asked to do; all of it but the tools' bounds shapes the front."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from weft_hardware.parts import Usage
+from weft_hardware.synth.tools import Bounds
 
 from .constraints import Bound, Constraint, Fits
 from .design import Design
 from .energy import TECHNOLOGIES, Accesses, energy_uj
 from .errors import ExploreError
-from .evaluate import Evaluator, Outcome
+from .evaluate import BOUNDS, Evaluator, Outcome
 from .objectives import Objective
 from .space import Space
 from .workload import Workload
@@ -42,6 +43,8 @@ class Plan:
         Whose energies count, see `energy.TECHNOLOGIES`.
     tune_trials : int
         Schedules of each layer that are measured for each design; 0: all layers have the compiler's own.
+    bounds : Bounds
+        What a tool may take that places and routes a design.
     """
 
     space: Space
@@ -55,6 +58,7 @@ class Plan:
     family: str = "xc7"
     technology: str = "45nm"
     tune_trials: int = 0
+    bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -92,7 +96,8 @@ class Plan:
 
     @property
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.workloads, self.space.base, self._needs("route"), self.tune_trials, self.seed)
+        routes, trials = self._needs("route"), self.tune_trials
+        return Evaluator(self.workloads, self.space.base, routes, self.bounds, trials, self.seed)
 
     def usage(self, design: Design) -> Usage:
         """The estimated area."""

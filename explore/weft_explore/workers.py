@@ -65,6 +65,7 @@ _evaluators: list[Evaluator] = []
 
 def _begin(evaluator: Evaluator) -> None:
     """In a process of the pool: what all of its designs share."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _evaluators[:] = [evaluator]
@@ -77,7 +78,10 @@ def _end(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """A pool's processes hold both ends of its queue, so that none learns of a parent that was killed from there."""
+    """A pool's processes hold both ends of its queue, so that none learns of a parent that was killed from there.
+
+    A tool that runs meanwhile ends with us.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -128,7 +132,7 @@ class LocalProcesses:
 
     def _run(self, designs: dict[int, Design], rough: bool) -> Iterator[tuple[int, Outcome]]:
         pool = self._start()
-        with _without_interrupts():  # processes begin here
+        with _undisturbed():  # processes begin here
             running: dict[Future[Outcome], int] = {pool.submit(_work, d, rough): n for n, d in designs.items()}
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -151,12 +155,12 @@ class LocalProcesses:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits, and processes that begin meanwhile never see one: their parent ends them."""
+def _undisturbed() -> Iterator[None]:
+    """Signals that end us wait; processes that begin meanwhile never see Ctrl-C: their parent ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -1,11 +1,12 @@
 """Confirmation of a front: which designs, what is measured of them, and what is said where that fails."""
 
 import json
+import time
 
 import pytest
 from weft.models import digits_onnx
 from weft_explore import confirm as confirming
-from weft_explore.area import SynthesisError
+from weft_explore.area import RunawayError, SynthesisError
 from weft_explore.confirm import Limits, along, confirm
 from weft_explore.exploration import Exploration
 from weft_explore.objectives import parse_objectives
@@ -14,6 +15,7 @@ from weft_explore.space import parse_space
 from weft_explore.workers import ThisProcess
 from weft_explore.workload import Workload
 from weft_hardware.parts import Usage
+from weft_hardware.synth.tools import Bounds
 from weft_simulator.timing.device import TimingDevice
 
 pytest.importorskip("optuna", reason="needs optuna, of the explore extra")
@@ -44,8 +46,10 @@ def quick(monkeypatch):
     """The timing model for the RTL, and a synthesis that is told what to find; counts them."""
     made = {"synthesised": 0, "simulated": 0, "usage": Usage(luts=12_345, brams=6, dsps=100, ffs=7)}
 
-    def synthesise(config, family, packed, cache, max_seconds, max_bytes):
+    def synthesise(config, family, packed, cache, bounds):
         made["synthesised"] += 1
+        made["bounds"] = bounds
+        time.sleep(made.get("sleep", 0))
         if isinstance(made["usage"], Exception):
             raise made["usage"]
         return made["usage"]
@@ -95,13 +99,27 @@ def test_nothing_is_confirmed_twice(explored, quick):
     assert len(rows(again)) == 1
 
 
-def test_a_synthesis_that_runs_away_is_named_and_the_others_go_on(explored, quick):
-    quick["usage"] = SynthesisError("yosys was ended after 5 s")
+@pytest.mark.parametrize(("error", "tries"), [(SynthesisError("yosys fell"), 1), (RunawayError("yosys was ended"), 2)])
+def test_a_synthesis_that_fails_is_named_and_tried_again_if_more_may_help(explored, quick, error, tries):
+    quick["usage"] = error
     chosen = confirm(explored, 3)
     for row in rows(explored):
-        assert row["confirmed"]["reason"] == "synthesis: yosys was ended after 5 s"
+        assert row["confirmed"]["reason"] == f"synthesis: {error}"
         assert list(row["confirmed"]["values"]) == ["cycles"]
     assert len(rows(explored)) == len(chosen)
+    again = Exploration(explored.plan, explored.directory)
+    again.run(6, ThisProcess(explored.plan.evaluator))
+    confirm(again, 3)
+    assert quick["synthesised"] == tries * len(chosen)
+
+
+def test_a_synthesis_for_which_no_time_is_left_does_not_blame_its_own_bound(explored, quick):
+    quick |= {"sleep": 2, "usage": RunawayError("yosys was ended after 2 s, more than the 2 s it may take")}
+    confirm(explored, 1, Limits(Bounds(3600, 1000), total=2))
+    (row,) = rows(explored)
+    assert row["confirmed"]["reason"] == "the 2 s for all designs are over (--confirm-minutes); allow more"
+    assert 0 < quick["bounds"].seconds < 2
+    assert quick["bounds"].memory_mib == 1000
 
 
 def test_workloads_too_long_to_simulate_are_named(explored, quick):
@@ -155,7 +173,9 @@ def test_two_ctrl_c_end_it_with_everything_written(explored, quick, stopped):
 def test_designs_for_which_no_time_is_left_are_marked(explored, quick):
     confirm(explored, 2, Limits(total=0))
     assert quick["synthesised"] == 0
-    assert [row["confirmed"]["reason"] for row in rows(explored)] == ["the 0 s for all designs are over"] * 2
+    assert [row["confirmed"]["reason"] for row in rows(explored)] == [
+        "the 0 s for all designs are over (--confirm-minutes); allow more"
+    ] * 2
 
 
 @pytest.mark.slow

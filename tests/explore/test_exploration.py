@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.explored import plan, summary
 from weft_explore import files
+from weft_explore.area import RunawayError
 from weft_explore.constraints import parse_constraints
 from weft_explore.errors import ExploreError
 from weft_explore.evaluate import Outcome
@@ -14,6 +15,7 @@ from weft_explore.objectives import parse_objectives
 from weft_explore.space import parse_space
 from weft_explore.workers import ThisProcess
 from weft_hardware.presets import load_config
+from weft_hardware.synth.tools import Bounds
 
 pytest.importorskip("optuna", reason="needs optuna, of the explore extra")
 
@@ -126,7 +128,7 @@ def test_a_bug_is_recorded_as_failed_and_logged(tmp_path):
 
 
 def test_clocks_are_routed_and_unknown_where_the_part_is_too_small(tmp_path, monkeypatch):
-    def routed(config, packed, cache, max_seconds, max_bytes):
+    def routed(config, packed, cache, bounds):
         if config.block_in == 8:
             raise ExploreError("nextpnr-ecp5 needed more than 1800 s")
         return None if config.block_in == 16 else 50.0 + config.epilogue_lanes
@@ -152,6 +154,37 @@ def test_clocks_are_routed_and_unknown_where_the_part_is_too_small(tmp_path, mon
     assert str(caught.value) == (
         "fmax and time need a routed design, and no open router covers xc7; choose --family ecp5, or leave them out"
     )
+
+
+def test_what_took_more_than_its_bounds_is_tried_again_with_others_alone(tmp_path, monkeypatch):
+    tried = []
+
+    def routed(config, packed, cache, bounds):
+        tried.append(bounds)
+        if bounds.seconds < 100:
+            raise RunawayError("nextpnr-ecp5 was ended after 61 s")
+        return 80.0
+
+    def run(seconds):
+        tried.clear()
+        chosen = plan(
+            space=small, family="ecp5", objectives=parse_objectives(["time"]), screened=0, bounds=Bounds(seconds)
+        )
+        exploration = Exploration(chosen, tmp_path)
+        exploration.run(2, ThisProcess(chosen.evaluator))
+        return [(found.state, found.reason) for found in exploration.explored]
+
+    monkeypatch.setattr("weft_explore.area.routed_mhz", routed)
+    small = parse_space('base = "tiny8"\n[space]\nepilogue_lanes = [1, 4]\n')
+    ended = [(FAILED, "routing: nextpnr-ecp5 was ended after 61 s")] * 2
+    assert run(60) == ended
+    assert len(tried) == 2
+    assert run(60) == ended
+    assert tried == []
+    assert run(3600) == [(DONE, None)] * 2
+    assert tried == [Bounds(3600)] * 2
+    assert run(60) == [(DONE, None)] * 2
+    assert tried == []
 
 
 def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):

