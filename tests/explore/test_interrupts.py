@@ -1,4 +1,4 @@
-"""``weft explore`` stopped by Ctrl-C at a real terminal, killed, and on a disk that is full: it goes on where it was."""
+"""``weft explore`` at a terminal, stopped by Ctrl-C, killed, and on a disk that is full: it goes on where it was."""
 
 import fcntl
 import os
