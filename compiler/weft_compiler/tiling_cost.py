@@ -27,8 +27,8 @@ from .tiling import (
     used_share,
 )
 
-ROW_CYCLES = 3.5
-"""Cycles of a row of pixels that is read by itself, at least: 3.4 were measured at a latency of 50."""
+READ_TURN = 54
+"""Cycles of a read beside its beats; as many reads as may be in flight share them."""
 
 ROUND_TRIP = 70
 """Cycles from the end of a buffer's use to its being filled again, or emptied, beside those of its bytes."""
@@ -163,8 +163,10 @@ def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost
     each = {memory: tiles * (tile_bytes(memory, config) / config.axi_bytes) for memory, tiles in buffers.tiles.items()}
     each[Memory.ACC] = buffers.tiles[Memory.ACC] * store_cycles(task, config)
     # Rows that are cut are not read in one go with the next ones.
-    least = np.where(buffers.cuts_rows, buffers.tiles[Memory.INP] / buffers.columns * ROW_CYCLES, 0)
-    each[Memory.INP] = np.maximum(each[Memory.INP], least)
+    rows = {Memory.INP: np.where(buffers.cuts_rows, buffers.tiles[Memory.INP] / buffers.columns, 0), Memory.WGT: 0}
+    for memory, count in rows.items():
+        reads = np.maximum(count, each[memory] / config.max_burst)
+        each[memory] = np.maximum(each[memory], (each[memory] + reads * READ_TURN) / config.reads_in_flight)
     compute = float(products(task))
     load = each[Memory.INP] * fills[Memory.INP] + each[Memory.WGT] * fills[Memory.WGT]
     load = load + store_reads(task, config)

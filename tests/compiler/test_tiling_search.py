@@ -99,3 +99,10 @@ def test_channels_are_outermost_where_nothing_else_decides():
     """ResNet-18's last 1×1 layer: all parameters before its first product would cost 2 % of it."""
     task = ConvTask(ic=16, oc=32, ih=14, iw=14, kh=1, kw=1, stride=(2, 2), requantisation=Requantisation())
     assert choose_tiling(task, VTA).around(Memory.PARAM) == ("oc",)
+
+
+def test_rows_are_whole_where_reads_wait_for_each_other():
+    """Single pixels are read as fast as rows only if others are in flight meanwhile."""
+    task = ConvTask(ic=6, oc=1, ih=75, iw=75, kh=1, kw=1, requantisation=Requantisation())
+    pixels = {count: choose_tiling(task, replace(VTA, reads_in_flight=count)).tiles["x"] for count in (1, 16)}
+    assert pixels[1] > 4 * pixels[16]
