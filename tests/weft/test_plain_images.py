@@ -60,8 +60,8 @@ def with_extensions(model: bytes, inputs: dict[str, NDArray[np.float32]]) -> NDA
     return y
 
 
-def check(name: str, activations: str, device: str, folder: Path) -> None:
-    model = network(name, activations=activations, **SMALL[name])
+def check(name: str, activations: str, device: str, folder: Path, **size: float) -> None:
+    model = network(name, activations=activations, **size)
     proto = onnx.load_model_from_string(model)
     shapes = {x.name: tuple(d.dim_value for d in x.type.tensor_type.shape.dim) for x in proto.graph.input}
     inputs = {key: random_input(shape, 1) for key, shape in shapes.items()}
@@ -86,18 +86,25 @@ def check(name: str, activations: str, device: str, folder: Path) -> None:
 
 
 def test_lenet(tmp_path: Path) -> None:
-    check("lenet5", "uint8", "functional", tmp_path)
+    check("lenet5", "uint8", "functional", tmp_path, **SMALL["lenet5"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activations", ["uint8", "int8"])
 @pytest.mark.parametrize("name", SMALL)
 def test_networks(name: str, activations: str, tmp_path: Path) -> None:
-    check(name, activations, "functional", tmp_path)
+    check(name, activations, "functional", tmp_path, **SMALL[name])
 
 
 @pytest.mark.slow
 @pytest.mark.rtl
 @pytest.mark.parametrize("name", SMALL)
 def test_networks_in_rtl(name: str, tmp_path: Path) -> None:
+    check(name, "uint8", "tsim", tmp_path, **SMALL[name])
+
+
+@pytest.mark.slow
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2"])
+def test_networks_of_full_size_in_rtl(name: str, tmp_path: Path) -> None:
     check(name, "uint8", "tsim", tmp_path)
