@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .access import instruction, loaded_uop, state, uop_at
 from .compiled import compiled
-from .state import PLACES
+from .state import NO_BANK, PLACES, UNKNOWN_BANK
 
-_NONE = -1
+_NONE = NO_BANK
 _OUTER, _INNER, _UOP = 1, 2, 4
 """Bits of `isa.OverwriteMask`, an encoding that the instruction set fixes."""
 
@@ -22,6 +22,7 @@ def remember(m, time, number):
     present.first_at = time + p.step_latency
     present.beats = instruction(m, number).beats
     present.mask = state(m).storing.overwrite
+    present.bank = UNKNOWN_BANK
     steps.presents_tail += 1
 
 
@@ -41,7 +42,35 @@ def bank_read(m, time):
 
 
 @compiled
+def bank_read_until(m, time):
+    """While a step reads its accumulator, the next cycle in which none may, or one of the other bank."""
+    p, steps = state(m).parameters, state(m).steps
+    present = state(m).presents[steps.presents_head % PLACES]
+    return time + 1 if present.bank == NO_BANK else present.first_at + present.beats + p.read_stage
+
+
+@compiled
+def _bank_of_all(m, present):
+    """The bank that all beats of an instruction read."""
+    insn = instruction(m, present.insn)
+    if insn.reads_acc == 0 or insn.overwrites or insn.paired:
+        return NO_BANK
+    first = last = uop_at(m, insn.uop_bgn).dst
+    for place in range(insn.uop_bgn + 1, insn.uop_bgn + insn.body):
+        dst = uop_at(m, place).dst
+        first, last = min(first, dst), max(last, dst)
+    half = state(m).parameters.acc_half
+    if first >= half:
+        return 1
+    return 0 if last + insn.dst_reach < half else NO_BANK
+
+
+@compiled
 def _bank(m, present, beat):
+    if present.bank == UNKNOWN_BANK:
+        present.bank = _bank_of_all(m, present)
+    if present.bank != NO_BANK:
+        return present.bank
     insn = instruction(m, present.insn)
     if insn.reads_acc == 0:
         return _NONE

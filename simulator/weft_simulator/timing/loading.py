@@ -40,29 +40,27 @@ def step_rows(m, client, time):
         wake(m, unit, time + 1)
         return
     requested, passed = rows.rows_left == 0, rows.passed == 1
-    changed = False
     if not passed and rows.ahead < state(m).parameters.blocks_ahead:
         state(m).ahead[client, (rows.popped + rows.ahead) % PLACES] = rows.insn
         rows.ahead += 1
         rows.pushed_at = time
         rows.passed = 1
-        passed = changed = True
+        passed = True
         if not state(m).walks[client].walking:
             wake(m, WAKE_WALK + client, time + 1)
     if not requested and state(m).readers[client].free_at <= time:
         offer_range(m, client, time, rows.address, insn.nbytes)
         rows.address += insn.step_bytes
         rows.rows_left -= 1
-        changed = True
     if rows.state == CHECK:
         rows.state = REQUEST
-        changed = True
     elif requested and passed:
         rows.state = IDLE
         rows.valid_from = time + 1
         wake(m, WAKE_ISSUE + client - 1, time + 1)
         return
-    if changed:
+    # A grant, or a block that the back takes, is what the rest waits for.
+    if rows.passed and rows.rows_left == 0:
         wake(m, unit, time + 1)
 
 

@@ -71,21 +71,19 @@ def grant(m, time):
     if port.granted - port.oldest == p.reads_in_flight:
         wake(m, WAKE_PORT, state(m).ends[port.oldest % RING] + 1)
         return -1
-    for distance in range(1, p.clients + 1):
-        client = (port.last_client + distance) % p.clients
+    granted, client = -1, port.last_client
+    for _ in range(p.clients):
+        client = client + 1 if client + 1 < p.clients else 0
         reader = state(m).readers[client]
         if reader.active and reader.burst_from <= time and reader.enough_at <= time:
-            port.last_client = client
+            port.last_client = granted = client
             _grant_to(m, client, time)
-            wake(m, WAKE_PORT, time + 1)
-            return client
-    soonest = NEVER
+            break
     for client in range(p.clients):
         reader = state(m).readers[client]
         if reader.active:
-            soonest = min(soonest, max(reader.burst_from, reader.enough_at))
-    wake(m, WAKE_PORT, soonest)
-    return -1
+            wake(m, WAKE_PORT, max(time + 1, reader.burst_from, reader.enough_at))
+    return granted
 
 
 @compiled

@@ -168,8 +168,11 @@ is there. Its instructions lie from ``offset`` on in the program."""
 FETCHING = _record("next", "word_at", "free_at", "part", "slot", "last_dispatch", "blocked")
 """The fetch unit: instruction number ``next`` is offered from ``word_at`` on."""
 
-PRESENT = _record("insn", "first_at", "beats", "mask")
-"""A GEMM or ALU instruction in the pipeline: its first step's cycle, its beats, and the register OVERWRITE."""
+PRESENT = _record("insn", "first_at", "beats", "mask", "bank")
+"""A GEMM or ALU instruction in the pipeline: its first step's cycle, its beats, the register OVERWRITE, and the bank
+that every beat reads: `NO_BANK` if beats differ, `UNKNOWN_BANK` until somebody asks."""
+
+NO_BANK, UNKNOWN_BANK = -1, -2
 
 STORING = _record(
     "param",

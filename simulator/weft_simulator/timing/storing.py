@@ -6,7 +6,7 @@ It is looked at in every cycle in which something in it moves.
 from __future__ import annotations
 
 from .access import instruction, state, traffic
-from .accumulators import bank_read
+from .accumulators import bank_read, bank_read_until
 from .activities import count_cycle
 from .compiled import compiled
 from .issuing import issue, may_begin, next_instruction, refuse, retire, step_queue, tokens_there
@@ -188,9 +188,8 @@ def _read(m, time, taken):
     requested = False
     if s.unread and s.ahead != p.tiles_ahead:
         requested = bank_read(m, time) != (1 if s.index >= p.acc_half else 0)
-        waits = not requested
-    else:
-        waits = False
+        if not requested:
+            wake(m, WAKE_ISSUE + _QUEUE, bank_read_until(m, time))
     arrived = s.arriving >> (p.acc_read_latency - 1) & 1
     s.arriving = (s.arriving << 1 | (1 if requested else 0)) & ((1 << p.acc_read_latency) - 1)
     s.buffered += arrived - (1 if taken else 0)
@@ -198,7 +197,7 @@ def _read(m, time, taken):
     if requested:
         s.unread -= 1
         s.index += 1
-    return requested or waits or s.arriving != 0 or arrived == 1 or taken
+    return requested or s.arriving != 0 or arrived == 1 or taken
 
 
 @compiled
