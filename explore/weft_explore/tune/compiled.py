@@ -23,6 +23,14 @@ def compiled(function: Callable[..., Any]) -> Any:
     return njit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", boundscheck=False)
 
 
+def leaf(function: Callable[..., Any]) -> Any:
+    """Compile a function for others that makes no arrays: the references of those that it looks at are not counted."""
+    njit: Any = numba.njit
+    return njit(
+        function, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", boundscheck=False, _nrt=False
+    )
+
+
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, when it is first called, or take it from the cache.
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled, entry
+from .compiled import compiled, entry, leaf
 from .pieces import FIELDS, LOOPS
 from .products import plan
 from .tables import find, grown, slot, with_key
 from .timed_records import (
     ACC,
     COMPUTE_QUEUE,
-    FIELD_COUNT,
     INP,
     IS_LOAD,
     LOAD_QUEUE,
@@ -51,16 +50,22 @@ _FROM_LOAD, _FREE_INPUT, _FROM_COMPUTE, _FREE_SUMS = range(4)
 """Token queues: from LOAD to compute and back, from compute to STORE and back."""
 
 
-@compiled
+@leaf
 def _newest(marks, begin, end):
     """The last instruction that touched one of some tiles, -1 if none did."""
     found = np.int32(-1)
-    for tile in range(begin, end):
-        found = max(found, marks[tile])
+    for mark in marks[begin:end]:
+        found = max(found, mark)
     return found
 
 
-@compiled
+@leaf
+def _mark(marks, begin, end, count):
+    """Instruction ``count`` touches some tiles."""
+    marks[begin:end] = count
+
+
+@leaf
 def _wait(rec, count, covered, queue, needed, push, pop):
     """Instruction ``count`` waits for another one by a token, unless it does already by a later one's."""
     if needed > covered[queue]:
@@ -69,8 +74,44 @@ def _wait(rec, count, covered, queue, needed, push, pop):
         rec[count, pop] = 1
 
 
+@leaf
+def _fill(rec, count, moves, row, last, base, blocks, operand, used, wrote, covered):
+    """LOADs of a buffer's copy at ``base``, from one row of ``moves`` up to another; returns the next one's number."""
+    for k in range(row, last):
+        begin = base + moves[k, SRAM]
+        end = begin + moves[k, TILES]
+        write_block(rec, count, moves, k, blocks, operand, begin, False, LOAD_QUEUE)
+        _wait(rec, count, covered, _FREE_INPUT, _newest(used, begin, end), PUSH_PREV, POP_NEXT)
+        _mark(wrote, begin, end, count)
+        count += 1
+    return count
+
+
+@leaf
+def _placed(uops, first, size, loaded, begin, dst, src, wgt):
+    """Micro-ops at their places in the scratchpads; returns a number that tells what they are, never 0."""
+    code = np.int64(size)
+    for k in range(size):
+        u, into = uops[first + k], loaded[begin + k]
+        into[0], into[1], into[2] = u[0] + dst, u[1] + src, u[2] + wgt
+        for o in range(3):
+            code = (code ^ into[o]) * 1099511628211
+            code ^= code >> 29
+    return code | 1
+
+
+@leaf
+def _same(loaded, one, other, size):
+    """Whether two lists of micro-ops are."""
+    for k in range(size):
+        for o in range(3):
+            if loaded[one + k, o] != loaded[other + k, o]:
+                return False
+    return True
+
+
 @compiled
-def _uop_list(state, lists, loaded, by_content, uops, g, dst, src, wgt, most):
+def _uop_list(state, lists, loaded, by_content, uops, first, size, dst, src, wgt, most):
     """The list of micro-ops of a product at its place in the scratchpads, shared by all with the same content.
 
     ``state`` counts lists and micro-ops.
@@ -79,26 +120,14 @@ def _uop_list(state, lists, loaded, by_content, uops, g, dst, src, wgt, most):
     -------
     The tables, which may have grown, and the number of the list; -1 if its micro-ops do not fit the buffer any more.
     """
-    begin, size = state[1], g[10]
+    begin = state[1]
     while begin + size > len(loaded):
         loaded = grown(loaded, len(loaded))
-    code = np.int64(size)
-    for k in range(size):
-        u, into = uops[g[9] + k], loaded[begin + k]
-        into[0], into[1], into[2] = u[0] + dst, u[1] + src, u[2] + wgt
-        for o in range(3):
-            code = (code ^ into[o]) * 1099511628211
-            code ^= code >> 29
-    code |= 1
+    code = _placed(uops, first, size, loaded, begin, dst, src, wgt)
     at = slot(by_content, code)
     if by_content[at, 0] != 0:
         which = by_content[at, 1]
-        same = lists[which, 1] == size
-        for k in range(size if same else 0):
-            for o in range(3):
-                if loaded[lists[which, 0] + k, o] != loaded[begin + k, o]:
-                    same = False
-        if same:
+        if lists[which, 1] == size and _same(loaded, lists[which, 0], begin, size):
             return lists, loaded, by_content, which
     which = state[0]
     lists = grown(lists, which)
@@ -109,7 +138,7 @@ def _uop_list(state, lists, loaded, by_content, uops, g, dst, src, wgt, most):
     return lists, loaded, by_content, which if state[1] <= most else -1
 
 
-@compiled
+@leaf
 def _execution(index, trips):
     """The number of an execution of a buffer, see `pieces.Moves`."""
     number = 0
@@ -120,7 +149,7 @@ def _execution(index, trips):
 
 @entry
 def generate(
-    order, extents, tiles, levels, slots, buffers, operand_steps, geometry, depths, windows,
+    rec, order, extents, tiles, levels, slots, buffers, operand_steps, geometry, depths, windows,
     moves_inp, starts_inp, trips_inp, moves_wgt, starts_wgt, trips_wgt,
     moves_out, starts_out, trips_out, moves_par, starts_par, trips_par,
     blocks, registers, pad_register, pad_value,
@@ -129,6 +158,7 @@ def generate(
 
     Parameters
     ----------
+    rec : where records are written, in a larger copy if they do not fit.
     order : loops, outermost first; extents, tiles : of all loops; levels : of INP, WGT, ACC and PARAM.
     slots, buffers : of INP, WGT and ACC: copies, and where each copy begins.
     operand_steps : by own loop, tiles of dst, src and wgt from one iteration to the next, within the buffers.
@@ -157,7 +187,6 @@ def generate(
     own_tiles = np.zeros(own_count, np.int64)
     for k in range(own_count):
         own_tiles[k] = tiles[own[k]]
-    rec = np.zeros((1024, FIELD_COUNT), np.int64)
     count = 0
     gemms, gemm_count = np.zeros((64, 17), np.int64), 0
     uops, uop_count = np.zeros((256, 3), np.int64), 0
@@ -175,7 +204,7 @@ def generate(
     pad_held = 0
     uop_load = -1
     index = np.zeros(8, np.int64)
-    cls = np.zeros(12, np.int64)
+    cls, done = np.zeros(12, np.int64), np.zeros(8, np.int64)
     total_steps = 1
     for k in range(loop_count):
         total_steps *= trips[order[k]]
@@ -186,35 +215,35 @@ def generate(
             for operand in range(2):
                 if levels[operand] != level:
                     continue
-                moves = moves_inp if operand == INP else moves_wgt
-                first = starts_inp if operand == INP else starts_wgt
-                number = _execution(index, trips_inp if operand == INP else trips_wgt)
                 base = buffers[operand, turns[operand] % slots[operand]]
                 turns[operand] += 1
-                used = used_inp if operand == INP else used_wgt
-                wrote = wrote_inp if operand == INP else wrote_wgt
-                for row in range(first[number], first[number + 1]):
-                    rec = grown(rec, count + 1)
-                    if operand == INP and pad_register >= 0 and pad_held != pad_value:
-                        write_set(rec, count, LOAD_QUEUE, pad_register, pad_value, 0)
-                        pad_held = pad_value
-                        count += 1
-                    begin = base + moves[row, SRAM]
-                    end = begin + moves[row, TILES]
-                    write_block(rec, count, moves[row], blocks[operand], begin, False, LOAD_QUEUE)
-                    _wait(rec, count, covered, _FREE_INPUT, _newest(used, begin, end), PUSH_PREV, POP_NEXT)
-                    wrote[begin:end] = count
+                if operand == WGT:
+                    number = _execution(index, trips_wgt)
+                    row, last = starts_wgt[number], starts_wgt[number + 1]
+                    while count + last - row >= len(rec):
+                        rec = grown(rec, len(rec))
+                    count = _fill(rec, count, moves_wgt, row, last, base, blocks, WGT, used_wgt, wrote_wgt, covered)
+                    continue
+                number = _execution(index, trips_inp)
+                row, last = starts_inp[number], starts_inp[number + 1]
+                while count + 1 + last - row >= len(rec):
+                    rec = grown(rec, len(rec))
+                if row < last and pad_register >= 0 and pad_held != pad_value:
+                    write_set(rec, count, LOAD_QUEUE, pad_register, pad_value, 0)
+                    pad_held = pad_value
                     count += 1
+                count = _fill(rec, count, moves_inp, row, last, base, blocks, INP, used_inp, wrote_inp, covered)
             if levels[ACC] == level:
                 turns[ACC] += 1
             if levels[PARAM] == level and len(starts_par) > 1:
                 number = _execution(index, trips_par)
                 for row in range(starts_par[number], starts_par[number + 1]):
-                    rec = grown(rec, count)
-                    write_block(rec, count, moves_par[row], blocks[PARAM], moves_par[row, SRAM], False, STORE_QUEUE)
+                    if count >= len(rec):
+                        rec = grown(rec, count)
+                    sram = moves_par[row, SRAM]
+                    write_block(rec, count, moves_par, row, blocks, PARAM, sram, False, STORE_QUEUE)
                     count += 1
         # The product.
-        done = np.zeros(8, np.int64)
         for loop in range(8):
             done[loop] = min(tiles[loop], extents[loop] - index[loop] * tiles[loop])
         cls[0], cls[1], cls[2], cls[3], cls[4] = done[G], done[OC], done[IC], done[KY], done[KX]
@@ -255,32 +284,35 @@ def generate(
         if not around[INP, N]:
             src += index[N] * windows[9]
         for row in range(classes[kind, 12], classes[kind, 13]):
-            g = gemms[row]
-            both = g[0] != RESET
+            both = gemms[row, 0] != RESET
             use = ((row * depths[2] + dst) * depths[0] + src * both) * depths[1] + wgt * both + 1
             at = slot(by_use, use)
             which = by_use[at, 1]
             if by_use[at, 0] == 0:
                 lists, loaded, by_content, which = _uop_list(
-                    list_state, lists, loaded, by_content, uops, g, dst, src * both, wgt * both, depths[3]
-                )
+                    list_state, lists, loaded, by_content, uops,
+                    gemms[row, 9], gemms[row, 10], dst, src * both, wgt * both, depths[3],
+                )  # fmt: skip
                 if which < 0:
                     return rec, 0, loaded, 0, TOO_MANY_UOPS
                 by_use = with_key(by_use, use_count, use, which)
                 use_count += 1
+            if count + 1 >= len(rec):
+                rec = grown(rec, count + 1)
             if uop_load < 0:
-                rec = grown(rec, count)
                 uop_load = count
                 count += 1
-            rec = grown(rec, count)
-            write_loop(rec, count, g, lists[which, 0], depths)
-            begin, end = dst + g[11], dst + g[12]
+            write_loop(rec, count, gemms, row, lists[which, 0], depths)
+            begin, end = dst + gemms[row, 11], dst + gemms[row, 12]
             _wait(rec, count, covered, _FREE_SUMS, _newest(read_acc, begin, end), PUSH_PREV, POP_NEXT)
-            wrote_acc[begin:end] = count
+            _mark(wrote_acc, begin, end, count)
             if both:
-                needed = max(_newest(wrote_inp, src + g[13], src + g[14]), _newest(wrote_wgt, wgt + g[15], wgt + g[16]))
-                used_inp[src + g[13] : src + g[14]] = count
-                used_wgt[wgt + g[15] : wgt + g[16]] = count
+                begin, end = src + gemms[row, 13], src + gemms[row, 14]
+                needed = _newest(wrote_inp, begin, end)
+                _mark(used_inp, begin, end, count)
+                begin, end = wgt + gemms[row, 15], wgt + gemms[row, 16]
+                needed = max(needed, _newest(wrote_wgt, begin, end))
+                _mark(used_wgt, begin, end, count)
                 _wait(rec, count, covered, _FROM_LOAD, needed, PUSH_NEXT, POP_PREV)
             count += 1
         # The next iteration, and how far out it changes.
@@ -298,27 +330,27 @@ def generate(
         # All sums are complete.
         base = buffers[ACC, (turns[ACC] - 1) % slots[ACC]]
         for row in range(starts_out[number], starts_out[number + 1]):
-            move = moves_out[row]
-            rec = grown(rec, count)
-            if move[IS_LOAD]:
-                write_block(rec, count, move, blocks[PARAM], move[SRAM], False, STORE_QUEUE)
+            if count + len(registers) >= len(rec):
+                rec = grown(rec, count + len(registers))
+            sram = moves_out[row, SRAM]
+            if moves_out[row, IS_LOAD]:
+                write_block(rec, count, moves_out, row, blocks, PARAM, sram, False, STORE_QUEUE)
                 count += 1
                 continue
             for register in range(len(registers)):
-                value = move[PARAMETER] if register == 0 else registers[register, 1]
+                value = moves_out[row, PARAMETER] if register == 0 else registers[register, 1]
                 if held[register] != value:
                     write_set(rec, count, STORE_QUEUE, registers[register, 0], value, registers[register, 2])
                     held[register] = value
                     count += 1
-                    rec = grown(rec, count)
-            begin, end = base + move[SRAM], base + move[SRAM] + move[TILES]
-            write_block(rec, count, move, blocks[ACC], begin, True, STORE_QUEUE)
+            begin, end = base + sram, base + sram + moves_out[row, TILES]
+            write_block(rec, count, moves_out, row, blocks, ACC, begin, True, STORE_QUEUE)
             _wait(rec, count, covered, _FROM_COMPUTE, _newest(wrote_acc, begin, end), PUSH_NEXT, POP_PREV)
-            read_acc[begin:end] = count
+            _mark(read_acc, begin, end, count)
             count += 1
     if uop_load >= 0:
-        row = np.zeros(len(FIELDS), np.int64)
-        row[Y_SIZE], row[X_SIZE], row[X_STRIDE] = 1, list_state[1], list_state[1]
-        write_block(rec, uop_load, row, blocks[UOP], 0, False, COMPUTE_QUEUE)
+        move = np.zeros((1, len(FIELDS)), np.int64)
+        move[0, Y_SIZE], move[0, X_SIZE], move[0, X_STRIDE] = 1, list_state[1], list_state[1]
+        write_block(rec, uop_load, move, 0, blocks, UOP, 0, False, COMPUTE_QUEUE)
         rec[uop_load, UOP_LOAD] = 1
     return rec, count, loaded, list_state[1], OK

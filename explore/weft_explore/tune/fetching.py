@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import entry
+from .compiled import entry, leaf
 from .timed_records import (
     COMPUTE_QUEUE,
     FIELD_COUNT,
@@ -20,12 +20,18 @@ from .timed_records import (
 )
 
 
+@leaf
+def _copy(records, at, rec, i):
+    for k in range(FIELD_COUNT):
+        records[at, k] = rec[i, k]
+
+
 @entry
 def fetch_sequence(rec, count, most, token_depth):
     """The instructions in the order of fetching, see `accel.order`; an empty one where that takes more thought."""
-    loads, others = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    loads, others = np.empty(count, np.int64), np.empty(count, np.int64)
     load_count = other_count = 0
-    pushed = np.zeros(count, np.int64)
+    pushed = np.empty(count, np.int64)
     push_count = 0
     for i in range(count):
         if rec[i, QUEUE] == LOAD_QUEUE:
@@ -37,7 +43,7 @@ def fetch_sequence(rec, count, most, token_depth):
             if rec[i, QUEUE] == COMPUTE_QUEUE and rec[i, PUSH_PREV]:
                 pushed[push_count] = i
                 push_count += 1
-    keys = np.zeros(load_count)
+    keys = np.empty(load_count)
     wait, key, taken = -1.0, -1.0, 0
     for k in range(load_count):
         load = loads[k]
@@ -46,7 +52,7 @@ def fetch_sequence(rec, count, most, token_depth):
             taken += 1
         key = max(key, min(float(load), max(wait + 0.5, float(load - most))))
         keys[k] = key
-    sequence, place = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    sequence, place = np.empty(count, np.int64), np.empty(count, np.int64)
     a = b = 0
     for position in range(count):
         if a < load_count and (
@@ -58,12 +64,12 @@ def fetch_sequence(rec, count, most, token_depth):
             sequence[position] = others[b]
             b += 1
         place[sequence[position]] = position
+    pushes, pops = np.empty(count, np.int64), np.empty(count, np.int64)
     for channel in range(4):
         source = (LOAD_QUEUE, COMPUTE_QUEUE, COMPUTE_QUEUE, STORE_QUEUE)[channel]
         target = (COMPUTE_QUEUE, LOAD_QUEUE, STORE_QUEUE, COMPUTE_QUEUE)[channel]
         push = (PUSH_NEXT, PUSH_PREV, PUSH_NEXT, PUSH_PREV)[channel]
         pop = (POP_PREV, POP_NEXT, POP_PREV, POP_NEXT)[channel]
-        pushes, pops = np.zeros(count, np.int64), np.zeros(count, np.int64)
         n = m = 0
         for i in range(count):
             if rec[i, QUEUE] == source and rec[i, push]:
@@ -88,16 +94,16 @@ def by_queue(rec, count, sequence, finish):
         sizes[rec[i, QUEUE] + 1] += 1
     sizes[COMPUTE_QUEUE + 1] += 1
     at = np.cumsum(sizes)
-    records = np.zeros((count + 1, FIELD_COUNT), np.int64)
-    fetched, places = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    records = np.empty((count + 1, FIELD_COUNT), np.int64)
+    fetched, places = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
     for position in range(count):
-        r = rec[sequence[position]]
-        queue = r[QUEUE]
-        records[at[queue]] = r
+        queue = rec[sequence[position], QUEUE]
+        _copy(records, at[queue], rec, sequence[position])
         places[at[queue]] = position
         fetched[position] = queue
         at[queue] += 1
     r = records[at[COMPUTE_QUEUE]]
+    r[:] = 0
     r[QUEUE], r[KIND], r[REGISTER] = COMPUTE_QUEUE, finish, -1
     places[at[COMPUTE_QUEUE]] = count
     fetched[count] = COMPUTE_QUEUE

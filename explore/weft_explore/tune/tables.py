@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, leaf
 
 
 @compiled
@@ -12,12 +12,13 @@ def grown(table, count):
     """The table with room for one more row."""
     if count < len(table):
         return table
-    larger = np.zeros((2 * len(table), table.shape[1]), np.int64)
+    larger = np.empty((2 * len(table), table.shape[1]), np.int64)
     larger[: len(table)] = table
+    larger[len(table) :] = 0
     return larger
 
 
-@compiled
+@leaf
 def slot(table, key):
     """Where a key lies in a table of keys and values, or belongs; keys of 0 are free places."""
     mask = len(table) - 1
@@ -41,7 +42,7 @@ def with_key(table, count, key, value):
     return table
 
 
-@compiled
+@leaf
 def find(table, count, key):
     """The first of ``count`` rows that begins with a key, -1 if none does."""
     for row in range(count):

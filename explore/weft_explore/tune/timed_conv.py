@@ -46,7 +46,7 @@ from weft_simulator.tsim.model import MemoryTiming
 from . import emit, pieces
 from .fetching import by_queue, fetch_sequence
 from .pieces import LOOPS
-from .timed_records import QUEUE
+from .timed_records import FIELD_COUNT, QUEUE
 
 _PROGRAM_BYTES = 64 << 20
 """Room for micro-ops and instructions, pages that are never touched cost nothing."""
@@ -150,8 +150,8 @@ class TimedConv:
     def timed(self, tiling: Tiling) -> tuple[TimedProgram, int] | None:
         """The program, and where its instructions lie; None if it needs the compiler."""
         config = self.config
-        arguments = self._arguments(tiling)
-        rec, count, uops, uop_count, status = emit.generate(*arguments)
+        rec, count, uops, uop_count, status = emit.generate(_records(), *self._arguments(tiling))
+        _OWN.records = rec
         if status != emit.OK:
             return None
         sequence = fetch_sequence(rec, count, config.command_queue_depth // 2, config.token_queue_depth)
@@ -258,6 +258,16 @@ class TimedConv:
             if need > self.config.param_depth:
                 raise CompileError(f"PARAM needs {need} tiles, its scratchpad holds {self.config.param_depth}")
         return slots, buffers
+
+
+_OWN = threading.local()
+
+
+def _records() -> np.ndarray:
+    """Where this thread writes records, with room for its largest program: fresh pages cost more than the writing."""
+    if not hasattr(_OWN, "records"):
+        _OWN.records = np.empty((1024, FIELD_COUNT), np.int64)
+    return _OWN.records
 
 
 _FLAGS = {name: k for k, name in enumerate(state.INSTRUCTION.names or ()) if name[:4] in ("pop_", "push")}

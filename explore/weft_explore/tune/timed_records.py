@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft_hardware.isa import Memory, Queue, StoreMode
 from weft_simulator.timing import state
 
-from .compiled import compiled
+from .compiled import leaf
 from .pieces import FIELDS
 
 INP, WGT, ACC, PARAM, UOP = range(5)
@@ -55,9 +55,10 @@ _PARAM_X, _PARAM_Y = int(StoreMode.PARAM_X), int(StoreMode.PARAM_Y)
 ACCUMULATE, OVERWRITE, RESET = range(3)
 
 
-@compiled
-def write_block(rec, i, row, block, sram, is_store, queue):
+@leaf
+def write_block(rec, i, moves, which, blocks, operand, sram, is_store, queue):
     """A LOAD or STORE's record, as `timing.program` describes it."""
+    row, block = moves[which], blocks[operand]
     x, y, stride = row[X_SIZE], row[Y_SIZE], row[X_STRIDE]
     rows = row[_Y_PAD0] + y + row[_Y_PAD1]
     pads = row[_X_PAD0] + row[_X_PAD1] + row[_Y_PAD0] + row[_Y_PAD1]
@@ -66,6 +67,7 @@ def write_block(rec, i, row, block, sram, is_store, queue):
     size = block[SIZE]
     has_data = x != 0 and y != 0
     r = rec[i]
+    r[:] = 0
     r[QUEUE], r[REGISTER] = queue, -1
     r[KIND] = _STORE_KIND if is_store else _LOAD_KIND
     if (is_store and not has_data) or (not is_store and x == 0 and queue == COMPUTE_QUEUE):
@@ -92,16 +94,18 @@ def write_block(rec, i, row, block, sram, is_store, queue):
         r[_LAST_PARAM] = (x - 1) * (row[_MODE_BITS] & _PARAM_X != 0) + (y - 1) * (row[_MODE_BITS] & _PARAM_Y != 0)
 
 
-@compiled
+@leaf
 def write_set(rec, i, queue, register, value, moving):
     r = rec[i]
+    r[:] = 0
     r[QUEUE], r[KIND], r[REGISTER], r[_VALUE], r[_MOVING] = queue, _SET_KIND, register, value, moving
 
 
-@compiled
-def write_loop(rec, i, g, begin, depths):
+@leaf
+def write_loop(rec, i, gemms, which, begin, depths):
     """A GEMM's record, its micro-ops from ``begin`` on."""
-    r = rec[i]
+    r, g = rec[i], gemms[which]
+    r[:] = 0
     mode, outer, inner, size = g[0], g[1], g[2], g[10]
     r[QUEUE], r[KIND], r[REGISTER] = COMPUTE_QUEUE, _LOOP_KIND, -1
     r[_UOP_BGN], r[_UOP_END], r[_BODY], r[_ITER_IN] = begin, begin + size, size, inner
