@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ NEIGHBOURS = tuple(
     for source, target in CHANNELS
 )
 """From, to, and the flags by which a token goes that way."""
+
+TOGETHER = 1 << 18
+"""About how many accesses of single tiles are looked at together, so that they stay in the CPU's caches."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,81 @@ class Accesses:
     end: Column
     writes: NDArray[np.bool_]
 
-    def cells(self) -> tuple[Column, Column, NDArray[np.bool_]]:
-        """The same accesses cut where any of them begins or ends: instruction, cell, whether it writes."""
-        first, end = (self.memory << 32) + self.first, (self.memory << 32) + self.end
-        bounds = np.unique(np.concatenate([first, end]))
-        low, high = np.searchsorted(bounds, first), np.searchsorted(bounds, end)
-        count = high - low
-        start = np.cumsum(count) - count
-        cell = np.arange(count.sum()) - np.repeat(start - low, count)
-        return np.repeat(self.instruction, count), cell, np.repeat(self.writes, count)
+    def runs(self, queue: Column) -> Iterator[Runs]:
+        """The same tile by tile; what one queue does to a tile between others, all reading or all writing, is one run.
+
+        Parameters
+        ----------
+        queue : Column
+            Of each instruction.
+        """
+        begin, end = (self.memory << 32) + self.first, (self.memory << 32) + self.end
+        bounds = np.unique(np.concatenate([begin, end]))
+        low, high = np.searchsorted(bounds, begin), np.searchsorted(bounds, end)
+        touches = np.cumsum(np.bincount(low, minlength=len(bounds)) - np.bincount(high, minlength=len(bounds)))
+        cuts = np.flatnonzero(np.diff(np.cumsum(touches) // TOGETHER)) + 1
+        # One number of all four, cell, instruction, queue and direction, is sorted many times faster than an order of
+        # them is found.
+        bits = len(queue).bit_length()
+        one = self.instruction << 3 | queue[self.instruction] << 1 | self.writes
+        for start, stop in pairwise([0, *cuts.tolist(), len(bounds)]):
+            inside = np.maximum(low, start)
+            count = np.minimum(high, stop) - inside
+            packed = _ranges(inside << bits + 3 | one, count, 1 << bits + 3)
+            packed.sort()
+            yield _runs(packed, bits)
+
+
+class Runs(NamedTuple):
+    """Of each run, by cell and instruction: where, whose, whether it writes, its first and its last instruction.
+
+    A *cell* are tiles that are always touched together.
+    """
+
+    cell: Column
+    owner: Column
+    writes: NDArray[np.bool_]
+    first: Column
+    last: Column
+
+
+def _runs(packed: Column, bits: int) -> Runs:
+    number = (1 << bits) - 1
+    kind = packed & ~(number << 3)
+    begins = np.flatnonzero(np.diff(kind, prepend=-1))
+    ends = np.append(begins, len(kind))[1:] - 1
+    kind, first, last = kind[begins], packed[begins] >> 3 & number, packed[ends] >> 3 & number
+    return Runs(kind >> bits + 3, kind >> 1 & 3, (kind & 1).astype(bool), first, last)
+
+
+def _ranges(begin: Column, count: Column, step: int) -> Column:
+    """``count`` numbers from each ``begin`` on, ``step`` apart, one range after another."""
+    begin, count = begin[count > 0], count[count > 0]
+    numbers = np.full(count.sum(), step, np.int64)
+    numbers[np.cumsum(count) - count] = np.diff(begin, prepend=0) - np.append(0, (count - 1) * step)[:-1]
+    return np.cumsum(numbers, out=numbers)
 
 
 def _last(chosen: NDArray[np.bool_], counted: NDArray[np.int32]) -> NDArray[np.int32]:
-    """For each access the last chosen one up to it, −1 if there is none; ``counted`` is 0, 1, 2 …"""
+    """For each run the last chosen one up to it, −1 if there is none; ``counted`` is 0, 1, 2 …"""
     return np.maximum.accumulate(np.where(chosen, counted, np.int32(-1)))
+
+
+def _needed(queue: Column, accesses: Accesses) -> dict[tuple[Queue, Queue], Column]:
+    """For each instruction of a target the last one of a source that it has to follow, −1 if there is none."""
+    needed = {(source, target): np.full(len(queue), -1, np.int64) for source, target, *_ in NEIGHBOURS}
+    for cell, owner, writes, first, end in accesses.runs(queue):
+        counted = np.arange(len(cell), dtype=np.int32)
+        begins = _last(np.diff(cell, prepend=-1) != 0, counted)
+        owned = {source: owner == int(source) for source, _ in needed}
+        touched = {source: _last(mine, counted) for source, mine in owned.items()}
+        wrote = {source: _last(mine & writes, counted) for source, mine in owned.items()}
+        for (source, target), latest in needed.items():
+            waiting = np.flatnonzero(owned[target])
+            last = np.where(writes[waiting], touched[source][waiting], wrote[source][waiting])
+            there = last >= begins[waiting]
+            np.maximum.at(latest, first[waiting[there]], end[last[there]])
+    return needed
 
 
 def waits(queue: Column, accesses: Accesses) -> Iterator[tuple[Queue, Queue, Column, Column]]:
@@ -75,23 +141,7 @@ def waits(queue: Column, accesses: Accesses) -> Iterator[tuple[Queue, Queue, Col
     earlier, later : Column
         Positions in the program; both rise.
     """
-    instruction, cell, writes = accesses.cells()
-    # One number of all three is sorted many times faster than an order of them is found; a program of more than 2³¹
-    # accesses does not fit memory.
-    bits = len(queue).bit_length()
-    packed = np.sort(cell << (bits + 1) | instruction << 1 | writes)
-    cell, instruction, writes = packed >> (bits + 1), packed >> 1 & ((1 << bits) - 1), (packed & 1).astype(bool)
-    counted = np.arange(len(cell), dtype=np.int32)
-    begins = _last(np.diff(cell, prepend=-1) != 0, counted)
-    owner = queue.astype(np.int8)[instruction]
-    owned = {source: owner == int(source) for source, *_ in NEIGHBOURS}
-    touched = {source: _last(mine, counted) for source, mine in owned.items()}
-    wrote = {source: _last(mine & writes, counted) for source, mine in owned.items()}
-    for source, target, _, _ in NEIGHBOURS:
-        last = np.where(writes, touched[source], wrote[source])
-        waiting = np.flatnonzero(owned[target] & (last >= begins))
-        needed = np.full(len(queue), -1, np.int64)
-        np.maximum.at(needed, instruction[waiting], instruction[last[waiting]])
+    for (source, target), needed in _needed(queue, accesses).items():
         later = np.flatnonzero(queue == target)
         covered = np.maximum.accumulate(needed[later])
         new = np.diff(covered, prepend=-1) > 0

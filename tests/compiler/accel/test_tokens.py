@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from support.token_programs import COMPUTE, INP, LOAD, STORE, accesses, pairs_by_flags, random_program
+from weft_compiler.accel import tokens
 from weft_compiler.accel.tokens import token_flags, waits
 
 
@@ -33,7 +34,9 @@ def ordered(queue, edges):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_tokens_order_every_conflict_and_none_is_in_vain(seed):
+@pytest.mark.parametrize("together", [3, tokens.TOGETHER])
+def test_tokens_order_every_conflict_and_none_is_in_vain(seed, together, monkeypatch):
+    monkeypatch.setattr(tokens, "TOGETHER", together)
     rng = np.random.default_rng(seed)
     queue, touched = random_program(rng, 40)
     needed = conflicts(queue, touched)
