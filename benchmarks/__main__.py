@@ -15,6 +15,7 @@ from . import (
     compile_kernel,
     demo_time,
     exploration,
+    exploration_search,
     functional_epilogue,
     functional_gemm,
     host_kernels,
@@ -56,6 +57,7 @@ SUBJECTS = {
     "compile_digits": compile_digits,
     "demo_time": demo_time,
     "exploration": exploration,
+    "exploration_search": exploration_search,
     "tuning_space": tuning_space,
 }
 

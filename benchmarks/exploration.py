@@ -1,40 +1,25 @@
-"""Design-space exploration: how many evaluations a search needs, how near it comes to the true front, and throughput.
+"""Design-space exploration: designs a second, by network and number of processes.
 
-The small space has 1536 designs, the network is one convolution of 3×3 (64 to 64 channels, 28×28), so that all of them
-can be evaluated: that is the true front. Objectives are cycles, LUTs and BRAMs; the reference point is a tenth beyond
-the true front's worst. Random search is the control, over the same valid designs without repetition; N = 300, 5 seeds.
-The large space is `examples/spaces/pynq.toml` with what fits a PYNQ-Z2, the same network, the reference point a tenth
-beyond the worst of all fronts that random search finds.
-Throughput is in designs a second: by the analytic model once each shape of blocks was seen, exactly with the compiler's
-own schedules, and exactly with searched ones (`TRIALS` a layer); by the clock with each number of processes, and by
-the CPU seconds of one process, which say the same on a busy machine.
+By the analytic model once each shape of blocks was seen, exactly with the compiler's own schedules, and exactly with
+searched ones (`TRIALS` a layer). By the clock, for as many designs of blocks of 8 as of 16 and of 32; and in seconds of
+CPU time for each of these, which say the same on a busy machine.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 from weft.models import digits_onnx
-from weft_explore.constraints import parse_constraints
 from weft_explore.design import Design
-from weft_explore.evaluate import Evaluator, Outcome
-from weft_explore.exploration import DONE, Exploration
-from weft_explore.front import on_front
-from weft_explore.objectives import parse_objectives
-from weft_explore.page.progress import hypervolumes
-from weft_explore.plan import Plan
-from weft_explore.results import Results, key_of
-from weft_explore.space import load_space, parse_space
-from weft_explore.workers import LocalProcesses, ThisProcess, Workers
+from weft_explore.evaluate import Evaluator
+from weft_explore.space import parse_space
+from weft_explore.workers import LocalProcesses, ThisProcess
 from weft_explore.workload import Workload
-from weft_simulator.tsim.cache import cache_directory
 
 import weft
 
@@ -43,183 +28,63 @@ base = "pynq"
 [space]
 block_in = [8, 16, 32]
 block_out = { same = "block_in" }
-inp_depth = { low = 256, high = 2048, log = true }
+inp_depth = { low = 512, high = 4096, log = true }
 wgt_depth = { low = 64, high = 512, log = true }
-acc_depth = { low = 256, high = 2048, log = true }
+acc_depth = { low = 512, high = 4096, log = true }
 epilogue_lanes = [2, 8]
 axi_data_bits = [64, 128]
-packed = [false, true]
 """
-LARGE = Path(__file__).parents[1] / "examples" / "spaces" / "pynq.toml"
-BUDGET = 300
 TRIALS = 8
-"""Schedules of a layer that are measured for a design of the throughput."""
-
-LOOKED_AT = {"analytic": 40, "exact": 9, "tuned": 6}
-"""Designs of the throughput; before them a third is evaluated, so that every process has read the network."""
-
-SEEDS = range(5)
-SEARCHES: dict[str, dict[str, Any]] = {
-    "nsga2": {},
-    "nsga2 without analytic model": {"screened": 0},
-    "tpe": {"sampler": "tpe"},
-    "tpe without analytic model": {"sampler": "tpe", "screened": 0},
-}
-
-
-class Known:
-    """Workers that evaluate what no benchmark evaluated before, and keep it."""
-
-    def __init__(self, inner: Workers, evaluator: Evaluator) -> None:
-        path = cache_directory() / "benchmarks"
-        path.mkdir(exist_ok=True)
-        self._inner, self._evaluator = inner, evaluator
-        self._results = Results(path / "exploration.jsonl")
-        self._rough: dict[str, Outcome] = {}
-
-    def outcomes(self, designs: Sequence[Design], rough: bool = False) -> Iterator[tuple[int, Outcome]]:
-        keys = [key_of(design, self._evaluator) for design in designs]
-        known = self._rough.get if rough else self._results.get
-        missing = {key: k for k, key in enumerate(keys) if known(key) is None}
-        for number, outcome in self._inner.outcomes([designs[k] for k in missing.values()], rough):
-            k = list(missing.values())[number]
-            if rough:
-                self._rough[keys[k]] = outcome
-            else:
-                self._results.add(keys[k], designs[k], outcome)
-        for k, key in enumerate(keys):
-            outcome = known(key)
-            assert outcome is not None
-            yield k, outcome
-
-    def __enter__(self) -> Known:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-
-def _one_convolution() -> bytes:
-    from weft.zoo.builder import NetworkBuilder
-    from weft.zoo.quantiser import quantised
-
-    builder = NetworkBuilder("conv", seed=0)
-    model = builder.model(builder.conv(builder.input("image", (1, 64, 28, 28)), 64, 3))
-    return quantised(model, activations="uint8", per_channel=True, qdq=True, bytes_in=True, seed=0)
+LOOKED_AT = {"analytic": 60, "exact": 12, "tuned": 6}
+"""Designs, after one of each shape of blocks."""
 
 
 def measure() -> dict[str, Any]:
-    """Everything; about ten minutes on two idle CPUs where nothing is known yet."""
-    plan = Plan(
-        space=parse_space(SPACE),
-        workloads=(Workload("conv", _one_convolution()),),
-        objectives=parse_objectives(["cycles,luts,brams"]),
-    )
-    with LocalProcesses(plan.evaluator, os.cpu_count() or 1) as processes:
-        workers = Known(processes, plan.evaluator)
-        return {**_small(plan, workers), **_large(plan, workers), **_throughput()}
-
-
-def _small(plan: Plan, workers: Workers) -> dict[str, Any]:
-    designs = list(plan.space.designs())
-    outcomes = dict(workers.outcomes(designs))
-    done = [(d, outcomes[k]) for k, d in enumerate(designs) if outcomes[k].reason is None]
-    costs = [plan.costs(plan.values(design, outcome)) for design, outcome in done]
-    true_front = {cost for cost, keep in zip(costs, on_front(costs), strict=True) if keep}
-    point = [max(column) * 1.1 for column in zip(*true_front, strict=True)]
-    true_volume = hypervolumes(sorted(true_front), point)[-1]
-    random = [_searched(replace(plan, sampler="random", seed=seed), workers) for seed in SEEDS]
-    target = mean(hypervolumes(found, point)[-1] for found in random)
-    figures: dict[str, Any] = {
-        "small: designs, of which evaluated": f"{len(designs)}, {len(done)}",
-        "small: points on the true front": len(true_front),
-        "small: random: share of the true hypervolume": round(target / true_volume, 4),
-    }
-    for name, changes in SEARCHES.items():
-        runs = [_searched(replace(plan, seed=seed, **changes), workers) for seed in SEEDS]
-        volumes = [hypervolumes(found, point) for found in runs]
-        found = [len(true_front & set(_front(run))) for run in runs]
-        figures |= _figures(f"small: {name}", volumes, target)
-        figures |= {
-            f"small: {name}: share of the true hypervolume": round(mean(v[-1] for v in volumes) / true_volume, 4),
-            f"small: {name}: points of the true front found, by seed": ", ".join(map(str, found)),
-        }
-    return figures
-
-
-def _large(small: Plan, workers: Workers) -> dict[str, Any]:
-    constraints = parse_constraints(["fits pynq-z2"])
-    plan = replace(small, space=load_space(LARGE), constraints=constraints)
-    random = [_searched(replace(plan, sampler="random", seed=seed), workers) for seed in SEEDS]
-    ends = [cost for run in random for cost in _front(run)]
-    point = [max(column) * 1.1 for column in zip(*ends, strict=True)]
-    target = mean(hypervolumes(run, point)[-1] for run in random)
-    figures: dict[str, Any] = {"large: combinations": plan.space.size}
-    for name in ("nsga2", "nsga2 without analytic model"):
-        runs = [_searched(replace(plan, seed=seed, **SEARCHES[name]), workers) for seed in SEEDS]
-        volumes = [hypervolumes(run, point) for run in runs]
-        figures |= _figures(f"large: {name}", volumes, target)
-        figures[f"large: {name}: hypervolume against random's"] = round(mean(v[-1] for v in volumes) / target, 4)
-    return figures
-
-
-def _figures(name: str, volumes: list[list[float]], target: float) -> dict[str, Any]:
-    """How soon hypervolumes reach random's."""
-    reached = [next((k + 1 for k, volume in enumerate(v) if volume >= target), None) for v in volumes]
-    known = [count if count is not None else BUDGET + 1 for count in reached]
-    return {
-        f"{name}: evaluations to random's final hypervolume, by seed": ", ".join(str(c or "never") for c in reached),
-        f"{name}: fewer evaluations than random's {BUDGET}, median": f"{BUDGET / median(known):.1f}x",
-    }
-
-
-def _searched(plan: Plan, workers: Workers) -> list[tuple[float, ...] | None]:
-    """The costs of each design that was evaluated, in order; None where it failed."""
-    with tempfile.TemporaryDirectory() as directory:
-        explored = Exploration(plan, Path(directory)).search(BUDGET, workers)
-    return [plan.costs(found.values) if found.state == DONE else None for found in explored]
-
-
-def _front(run: list[tuple[float, ...] | None]) -> list[tuple[float, ...]]:
-    done = [costs for costs in run if costs is not None]
-    return [costs for costs, keep in zip(done, on_front(done), strict=True) if keep]
-
-
-def _throughput() -> dict[str, Any]:
-    """Designs a second, on one process and on all CPUs."""
+    """All networks; seven minutes on two busy CPUs."""
     from weft.zoo import network
 
-    figures: dict[str, Any] = {}
-    space = parse_space(SPACE.replace("low = 256, high = 2048", "low = 512, high = 4096"))
     networks = {
         "digits": digits_onnx(),
-        "resnet18 at 64": network("resnet18", size=64),
-        "resnet18": network("resnet18"),
+        **{f"resnet18 at {size}": network("resnet18", size=size) for size in (64, 112, 224)},
     }
+    figures: dict[str, Any] = {}
     for name, data in networks.items():
+        workload = Workload(name, data)
         for kind, count in LOOKED_AT.items():
-            evaluator = Evaluator(
-                (Workload(name, data),), weft.PRESETS["pynq"], trials=TRIALS if kind == "tuned" else 0
-            )
-            designs = list(space.designs())[:: len(list(space.designs())) // count][:count]
-            for processes in dict.fromkeys((1, os.cpu_count() or 1)):
-                here = f"{name}: designs a second, {kind}, {processes} processes"
-                made = ThisProcess(evaluator) if processes == 1 else LocalProcesses(evaluator, processes)
-                with made as workers:
-                    wall, cpu = _timed(workers, designs, kind == "analytic")
-                figures[here] = round(count / wall, 2)
-                if processes == 1:
-                    figures[f"{name}: designs a CPU second, {kind}"] = round(count / cpu, 2)
+            evaluator = Evaluator((workload,), weft.PRESETS["pynq"], trials=TRIALS if kind == "tuned" else 0)
+            figures |= _rates(f"{name}, {kind}", evaluator, _designs(count), kind == "analytic")
     return figures
 
 
-def _timed(workers: Workers, designs: Sequence[Design], rough: bool) -> tuple[float, float]:
-    """Seconds by the clock and of this process's CPU time, once the network and the shapes of blocks are known."""
-    list(workers.outcomes(designs if rough else designs[:: max(1, len(designs) // 3)], rough))
-    begin, cpu = time.perf_counter(), time.process_time()
-    failed = [o.reason for _, o in workers.outcomes([_sibling(design) for design in designs], rough) if o.reason]
-    assert not failed, failed
-    return time.perf_counter() - begin, time.process_time() - cpu
+def _designs(count: int) -> list[Design]:
+    """So many designs from everywhere in the space, the smallest blocks, which take longest, first."""
+    every = list(parse_space(SPACE).designs())
+    return sorted(every[:: len(every) // count][:count], key=lambda design: design.config.block_in)
+
+
+def _rates(name: str, evaluator: Evaluator, designs: Sequence[Design], rough: bool) -> dict[str, Any]:
+    shapes = {design.config.block_in: design for design in designs}
+    with ThisProcess(evaluator) as here:
+        for _, outcome in here.outcomes(list(shapes.values()), rough):
+            assert outcome.reason is None, outcome.reason
+        begin, taken = time.perf_counter(), {block: list[float]() for block in shapes}
+        cpu = time.process_time()
+        for number, _ in here.outcomes(list(map(_sibling, designs)), rough):
+            now = time.process_time()
+            taken[designs[number].config.block_in].append(now - cpu)
+            cpu = now
+        rates = {1: len(designs) / (time.perf_counter() - begin)}
+    if (count := os.cpu_count() or 1) > 1:
+        with LocalProcesses(evaluator, count) as processes:
+            list(processes.outcomes([*shapes.values()] * count, rough))
+            begin = time.perf_counter()
+            list(processes.outcomes(list(map(_sibling, designs)), rough))
+            rates[count] = len(designs) / (time.perf_counter() - begin)
+    each = ", ".join(f"{mean(seconds):.3g}" for seconds in taken.values())
+    return {
+        **{f"{name}: designs a second, {n} processes": round(rate, 2) for n, rate in rates.items()},
+        f"{name}: CPU seconds a design, blocks of {', '.join(map(str, taken))}": each,
+    }
 
 
 def _sibling(design: Design) -> Design:
