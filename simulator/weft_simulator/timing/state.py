@@ -236,8 +236,11 @@ STORING = _record(
     "result_spare",
     "residuals",
     "residual_written",
+    "flow_at",
+    "room",
 )
-"""The store module but for its loader."""
+"""The store module but for its loader. What tiles pass is as at the beginning of cycle ``flow_at``, the rest as now;
+until then the front sees ``room`` for a block, or none."""
 
 STEPS = _record(
     "free_at",

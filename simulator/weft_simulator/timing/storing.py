@@ -151,8 +151,6 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     s.level += (1 if arrived else 0) - (1 if inner else 0)
     if arrived:
         s.results_head += 1
-    if s.results_head != s.results_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, max(time + 1, state(m).results[s.results_head % RING]))
     return moved, tile_taken
 
 
@@ -436,14 +434,97 @@ def _walk_residual(m, time, paused):
 
 
 @compiled
+def _flow(m, time):
+    """One cycle of what tiles pass: reader, path, sender, and the walk over residuals; returns whether anything moved."""
+    p, s = state(m).parameters, state(m).storing
+    requantises = p.clients > STORE
+    path_had, paused = s.path_head != s.path_tail, s.residuals >= p.residuals_pause
+    moved, tile_ends = _send(m, time)
+    requantised = s.present == 1 and instruction(m, s.block).requantised == 1
+    sent = tile_ends and s.tiles == 0
+    tile_taken = tile_ends and not requantised
+    if requantises:
+        requantising, tile_taken = _requantise(m, time, tile_taken, tile_ends and requantised)
+        moved = moved or requantising
+    moved = _next_block(m, sent) or moved
+    moved = _read(m, time, tile_taken) or moved
+    if requantises:
+        moved = _next_path_block(m, tile_taken, sent and requantised, path_had) or moved
+        moved = _walk_residual(m, time, paused) or moved
+    return moved
+
+
+@compiled
+def _foreseen(m, time, room):
+    """After a cycle's `_flow`: the next cycle whose own may depend on what other units, or the front, do from now on.
+
+    Whoever waits for room passes a block only once there is, two cycles after it was given the instruction. A residual
+    operand is walked four cycles after its loader can begin at the earliest, and beats take their time from the grant.
+    A GEMM that is not accepted yet reads accumulators in the cycle of its first step's.
+    """
+    p, s = state(m).parameters, state(m).storing
+    until = NEVER
+    if p.counts or s.loading:
+        return time + 1
+    if p.clients > STORE:
+        walk, rows = state(m).walks[STORE], state(m).rows[STORE]
+        if walk.walking:
+            if walk.done_at != NEVER:
+                return time + 1
+            until = time + 2 + p.grant_to_beat
+        elif rows.state != IDLE or rows.ahead:
+            return time + 1
+        elif s.wanted:
+            until = time + 4
+    if room:
+        if s.state != IDLE:
+            return time + 2 if s.passed else time + 1
+        until = min(until, time + 2 if s.waiting else time + 3)
+    if s.unread:
+        steps = state(m).steps
+        until = min(until, max(time + 1, steps.free_at) + p.step_latency + p.read_stage)
+    return until
+
+
+@compiled
+def _needs_others(m):
+    """Whether the next cycle needs a burst that is not announced yet, or ends the walk over a residual operand."""
+    s, walk = state(m).storing, state(m).walks[STORE]
+    if s.beat_valid and s.lengths_head == s.lengths_tail:
+        return True
+    return walk.walking == 1 and walk.full == 1 and walk.row + 1 == instruction(m, walk.insn).data_rows
+
+
+@compiled
+def _flow_ahead(m, time, room):
+    """`_flow` in this cycle, and at once in those after it that nothing else can change any more.
+
+    Until then, ``room`` for a block is what the front sees.
+    """
+    s = state(m).storing
+    cycle = until = time
+    while True:
+        moved = _flow(m, cycle)
+        if cycle == time:
+            until = _foreseen(m, time, room)
+        cycle += 1
+        if not moved or cycle >= until or _room_for_block(m) != room or _needs_others(m):
+            break
+    s.room, s.flow_at = room, cycle
+    if moved:
+        wake(m, WAKE_ISSUE + _QUEUE, cycle)
+    if s.results_head != s.results_tail:
+        wake(m, WAKE_ISSUE + _QUEUE, max(cycle, state(m).results[s.results_head % RING]))
+
+
+@compiled
 def step_store(m, time):
     """One cycle of the store module."""
     p, s, module = state(m).parameters, state(m).storing, state(m).modules[_QUEUE]
     running, owed_prev = module.issued - module.retired, module.owed_prev
     requantises = p.clients > STORE
-    wanted, room, waiting = s.wanted, _room_for_block(m), s.waiting == 1
-    path_had = s.path_head != s.path_tail
-    paused, oldest = s.residuals >= p.residuals_pause, _is_oldest(m)
+    wanted, waiting, oldest = s.wanted, s.waiting == 1, _is_oldest(m)
+    room = s.room if time < s.flow_at else _room_for_block(m)
 
     completed = _is_over(m, time)
     count_cycle(m, _QUEUE, time, completed)
@@ -451,18 +532,10 @@ def step_store(m, time):
         _complete(m)
     retired = retire(m, _QUEUE, time, 1 if completed else 0)
     moved = completed or retired
-    sending, tile_ends = _send(m, time)
-    requantised = s.present == 1 and instruction(m, s.block).requantised == 1
-    sent = tile_ends and s.tiles == 0
-    tile_taken = tile_ends and not requantised
-    if requantises:
-        requantising, tile_taken = _requantise(m, time, tile_taken, tile_ends and requantised)
-        moved = moved or requantising
-    moved = _next_block(m, sent) or moved or sending
-    moved = _read(m, time, tile_taken) or moved
-    if requantises:
-        moved = _next_path_block(m, tile_taken, sent and requantised, path_had) or moved
-        moved = _walk_residual(m, time, paused) or moved
+    if time < s.flow_at:
+        wake(m, WAKE_ISSUE + _QUEUE, s.flow_at)
+    else:
+        _flow_ahead(m, time, room)
 
     issued = False
     if may_begin(m, _QUEUE, running, owed_prev, 0):
