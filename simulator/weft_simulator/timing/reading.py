@@ -19,6 +19,15 @@ def wake(m, unit, time):
 
 
 @compiled
+def _may_grant_at(m, time):
+    """The first cycle from ``time`` on in which fewer bursts than the most are in flight, if no more are granted."""
+    port = state(m).port
+    if port.granted - port.oldest < state(m).parameters.reads_in_flight:
+        return time
+    return max(time, state(m).ends[port.oldest % RING] + 1)
+
+
+@compiled
 def offer_range(m, client, time, address, nbytes):
     """A client's splitter takes a range; its first burst is offered in the next cycle."""
     reader, axi_bytes = state(m).readers[client], state(m).parameters.axi_bytes
@@ -27,7 +36,7 @@ def offer_range(m, client, time, address, nbytes):
     reader.left = (address % axi_bytes + nbytes + axi_bytes - 1) // axi_bytes
     reader.burst_from = time + 1
     reader.free_at = NEVER
-    wake(m, WAKE_PORT, time + 1)
+    wake(m, WAKE_PORT, _may_grant_at(m, time + 1))
 
 
 @compiled
@@ -79,10 +88,11 @@ def grant(m, time):
             port.last_client = granted = client
             _grant_to(m, client, time)
             break
+    earliest = _may_grant_at(m, time + 1)
     for client in range(p.clients):
         reader = state(m).readers[client]
         if reader.active:
-            wake(m, WAKE_PORT, max(time + 1, reader.burst_from, reader.enough_at))
+            wake(m, WAKE_PORT, max(earliest, reader.burst_from, reader.enough_at))
     return granted
 
 
