@@ -1,6 +1,7 @@
 """The store module: rows announced, accumulators read, requantised on the way or not, written and acknowledged.
 
-It is looked at in every cycle in which something in it moves.
+It is looked at in every cycle in which something in it moves. But where activities are not counted, tiles move on ahead
+of the clock while nothing else can matter to them.
 """
 
 from __future__ import annotations
@@ -435,7 +436,7 @@ def _walk_residual(m, time, paused):
 
 @compiled
 def _flow(m, time):
-    """One cycle of what tiles pass: reader, path, sender, and the walk over residuals; returns whether anything moved."""
+    """One cycle of what tiles pass: reader, path, sender, walk over residuals; returns whether anything moved."""
     p, s = state(m).parameters, state(m).storing
     requantises = p.clients > STORE
     path_had, paused = s.path_head != s.path_tail, s.residuals >= p.residuals_pause
