@@ -184,8 +184,11 @@ def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost
     for memory, waits in buffers.single.items():
         body = body + np.where(waits, each[memory] * fills[memory], 0)
     busiest = np.maximum(np.maximum(body, load), store)
-    cycles = busiest + SLACK * (load * (load / busiest) ** 3 + store * (store / busiest) ** 3)
-    cycles = cycles + sum(each.values()) + FILL_CYCLES * sum(fills.values())
+    slack = SLACK * (load * (load / busiest) ** 3 + store * (store / busiest) ** 3)
+    first = each[Memory.INP] + each[Memory.WGT]
+    last = compute / np.maximum(fills[Memory.INP], fills[Memory.WGT])
+    cycles = np.maximum(np.maximum(body, store) + first, load + last) + each[Memory.ACC]
+    cycles = cycles + slack + FILL_CYCLES * sum(fills.values())
     return Cost(compute, load, store, cycles)
 
 
