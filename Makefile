@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## digits: ONNX file to the same bytes on simulated RTL
 	$(BIN)/weft demo
 
-test: $(STAMP) ## the test suite, about 11 minutes
+test: $(STAMP) ## the test suite, 7 to 11 minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-full: $(STAMP) ## everything, the long fuzz runs too
