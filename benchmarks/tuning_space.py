@@ -21,8 +21,8 @@ import numpy as np
 from weft_compiler import CompileOptions
 from weft_compiler.conv_task import ConvTask, Requantisation
 from weft_compiler.errors import CompileError
-from weft_compiler.tiling import Tiling, buffer_sizes, buffer_tiles, store_cycles
-from weft_compiler.tiling_cost import least_cycles, products
+from weft_compiler.tiling import Tiling, buffer_sizes
+from weft_compiler.tiling_cost import least_cycles
 from weft_explore.tune import pieces
 from weft_explore.tune.conv_problem import ConvProblem, shape_of
 from weft_explore.tune.network import layers_of
@@ -72,16 +72,12 @@ CONFIGS = {
 
 
 def bound(problem: ConvProblem, tiling: Tiling) -> float:
-    """Cycles of the busiest unit, which a schedule cannot go below."""
-    task, config = problem.task, problem.config
-    stored = tiling.executions(Memory.ACC) * buffer_tiles(task, tiling, Memory.ACC)
-    return max(products(task), reads(problem, tiling), stored * store_cycles(task, config))
+    """Cycles of the busiest unit, which a schedule cannot go below: all store the same results, once each.
 
-
-def _possible_bound(problem: ConvProblem, tiling: Tiling) -> float:
-    """The same; no end of cycles where a buffer cannot be moved at all."""
+    There is no end of them where a buffer cannot be moved at all.
+    """
     try:
-        return bound(problem, tiling)
+        return max(least_cycles(problem.task, problem.config), reads(problem, tiling))
     except CompileError:
         return np.inf
 
@@ -134,7 +130,7 @@ def best_of_space(problem: ConvProblem) -> Space:
     for space in spaces(problem):
         if len(space) >= LEAST:
             break
-    bounds = np.array([_possible_bound(problem, tiling) for tiling in space])
+    bounds = np.array([bound(problem, tiling) for tiling in space])
     layer = TimedConv(problem.task, problem.config, LATENCY)
     best, found, count = 1 << 62, problem.default, 0
     for k in np.argsort(problem.estimate(space), kind="stable"):

@@ -21,6 +21,7 @@ from .errors import CompileError
 from .fold import choose_fold, fold_weights
 from .tasks import lowered
 from .tiling import buffer_tiles, read_cycles, store_cycles
+from .tiling_cost import products
 from .tiling_search import choose_tiling
 from .transposed import dilated, phase_weights, split_phases
 
@@ -234,17 +235,14 @@ def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTas
     if not plain or not task.pad_value or not any(task.pads) or not config.epilogue_lanes:
         return None
     made = replace(task, pad_value=0, pixel_parameters=True)
-    rows, columns = _taps_of(made)
-    products = task.n * task.oc * task.ic * int(rows.sum()) * int(columns.sum())
     each = tile_bytes(Memory.PARAM, config) // config.axi_bytes
     try:
         tiling = choose_tiling(made, config)
-        results = task.n * task.oc * task.oh * task.ow
-        if 2 * results * store_cycles(made, config) > products:
+        if 2 * made.results * store_cycles(made, config) > products(made):
             return None  # the store queue needs time to spare, for a residual operand, too
-        loads = read_cycles(made, tiling, config) + results * each
+        loads = read_cycles(made, tiling, config) + made.results * each
         last = buffer_tiles(made, tiling, Memory.ACC) * each
-        if task.macs - max(products, loads) <= 2 * last:
+        if task.macs - max(products(made), loads) <= 2 * last:
             return None
         lowered(made, config)
     except CompileError:

@@ -227,6 +227,11 @@ class ConvTask:
         return self.phases.count[0] * self.phases.count[1] if self.phases is not None else 1
 
     @property
+    def results(self) -> int:
+        """Tiles of the result."""
+        return self.n * self.outputs * self.oh * self.ow * self.phase_count
+
+    @property
     def parameters(self) -> int:
         """Pairs of bias and scale for each block of output channels."""
         return self.phase_count if self.phases is not None and self.phases.own_parameters else 1

@@ -27,6 +27,9 @@ OPERAND_LOOPS = {
 OPERANDS = (Memory.INP, Memory.WGT, Memory.ACC)
 """What the GEMM reads and writes."""
 
+LOADED = (Memory.INP, Memory.WGT)
+"""What the load queue brings."""
+
 PARAMETER_TURN = 130
 """Cycles in which the store queue does nothing else for a load of parameters, at a memory latency of 50."""
 
@@ -239,9 +242,9 @@ def parameter_level(task: ConvTask, order: Sequence[str], tiles: Mapping[str, in
     if task.outputs * task.parameters > config.param_depth:
         return max((k + 1 for k, loop in enumerate(order) if loop in moving), default=0)
     level = next((k for k, loop in enumerate(order) if loop not in moving), len(order))
-    loads = prod(-(-extents(task)[loop] // tiles[loop]) for loop in order[:level])
-    results = task.n * task.outputs * task.oh * task.ow * task.phase_count
-    hidden = results * store_cycles(task, config) + loads * PARAMETER_TURN <= task.macs
+    whole = extents(task)
+    loads = prod(-(-whole[loop] // tiles[loop]) for loop in order[:level])
+    hidden = task.results * store_cycles(task, config) + loads * PARAMETER_TURN <= task.macs
     return level if hidden else 0
 
 
@@ -263,7 +266,6 @@ def pixel_parameter_beats(task: ConvTask, config: AcceleratorConfig) -> float:
 
 def read_cycles(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> int:
     """Cycles in which the bus brings inputs and weights."""
-    operands = (Memory.INP, Memory.WGT)
-    return sum(tiling.executions(m) * buffer_tiles(task, tiling, m) * tile_bytes(m, config) for m in operands) // (
+    return sum(tiling.executions(m) * buffer_tiles(task, tiling, m) * tile_bytes(m, config) for m in LOADED) // (
         config.axi_bytes
     )

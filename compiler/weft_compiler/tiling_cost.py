@@ -17,6 +17,7 @@ from weft_hardware.isa import Memory, tile_bytes
 
 from .conv_task import ConvTask
 from .tiling import (
+    LOADED,
     OPERANDS,
     Tiling,
     buffer_sizes,
@@ -77,7 +78,7 @@ class Buffers:
     tiles, fills : dict
         Of each operand's buffer, and how often it is filled.
     shares : dict
-        Of each buffer, what is used of it on average.
+        Of each buffer that is loaded, what is used of it on average.
     stored : dict
         What each loop does within a buffer of results.
     columns : Any
@@ -125,15 +126,13 @@ def needs(task: ConvTask, config: AcceleratorConfig) -> tuple[float, float, floa
         pixels *= len(np.unique(met))
     reads = task.n * task.inputs * pixels * tile_bytes(Memory.INP, config)
     reads += task.outputs * task.ic * task.kh * task.kw * tile_bytes(Memory.WGT, config)
-    results = task.n * task.outputs * task.oh * task.ow
-    return float(products(task)), reads / config.axi_bytes, results * store_cycles(task, config)
+    return float(products(task)), reads / config.axi_bytes, task.results * store_cycles(task, config)
 
 
 def store_reads(task: ConvTask, config: AcceleratorConfig) -> float:
     """Beats that the store queue reads for all results: a residual operand, parameters of pixels."""
-    results = task.n * task.outputs * task.oh * task.ow * task.phase_count
     operand = tile_bytes(Memory.ACC_8BIT, config) / config.axi_bytes if _has_residual(task) else 0.0
-    return results * (operand + pixel_parameter_beats(task, config))
+    return task.results * (operand + pixel_parameter_beats(task, config))
 
 
 def _has_residual(task: ConvTask) -> bool:
@@ -174,7 +173,7 @@ def cost_of(task: ConvTask, buffers: Buffers, config: AcceleratorConfig) -> Cost
     if _has_residual(task):
         count = stores(task, buffers.stored) * fills[Memory.ACC]
         store = store + RESIDUAL_STORE * count
-        for memory in (Memory.INP, Memory.WGT):
+        for memory in LOADED:
             clashes = np.where(fills[memory] > 1, np.minimum(fills[memory], count), 0)
             store = store + RESIDUAL_CLASH * clashes * each[memory]
     if task.pixel_parameters:
@@ -197,10 +196,9 @@ def _filled(compute: float, each: Mapping[Memory, Any], buffers: Buffers) -> Any
     fills = buffers.fills
     inner = np.maximum(fills[Memory.INP], fills[Memory.WGT])
     step = compute / inner
-    loads = (Memory.INP, Memory.WGT)
-    innermost = sum(np.where((fills[m] == inner) & (fills[m] > 1), each[m], 0) for m in loads)
+    innermost = sum(np.where((fills[m] == inner) & (fills[m] > 1), each[m], 0) for m in LOADED)
     cycles = inner * _turns(step, innermost)
-    for memory in loads:
+    for memory in LOADED:
         late = np.maximum(0, each[memory] * buffers.shares[memory] + innermost - HIDDEN_STEPS * step)
         cycles = cycles + np.where(fills[memory] < inner, (fills[memory] - 1) * late, 0)
     return cycles
@@ -223,7 +221,7 @@ def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
     buffers = Buffers(
         tiles={memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS},
         fills=fills,
-        shares={m: used_share(m, tiling.around(m), tiling.extents, tiling.tiles) for m in OPERANDS},
+        shares={m: used_share(m, tiling.around(m), tiling.extents, tiling.tiles) for m in LOADED},
         stored=tiling.sizes(Memory.ACC),
         columns=image_tile(task, buffer_sizes(tiling, Memory.INP))[1],
         cuts_rows="x" in around,

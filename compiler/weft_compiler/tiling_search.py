@@ -15,6 +15,7 @@ from weft_hardware.isa import Memory, scratchpad_depth
 from .conv_task import ConvTask
 from .errors import CompileError
 from .tiling import (
+    LOADED,
     OPERAND_LOOPS,
     OPERANDS,
     REDUCTION,
@@ -93,7 +94,7 @@ class _Search:
         buffers = Buffers(
             tiles=tiles,
             fills=fills,
-            shares={m: used_share(m, around[m], self.extents, self.tiles) for m in OPERANDS},
+            shares={m: used_share(m, around[m], self.extents, self.tiles) for m in LOADED},
             stored=stored,
             columns=columns,
             cuts_rows=self.trips["x"] > 1 if "x" in around[Memory.INP] else False,

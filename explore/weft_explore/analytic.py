@@ -73,8 +73,7 @@ def _conv(task: ConvTask, config: AcceleratorConfig) -> tuple[float, Mapping[str
         buffer_tiles(task, tiling, memory) * tiling.executions(memory) * tile_bytes(memory, config)
         for memory in (Memory.INP, Memory.WGT, Memory.ACC)
     )
-    results = task.n * task.outputs * task.oh * task.ow * task.phase_count
-    written = results * tile_bytes(Memory.OUT if task.requantisation is not None else Memory.ACC, config)
+    written = task.results * tile_bytes(Memory.OUT if task.requantisation is not None else Memory.ACC, config)
     return tiling.cycles, {
         "dram_bytes": inp + wgt + written,
         "inp_bytes": task.macs * tile_bytes(Memory.INP, config) + inp,
@@ -82,7 +81,7 @@ def _conv(task: ConvTask, config: AcceleratorConfig) -> tuple[float, Mapping[str
         "acc_bytes": 2 * task.macs * tile_bytes(Memory.ACC, config) + acc,
         "uop_bytes": task.macs * uop_bits(config) // 8,
         "macs": task.macs * config.macs,
-        "requantised": results * config.batch * config.block_out if task.requantisation is not None else 0,
+        "requantised": task.results * config.batch * config.block_out if task.requantisation is not None else 0,
     }
 
 

@@ -74,16 +74,15 @@ class TimedConv:
 
     def _laid_out(self) -> tuple[dict[str, int], int]:
         t, how = self.task, self.task.requantisation
-        result = t.n * t.outputs * t.oh * t.ow * t.phase_count
         out = Memory.ACC if how is None else Memory.ACC_8BIT
         each = t.parameters * (t.oh * t.ow if t.pixel_parameters else 1)
         tiles = {
             INP: (t.n * t.inputs * t.ih * t.iw, Memory.INP),
             WGT: (t.outputs * t.ic * t.kh * t.kw * t.phase_count, Memory.WGT),
             PARAM: (t.outputs * each, Memory.PARAM),
-            RESIDUAL: (result if how is not None and how.addition is not None else 0, Memory.ACC_8BIT),
+            RESIDUAL: (t.results if how is not None and how.addition is not None else 0, Memory.ACC_8BIT),
             "table": (1 if how is not None and how.table else 0, Memory.TABLE),
-            OUT: (result, out),
+            OUT: (t.results, out),
         }
         offsets, end, alignment = {}, 0, self._alignment
         for name, (count, memory) in tiles.items():

@@ -6,7 +6,6 @@ from .access import instruction, loaded_uop, state, uop_at
 from .compiled import compiled
 from .state import NO_BANK, PLACES, UNKNOWN_BANK
 
-_NONE = NO_BANK
 _OUTER, _INNER, _UOP = 1, 2, 4
 """Bits of `isa.OverwriteMask`, an encoding that the instruction set fixes."""
 
@@ -34,11 +33,11 @@ def bank_read(m, time):
     while steps.presents_head != steps.presents_tail:
         present = state(m).presents[steps.presents_head % PLACES]
         if time < present.first_at:
-            return _NONE
+            return NO_BANK
         if time < present.first_at + present.beats:
             return _bank(m, present, time - present.first_at)
         steps.presents_head += 1
-    return _NONE
+    return NO_BANK
 
 
 @compiled
@@ -73,7 +72,7 @@ def _bank(m, present, beat):
         return present.bank
     insn = instruction(m, present.insn)
     if insn.reads_acc == 0:
-        return _NONE
+        return NO_BANK
     step = beat // 2 if insn.paired else beat
     uop = step % insn.body
     outer = step // insn.body
@@ -83,7 +82,7 @@ def _bank(m, present, beat):
         mask = present.mask
         at_first = (outer == 0 or not mask & _OUTER) and (inner == 0 or not mask & _INNER)
         if at_first and (uop == 0 or not mask & _UOP):
-            return _NONE
+            return NO_BANK
     place = insn.uop_bgn + uop
     if insn.paired and beat % 2 == 0:
         index = uop_at(m, place).src + outer * insn.src_out + inner * insn.src_in

@@ -77,8 +77,9 @@ def grant(m, time):
     p, port = state(m).parameters, state(m).port
     while port.oldest != port.granted and state(m).ends[port.oldest % RING] < time:
         port.oldest += 1
-    if port.granted - port.oldest == p.reads_in_flight:
-        wake(m, WAKE_PORT, state(m).ends[port.oldest % RING] + 1)
+    earliest = _may_grant_at(m, time)
+    if earliest > time:
+        wake(m, WAKE_PORT, earliest)
         return -1
     granted, client = -1, port.last_client
     for _ in range(p.clients):
