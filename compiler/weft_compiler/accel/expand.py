@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Column
+from .columns import Column, inverse
 
 Row = dict[str, int]
 """What one instruction of a plan consists of; all rows have the same names."""
@@ -20,7 +20,7 @@ def distinct_rows(columns: Sequence[Column], count: int) -> tuple[NDArray[np.int
     Returns
     -------
     rows : array
-        The distinct rows, one column each.
+        The distinct rows, one column each, in the order in which they come first.
     which : array
         For every row of the table, which distinct one it is.
     """
@@ -36,6 +36,8 @@ def distinct_rows(columns: Sequence[Column], count: int) -> tuple[NDArray[np.int
         size *= high - low + 1
         code = code * (high - low + 1) + (column - low)
     _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    sequence = np.argsort(first)
+    first, which = first[sequence], inverse(sequence)[which]
     return np.stack([np.broadcast_to(column, count)[first] for column in columns], axis=1), which
 
 

@@ -73,21 +73,24 @@ class Residency:
     size: Column
 
 
-def residency(kernels: MicroKernels, uses: Column) -> Residency:
+def residency(sizes: Column, uses: Column, capacity: int) -> Residency:
     """Place the lists in the buffer: all at once if they fit, otherwise the least recently used makes room.
 
     Parameters
     ----------
+    sizes : Column
+        Micro-ops of the lists, which lie one after another in DRAM.
     uses : Column
         The lists that the compute queue runs, in order.
+    capacity : int
+        What the buffer holds and one LOAD brings.
     """
-    sizes = kernels.sizes
     place = np.cumsum(sizes) - sizes
     total = int(sizes.sum())
-    if total <= kernels.capacity:
+    if total <= capacity:
         one = np.zeros(min(total, 1), np.int64)
         return Residency(place[uses], one, one, one, one + total)
-    return _least_recently_used(uses, sizes, place, kernels.capacity)
+    return _least_recently_used(uses, sizes, place, capacity)
 
 
 def _least_recently_used(uses: Column, sizes: Column, place: Column, capacity: int) -> Residency:

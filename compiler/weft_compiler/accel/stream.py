@@ -185,11 +185,11 @@ class Stream:
         kernel = np.concatenate([np.full(len(r), -1) if r.kernel is None else r.kernel for r in rows])
         users = np.flatnonzero(kernel >= 0)
         users = users[np.argsort(place[users])]
-        placed = residency(self.kernels, kernel[users])
+        sizes = self.kernels.sizes
+        placed = residency(sizes, kernel[users], self.kernels.capacity)
         begin = np.zeros(len(kernel), np.int64)
         begin[users] = placed.begin
         result, done = [], 0
-        sizes = self.kernels.sizes
         for r in rows:
             if r.kernel is not None:
                 first = begin[done : done + len(r)]

@@ -13,7 +13,7 @@ from weft_simulator.timing import state
 from weft_simulator.tsim.cache import cache_directory, content_key, source_key
 
 _HERE = Path(__file__).parent
-_NAMES = ("compiled", "emit", "fetching", "pieces", "products", "tables", "timed_records")
+_NAMES = ("compiled", "emit", "fetching", "micro_code", "pieces", "products", "tables", "timed_records")
 _SOURCES = [*(_HERE / f"{name}.py" for name in _NAMES), Path(state.__file__)]
 
 

@@ -41,9 +41,6 @@ from .timed_records import (
     write_set,
 )
 
-OK, TOO_MANY_UOPS = range(2)
-"""What came of it: micro-ops that do not all fit the buffer are left to the compiler itself."""
-
 N, G, OC, Y, X, IC, KY, KX = range(len(LOOPS))
 
 _FROM_LOAD, _FREE_INPUT, _FROM_COMPUTE, _FREE_SUMS = range(4)
@@ -111,14 +108,14 @@ def _same(loaded, one, other, size):
 
 
 @compiled
-def _uop_list(state, lists, loaded, by_content, uops, first, size, dst, src, wgt, most):
+def _uop_list(state, lists, loaded, by_content, uops, first, size, dst, src, wgt):
     """The list of micro-ops of a product at its place in the scratchpads, shared by all with the same content.
 
     ``state`` counts lists and micro-ops.
 
     Returns
     -------
-    The tables, which may have grown, and the number of the list; -1 if its micro-ops do not fit the buffer any more.
+    The tables, which may have grown, and the number of the list.
     """
     begin = state[1]
     while begin + size > len(loaded):
@@ -135,7 +132,7 @@ def _uop_list(state, lists, loaded, by_content, uops, first, size, dst, src, wgt
     by_content = with_key(by_content, which, code, which)
     state[0] += 1
     state[1] += size
-    return lists, loaded, by_content, which if state[1] <= most else -1
+    return lists, loaded, by_content, which
 
 
 @leaf
@@ -154,7 +151,7 @@ def generate(
     moves_out, starts_out, trips_out, moves_par, starts_par, trips_par,
     blocks, registers, pad_register, pad_value,
 ):  # fmt: skip
-    """All records in program order, the lists of micro-ops one after another, and whether they fit.
+    """All records in program order, as if all micro-ops fitted their buffer, and the lists of these one after another.
 
     Parameters
     ----------
@@ -163,7 +160,7 @@ def generate(
     slots, buffers : of INP, WGT and ACC: copies, and where each copy begins.
     operand_steps : by own loop, tiles of dst, src and wgt from one iteration to the next, within the buffers.
     geometry : see `products.plan`.
-    depths : of INP, WGT and ACC, and the longest list of micro-ops.
+    depths : of INP, WGT and ACC.
     windows : stride and dilation, padding at the top and left, rows and columns of the image, tiles of dst and src from
         one image to the next, and whether INP's buffer has all rows and all columns.
     moves, starts, trips : `pieces.Moves` of INP, WGT, results and parameters; results may have LOADs of parameters
@@ -291,10 +288,8 @@ def generate(
             if by_use[at, 0] == 0:
                 lists, loaded, by_content, which = _uop_list(
                     list_state, lists, loaded, by_content, uops,
-                    gemms[row, 9], gemms[row, 10], dst, src * both, wgt * both, depths[3],
+                    gemms[row, 9], gemms[row, 10], dst, src * both, wgt * both,
                 )  # fmt: skip
-                if which < 0:
-                    return rec, 0, loaded, 0, TOO_MANY_UOPS
                 by_use = with_key(by_use, use_count, use, which)
                 use_count += 1
             if count + 1 >= len(rec):
@@ -353,4 +348,4 @@ def generate(
         move[0, Y_SIZE], move[0, X_SIZE], move[0, X_STRIDE] = 1, list_state[1], list_state[1]
         write_block(rec, uop_load, move, 0, blocks, UOP, 0, False, COMPUTE_QUEUE)
         rec[uop_load, UOP_LOAD] = 1
-    return rec, count, loaded, list_state[1], OK
+    return rec, count, loaded, list_state[1]

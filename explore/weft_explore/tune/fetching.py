@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import entry, leaf
+from .compiled import entry
 from .timed_records import (
     COMPUTE_QUEUE,
     FIELD_COUNT,
@@ -17,13 +17,8 @@ from .timed_records import (
     QUEUE,
     REGISTER,
     STORE_QUEUE,
+    copy_record,
 )
-
-
-@leaf
-def _copy(records, at, rec, i):
-    for k in range(FIELD_COUNT):
-        records[at, k] = rec[i, k]
 
 
 @entry
@@ -98,7 +93,7 @@ def by_queue(rec, count, sequence, finish):
     fetched, places = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
     for position in range(count):
         queue = rec[sequence[position], QUEUE]
-        _copy(records, at[queue], rec, sequence[position])
+        copy_record(records, at[queue], rec, sequence[position])
         places[at[queue]] = position
         fetched[position] = queue
         at[queue] += 1

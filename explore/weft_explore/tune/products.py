@@ -15,8 +15,11 @@ _OWN = len(LOOPS) - 1
 
 
 @compiled
-def _kernel(gemms, gemm_count, uops, uop_count, mode, counts, steps, starts, start_count, both):
-    """One more instruction: see `accel.kernels.make_kernel`. ``both`` is whether src and wgt count, too."""
+def _kernel(gemms, gemm_count, uops, uop_count, mode, counts, steps, starts, start_count, both, most):
+    """One more instruction, or several of at most ``most`` micro-ops: see `accel.kernels.make_kernel`.
+
+    ``both`` is whether src and wgt count, too.
+    """
     loops = np.zeros((_OWN, 4), np.int64)
     n = 0
     for k in range(_OWN):
@@ -40,9 +43,7 @@ def _kernel(gemms, gemm_count, uops, uop_count, mode, counts, steps, starts, sta
         elif second < 0 or loops[k, 0] > loops[second, 0]:
             second = k
     low, high = min(first, second), max(first, second)
-    gemms = grown(gemms, gemm_count)
-    g = gemms[gemm_count]
-    g[:] = 0
+    g = np.zeros(9, np.int64)
     g[0], g[1], g[2] = mode, 1, 1
     if low >= 0:
         g[1], g[3], g[5], g[7] = loops[low, 0], loops[low, 1], loops[low, 2], loops[low, 3]
@@ -74,14 +75,20 @@ def _kernel(gemms, gemm_count, uops, uop_count, mode, counts, steps, starts, sta
                     for o in range(3):
                         uops[source + turn * span, o] = uops[source, o] + turn * loops[k, 1 + o]
             size *= loops[k, 0]
-    g[9], g[10] = uop_count, total
-    for o in range(3):
-        least = most = uops[uop_count, o]
-        for k in range(uop_count + 1, uop_count + total):
-            least, most = min(least, uops[k, o]), max(most, uops[k, o])
-        g[11 + 2 * o] = least
-        g[12 + 2 * o] = most + 1 + (g[1] - 1) * g[3 + 2 * o] + (g[2] - 1) * g[4 + 2 * o]
-    return gemms, gemm_count + 1, uops, uop_count + total
+    for begin in range(uop_count, uop_count + total, most):
+        end = min(begin + most, uop_count + total)
+        gemms = grown(gemms, gemm_count)
+        part = gemms[gemm_count]
+        part[:9] = g
+        part[9], part[10] = begin, end - begin
+        for o in range(3):
+            least = last = uops[begin, o]
+            for k in range(begin + 1, end):
+                least, last = min(least, uops[k, o]), max(last, uops[k, o])
+            part[11 + 2 * o] = least
+            part[12 + 2 * o] = last + 1 + (g[1] - 1) * g[3 + 2 * o] + (g[2] - 1) * g[4 + 2 * o]
+        gemm_count += 1
+    return gemms, gemm_count, uops, uop_count + total
 
 
 @compiled
@@ -97,9 +104,11 @@ def plan(gemms, gemm_count, uops, uop_count, cls, tiles, steps, geometry):
     """All instructions of a kind of step: see `accel.gemm.StepPlan`.
 
     ``cls`` has what is done of g, oc, ic, ky and kx, of y and x, what there is before and behind the first pixel's
-    first tap in the image, for rows and columns, and whether the sums begin.
+    first tap in the image, for rows and columns, and whether the sums begin. ``geometry`` is stride and dilation,
+    whether taps above or below and those left or right of the image are left out, whether GEMMs can overwrite, and how
+    many micro-ops one can have.
     """
-    stride_y, stride_x, dilation_y, dilation_x, zeros_y, zeros_x, overwrites = geometry
+    stride_y, stride_x, dilation_y, dilation_x, zeros_y, zeros_x, overwrites, most = geometry
     ky_whole, kx_whole = tiles[5], tiles[6]
     enum_y = zeros_y and tiles[2] > 1 and ky_whole > 1
     enum_x = zeros_x and tiles[3] > 1 and kx_whole > 1
@@ -163,7 +172,7 @@ def plan(gemms, gemm_count, uops, uop_count, cls, tiles, steps, geometry):
             whole[0], whole[1], whole[2], whole[3] = cls[0], cls[1], cls[5], cls[6]
             nothing = np.zeros((1, _OWN), np.int64)
             gemms, gemm_count, uops, uop_count = _kernel(
-                gemms, gemm_count, uops, uop_count, RESET, whole, steps, nothing, 1, 0
+                gemms, gemm_count, uops, uop_count, RESET, whole, steps, nothing, 1, 0, most
             )
         else:
             full = counts[group_of[chosen]].copy()
@@ -171,7 +180,7 @@ def plan(gemms, gemm_count, uops, uop_count, cls, tiles, steps, geometry):
             once[4:] = 1
             one = starts[chosen : chosen + 1].copy()
             gemms, gemm_count, uops, uop_count = _kernel(
-                gemms, gemm_count, uops, uop_count, OVERWRITE, once, steps, one, 1, 1
+                gemms, gemm_count, uops, uop_count, OVERWRITE, once, steps, one, 1, 1, most
             )
             for k in range(4, _OWN):
                 if full[k] <= 1:
@@ -183,7 +192,7 @@ def plan(gemms, gemm_count, uops, uop_count, cls, tiles, steps, geometry):
                 behind = one.copy()
                 behind[0, k] += 1
                 gemms, gemm_count, uops, uop_count = _kernel(
-                    gemms, gemm_count, uops, uop_count, ACCUMULATE, left, steps, behind, 1, 1
+                    gemms, gemm_count, uops, uop_count, ACCUMULATE, left, steps, behind, 1, 1, most
                 )
     for group in range(group_count):
         members = np.zeros((boxes, _OWN), np.int64)
@@ -194,6 +203,6 @@ def plan(gemms, gemm_count, uops, uop_count, cls, tiles, steps, geometry):
                 n += 1
         if n:
             gemms, gemm_count, uops, uop_count = _kernel(
-                gemms, gemm_count, uops, uop_count, ACCUMULATE, counts[group], steps, members, n, 1
+                gemms, gemm_count, uops, uop_count, ACCUMULATE, counts[group], steps, members, n, 1, most
             )
     return gemms, gemm_count, uops, uop_count

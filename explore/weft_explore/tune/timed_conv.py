@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from weft_compiler.accel.convolution import INP, OUT, PARAM, RESIDUAL, WGT, parameter_rows
 from weft_compiler.accel.intrinsics.load import PAD_REGISTERS
 from weft_compiler.accel.intrinsics.requantise import registers_of
+from weft_compiler.accel.micro_code import MicroKernels
 from weft_compiler.accel.order import fetch_order
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
@@ -43,7 +44,7 @@ from weft_simulator.timing.predict import Predictor
 from weft_simulator.timing.program import TimedProgram
 from weft_simulator.tsim.model import MemoryTiming
 
-from . import emit, pieces
+from . import emit, micro_code, pieces
 from .fetching import by_queue, fetch_sequence
 from .pieces import LOOPS
 from .timed_records import FIELD_COUNT, QUEUE
@@ -55,6 +56,17 @@ _COMPILER = threading.Lock()
 """Of threads one at a time compiles."""
 
 OPERAND_ORDER = (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)
+
+
+class _Constants(NamedTuple):
+    """What `emit.generate` is told of a layer, whatever its schedule."""
+
+    registers: np.ndarray
+    depths: np.ndarray
+    blocks: np.ndarray
+    pad_register: int
+    pad_value: int
+    mode: int
 
 
 class TimedConv:
@@ -69,6 +81,7 @@ class TimedConv:
     def __init__(self, task: ConvTask, config: AcceleratorConfig, memory: MemoryTiming | None = None) -> None:
         self.task, self.config, self.memory = without_numbers(task), config, memory or MemoryTiming()
         self._alignment, self._uop_bits = alignment_of(self.config), uop_bits(self.config)
+        self._uop_capacity = MicroKernels(self.config).capacity
         self._depths = {memory: scratchpad_depth(memory, self.config) for memory in OPERANDS}
         self.offsets, self.tensors_end = self._laid_out()
 
@@ -138,21 +151,20 @@ class TimedConv:
         CompileError
             If it does not fit the accelerator.
         """
-        made = self.timed(tiling) if self.is_direct else None
-        if made is None:
+        if not self.is_direct:
             with _COMPILER:
                 return self.compiled_cycles(tiling)
-        found = self._predictor.cycles(*made, (0, 1 << 40), state.NEVER if most is None else most)
+        found = self._predictor.cycles(*self.timed(tiling), (0, 1 << 40), state.NEVER if most is None else most)
         assert found is not None, "a program of the compiler's cannot hang"
         return found
 
-    def timed(self, tiling: Tiling) -> tuple[TimedProgram, int] | None:
-        """The program, and where its instructions lie; None if it needs the compiler."""
+    def timed(self, tiling: Tiling) -> tuple[TimedProgram, int]:
+        """The program of a layer that `is_direct`, and where its instructions lie."""
         config = self.config
-        rec, count, uops, uop_count, status = emit.generate(_records(), *self._arguments(tiling))
+        rec, count, uops, uop_count = emit.generate(_records(), *self._arguments(tiling))
         _OWN.records = rec
-        if status != emit.OK:
-            return None
+        if uop_count > self._uop_capacity:
+            rec, count = micro_code.with_loads(rec, count, self._constants.blocks, self._uop_capacity)
         sequence = fetch_sequence(rec, count, config.command_queue_depth // 2, config.token_queue_depth)
         if not len(sequence):
             flags = {name: rec[:count, k] != 0 for name, k in _FLAGS.items()}
@@ -167,7 +179,7 @@ class TimedConv:
         return timed, self.program_at(uop_count * self._uop_bits // 8)
 
     @cached_property
-    def _constants(self) -> tuple[Any, ...]:
+    def _constants(self) -> _Constants:
         """What does not depend on the schedule."""
         t, config, how = self.task, self.config, self.task.requantisation
         mode = StoreMode(0)
@@ -195,14 +207,11 @@ class TimedConv:
             pad_register, pad_value = int(PAD_REGISTERS[Memory.INP]), t.pad_value
         elif any(t.pads) and t.pad_value:
             raise CompileError(f"the image is padded with {t.pad_value}: pad_value = False pads with zeros only")
-        geometry = (*t.stride, *t.dilation, 0, int(config.gemm_overwrite))
-        depths = np.array(
-            [config.inp_depth, config.wgt_depth, config.acc_depth, min(config.uop_depth, (1 << 16) - 1)], np.int64
-        )
+        depths = np.array([config.inp_depth, config.wgt_depth, config.acc_depth], np.int64)
         out = Memory.ACC if how is None else Memory.ACC_8BIT
         memories = ((INP, Memory.INP), (WGT, Memory.WGT), (OUT, out), (PARAM, Memory.PARAM), (None, Memory.UOP))
         blocks = np.array([self._block(name, memory) for name, memory in memories], np.int64)
-        return table, geometry, depths, blocks, pad_register, pad_value, int(mode)
+        return _Constants(table, depths, blocks, pad_register, pad_value, int(mode))
 
     def _block(self, name: str | None, memory: Memory) -> tuple[int, ...]:
         size, bus = tile_bytes(memory, self.config), self.config.axi_bytes
@@ -212,8 +221,7 @@ class TimedConv:
         return size, base, max(1, bus // size), beats, pad_cost, base // size, int(memory)
 
     def _arguments(self, tiling: Tiling) -> tuple[Any, ...]:
-        t = self.task
-        table, geometry, depths, blocks, pad_register, pad_value, mode = self._constants
+        t, constants = self.task, self._constants
         held = {m: buffer_sizes(tiling, m) for m in OPERAND_ORDER}
         slots, buffers = self._buffers(tiling, held)
         sizes = {m: tuple([of[loop] for loop in LOOPS]) for m, of in held.items()}
@@ -221,14 +229,15 @@ class TimedConv:
         params = _NOTHING
         if t.pixel_parameters:
             rows = parameter_rows(tiling.sizes(Memory.ACC), self.config)
-            stores = pieces.results_by_pixel(t, sizes[Memory.ACC], rows, mode)
+            stores = pieces.results_by_pixel(t, sizes[Memory.ACC], rows, constants.mode)
         else:
             often = t.requantisation is not None and tiling.levels[Memory.PARAM] == tiling.levels[Memory.ACC]
-            stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], mode, often)
+            stores = pieces.results(t, sizes[Memory.ACC], sizes[Memory.PARAM], constants.mode, often)
             if t.requantisation is not None and not often:
                 params = pieces.parameters(t, sizes[Memory.PARAM])
         steps, images = _operand_steps(t, held)
-        geometry = (*geometry[:4], *_padded(t, tiling, held[Memory.INP]), geometry[5])
+        padded = _padded(t, tiling, held[Memory.INP])
+        geometry = (*t.stride, *t.dilation, *padded, int(self.config.gemm_overwrite), self._uop_capacity)
         whole_image = (a == b for a, b in zip(image_tile(t, held[Memory.INP]), image_size(t), strict=True))
         height_pads = (t.stride[0], t.stride[1], t.dilation[0], t.dilation[1], t.pads[0], t.pads[1], t.ih, t.iw)
         return (
@@ -236,9 +245,10 @@ class TimedConv:
             np.array([tiling.extents[loop] for loop in LOOPS], np.int64),
             np.array([tiling.tiles[loop] for loop in LOOPS], np.int64),
             np.array([tiling.levels[m] for m in OPERAND_ORDER], np.int64),
-            slots, buffers, steps, geometry, depths, np.array([*height_pads, *images, *whole_image], np.int64),
+            slots, buffers, steps, geometry, constants.depths,
+            np.array([*height_pads, *images, *whole_image], np.int64),
             *(part for m in (*loads, stores, params) for part in (m.rows, m.starts, m.trips)),
-            blocks, table, pad_register, pad_value,
+            constants.blocks, constants.registers, constants.pad_register, constants.pad_value,
         )  # fmt: skip
 
     def _buffers(self, tiling: Tiling, held: Mapping[Memory, Mapping[str, int]]) -> tuple[np.ndarray, np.ndarray]:

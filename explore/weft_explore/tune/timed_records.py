@@ -37,22 +37,30 @@ _SRAM, _MODE, _EIGHT_BIT, _REQUANTISED, UOP_LOAD, _EXTENT, _DATA_ROWS, _NBYTES, 
         *("acknowledgements", "last_param"),
     )
 )
-_BEATS, _UOP_BGN, _UOP_END, _BODY, _ITER_IN, _DST_OUT, _DST_IN, _SRC_OUT, _SRC_IN = (
+_BEATS, UOP_BGN, UOP_END, BODY, _ITER_IN, _DST_OUT, _DST_IN, _SRC_OUT, _SRC_IN = (
     _F[k] for k in ("beats", "uop_bgn", "uop_end", "body", "iter_in", "dst_out", "dst_in", "src_out", "src_in")
 )
 _OVERWRITES, _READS_ACC, _DST_REACH, _SRC_REACH, _WGT_REACH, _SRC_DEPTH, _WGT_DEPTH = (
     _F[k] for k in ("overwrites", "reads_acc", "dst_reach", "src_reach", "wgt_reach", "src_depth", "wgt_depth")
 )
-Y_SIZE, X_SIZE, _Y_PAD0, _Y_PAD1, _X_PAD0, _X_PAD1, TILES, X_STRIDE, _DRAM, SRAM, PARAMETER, _MODE_BITS, IS_LOAD = (
-    range(len(FIELDS))
+Y_SIZE, X_SIZE, _Y_PAD0, _Y_PAD1, _X_PAD0, _X_PAD1, TILES, X_STRIDE, DRAM, SRAM, PARAMETER, _MODE_BITS, IS_LOAD = range(
+    len(FIELDS)
 )
 LOAD_QUEUE, COMPUTE_QUEUE, STORE_QUEUE = int(Queue.LOAD), int(Queue.COMPUTE), int(Queue.STORE)
+UOPS_AT = _F["uops_at"]
 _ACC_8BIT = int(Memory.ACC_8BIT)
 _LOAD_KIND, _STORE_KIND, _LOOP_KIND, _SET_KIND, _NOTHING_KIND = (
     state.LOAD_KIND, state.STORE_KIND, state.LOOP_KIND, state.SET_KIND, state.NOTHING_KIND,
 )  # fmt: skip
 _PARAM_X, _PARAM_Y = int(StoreMode.PARAM_X), int(StoreMode.PARAM_Y)
 ACCUMULATE, OVERWRITE, RESET = range(3)
+
+
+@leaf
+def copy_record(records, at, rec, i):
+    """Copy a record to a place of another table."""
+    for k in range(FIELD_COUNT):
+        records[at, k] = rec[i, k]
 
 
 @leaf
@@ -74,14 +82,14 @@ def write_block(rec, i, moves, which, blocks, operand, sram, is_store, queue):
         r[KIND] = _NOTHING_KIND
     r[_TILES] = width * rows if x != 0 else 0
     r[_RANGES] = (1 if merged else y) if has_data else 0
-    r[_ADDRESS] = block[BASE] + row[_DRAM] * size
+    r[_ADDRESS] = block[BASE] + row[DRAM] * size
     r[_ROW_TILES] = x * y if merged else x
     r[_STEP_BYTES] = stride * size
     r[_WIDTH] = x * y if merged else width
     r[_MERGED] = merged
     r[_PADS_BEFORE], r[_ROWS_BEFORE], r[_ROWS_AFTER] = row[_X_PAD0], row[_Y_PAD0], row[_Y_PAD1]
     r[_BEATS_PER_TILE], r[_TILES_PER_BEAT], r[_PAD_COST] = block[BEATS], block[IN_BEAT], block[PAD_COST]
-    r[_SLOT] = (block[FIRST] + row[_DRAM]) % block[IN_BEAT]
+    r[_SLOT] = (block[FIRST] + row[DRAM]) % block[IN_BEAT]
     r[_SLOT_STEP] = stride % block[IN_BEAT]
     r[_TILE_BYTES], r[_SRAM] = size, sram
     r[_EXTENT] = ((y - 1) * stride + x) * size
@@ -108,7 +116,7 @@ def write_loop(rec, i, gemms, which, begin, depths):
     r[:] = 0
     mode, outer, inner, size = g[0], g[1], g[2], g[10]
     r[QUEUE], r[KIND], r[REGISTER] = COMPUTE_QUEUE, _LOOP_KIND, -1
-    r[_UOP_BGN], r[_UOP_END], r[_BODY], r[_ITER_IN] = begin, begin + size, size, inner
+    r[UOP_BGN], r[UOP_END], r[BODY], r[_ITER_IN] = begin, begin + size, size, inner
     r[_BEATS] = size * outer * inner
     r[_DST_OUT], r[_DST_IN], r[_SRC_OUT], r[_SRC_IN] = g[3], g[4], g[5], g[6]
     r[_DST_REACH] = (outer - 1) * g[3] + (inner - 1) * g[4]

@@ -14,6 +14,10 @@ def kernels(depth, sizes):
     return found
 
 
+def placed_in(known, uses):
+    return residency(known.sizes, uses, known.capacity)
+
+
 def replay(known, uses, placed):
     """The micro-ops that each use finds in the buffer, after the LOADs before it."""
     dram = np.concatenate(known.lists)
@@ -33,17 +37,17 @@ def test_every_use_finds_its_micro_ops(seed, depth):
     rng = np.random.default_rng(seed)
     known = kernels(depth, rng.integers(1, 9, 12).tolist())
     uses = rng.integers(0, 12, 100)
-    for use, found in zip(uses.tolist(), replay(known, uses, residency(known, uses)), strict=True):
+    for use, found in zip(uses.tolist(), replay(known, uses, placed_in(known, uses)), strict=True):
         assert np.array_equal(found, known.lists[use]), seed
 
 
 def test_all_that_fits_is_loaded_once():
-    placed = residency(kernels(64, [20, 20, 20]), np.array([0, 1, 2, 0, 1]))
+    placed = placed_in(kernels(64, [20, 20, 20]), np.array([0, 1, 2, 0, 1]))
     assert (placed.before.tolist(), placed.size.tolist()) == ([0], [60])
 
 
 def test_the_least_recently_used_makes_room():
-    placed = residency(kernels(40, [20, 20, 20]), np.array([0, 1, 0, 2, 0, 1]))
+    placed = placed_in(kernels(40, [20, 20, 20]), np.array([0, 1, 0, 2, 0, 1]))
     assert placed.before.tolist() == [0, 1, 3, 5]
     assert placed.sram.tolist() == [0, 20, 20, 20]
 
