@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
-from weft_compiler.accel.tokens import NEIGHBOURS, Accesses
+from weft_compiler.accel.conflicts import Accesses
+from weft_compiler.accel.tokens import NEIGHBOURS
 
 LOAD, COMPUTE, STORE = range(3)
 INP, ACC = 2, 3
@@ -24,6 +27,17 @@ def random_program(rng, count):
             first = int(rng.integers(0, 10))
             rows.append((k, memory, first, first + int(rng.integers(1, 5)), writes))
     return queue, accesses(*rows)
+
+
+def every_conflict(queue, touched, within=False):
+    """Pairs (earlier, later) of different queues that touch a tile, one of them writing; ``within`` a queue any."""
+    rows = list(zip(touched.instruction, touched.memory, touched.first, touched.end, touched.writes, strict=True))
+    found = set()
+    for (a, m, low, high, w), (b, n, start, end, v) in product(rows, rows):
+        matters = within if queue[a] == queue[b] else w or v
+        if a < b and m == n and matters and low < end and start < high:
+            found.add((int(a), int(b)))
+    return found
 
 
 def pairs_by_flags(queue, flags):

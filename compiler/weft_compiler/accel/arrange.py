@@ -16,6 +16,7 @@ from weft_hardware.encoding import pack_uops
 from weft_hardware.isa import Alu, Gemm, Memory, scratchpad_depth
 
 from .columns import Column
+from .conflicts import Cells
 from .scratchpads import Copies
 from .stream import Rows, Stream
 
@@ -111,6 +112,15 @@ def moved_rows(rows: Rows, shift: Mapping[Memory, Shift]) -> Rows:
             touches.append(touch)
     assert issubclass(rows.cls, Gemm) or "uop_bgn" not in columns or not shift
     return replace(rows, columns=columns, touches=tuple(touches))
+
+
+def moved_cells(cells: Cells, shift: Mapping[Memory, Shift]) -> Cells:
+    """The same cells of moved buffers."""
+    by = np.zeros_like(cells.begin)
+    for memory, of_memory in shift.items():
+        there = cells.memory == memory
+        by[there] = of_memory.of(cells.begin[there])
+    return replace(cells, begin=cells.begin + by, end=cells.end + by)
 
 
 def moved_uops(stream: Stream, shift: Mapping[Memory, Shift]) -> NDArray:

@@ -16,6 +16,7 @@ from weft_hardware.isa import Alu, Gemm, Load, Memory, Queue, Store, tile_bytes
 from weft_hardware.latencies import PAIRED_BEATS
 
 from .columns import Column
+from .conflicts import NONE, Pairs
 from .line import BESIDE, Line, Piece
 from .stream import UOPS, Rows
 from .tokens import waits
@@ -25,8 +26,6 @@ LATENCY = 32
 
 LOAD_LATENCY = 64
 """Cycles that compute waits for micro-ops, beside their bytes."""
-
-NONE = -1
 
 
 def order_memory(line: Line, offsets: Sequence[Mapping[str, int]], config: AcceleratorConfig) -> None:
@@ -42,7 +41,7 @@ def order_memory(line: Line, offsets: Sequence[Mapping[str, int]], config: Accel
         return
     view = _View(line, needs, config)
     for load in view.later(Queue.COMPUTE):
-        line.cells.append((np.array([view.number(int(needs[load])), load]), np.array([True, False])))
+        line.conflicts.append(Pairs(np.array([view.number(int(needs[load]))]), np.array([load])))
     # What that moves waits for nothing of DRAM, and stays before the instructions that need it: the view still holds.
     _weights_first(line, view)
     _insert(line, [fence for fence in map(view.fence, view.later(Queue.LOAD)) if fence is not None], view)
@@ -117,7 +116,7 @@ class _View:
         ordered = self.keys[self.numbers]
         self.pairs = {
             (source, target): (ordered[earlier], ordered[later])
-            for source, target, earlier, later in waits(queue, line.accesses(place))
+            for source, target, earlier, later in waits(queue, line.conflicts_at(place))
         }
         self._estimate(line, config)
 
@@ -265,7 +264,7 @@ def _first_weights(line: Line, part: int) -> list[int]:
 
 
 def _insert(line: Line, found: Sequence[_Fence], view: _View) -> None:
-    """Add the fences, their order as accesses of one cell each; LOADs come behind the fence that they wait for."""
+    """Add the fences with their conflicts; LOADs come behind the fence that they wait for."""
     if not found:
         return
     keys = line.keys
@@ -278,7 +277,7 @@ def _insert(line: Line, found: Sequence[_Fence], view: _View) -> None:
         columns = nothing | {"memory": zeros + int(Memory.UOP)}
         rows = Rows(cls=Load, queue=Queue.COMPUTE, time=zeros[None], columns=columns)
         line.pieces.append(Piece(fence.part, rows, zeros + fence.key))
-        line.cells.append((np.array([fence.store, base + number, fence.load]), np.array([True, True, False])))
+        line.conflicts.append(Pairs(np.array([fence.store, base + number]), np.array([base + number, fence.load])))
         behind[fence.load] = fence.key + 1
     # The load queue keeps its order.
     least = np.maximum.accumulate(behind[loads])

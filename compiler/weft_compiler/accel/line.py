@@ -6,20 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .columns import Column, inverse
+from .conflicts import Pairs
 from .stream import Rows
-from .tokens import Accesses
 
 STEP = 1 << 20
 """Distance of the keys of two instructions of one program: what is put in between finds room."""
 
 BESIDE = 1 << 18
 """Distance of what is put right before or right behind an instruction."""
-
-CELLS = 64
-"""A memory that is none: what fences order touches one of its tiles."""
 
 
 @dataclass
@@ -43,12 +39,12 @@ class Line:
 
     Parameters
     ----------
-    cells : list of (Column, bool array)
-        Of each cell the numbers of the instructions that touch it, and which of them write it.
+    conflicts : list of Pairs
+        The numbers of instructions that have to stay in order.
     """
 
     pieces: list[Piece] = field(default_factory=list)
-    cells: list[tuple[Column, NDArray[np.bool_]]] = field(default_factory=list)
+    conflicts: list[Pairs] = field(default_factory=list)
 
     def column(self, of: Callable[[Piece], int | Column]) -> Column:
         """A value for each instruction."""
@@ -77,23 +73,6 @@ class Line:
     def parts(self) -> Column:
         return self.column(lambda piece: piece.part)
 
-    def accesses(self, place: Column) -> Accesses:
-        """What all instructions touch, by their positions."""
-        instruction, memory, first, end, writes = [], [], [], [], []
-        done = 0
-        for piece in self.pieces:
-            count = len(piece.rows)
-            for touch in piece.rows.touches:
-                instruction.append(place[done : done + count])
-                memory.append(np.full(count, int(touch.memory)))
-                first.append(touch.first)
-                end.append(touch.end)
-                writes.append(np.full(count, touch.writes))
-            done += count
-        for number, (who, writing) in enumerate(self.cells):
-            instruction.append(place[who])
-            memory.append(np.full(len(who), CELLS))
-            first.append(np.full(len(who), number))
-            end.append(np.full(len(who), number + 1))
-            writes.append(writing)
-        return Accesses(*(np.concatenate(parts) for parts in (instruction, memory, first, end, writes)))
+    def conflicts_at(self, place: Column) -> Pairs:
+        """All conflicts, by the positions of instructions."""
+        return Pairs(*(place[np.concatenate(column)] for column in zip(*self.conflicts, strict=True)))

@@ -17,7 +17,8 @@ from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, pack
 from weft_hardware.isa import QUEUE_REGISTERS, Finish, Queue, Set, SetRegister
 
-from .arrange import Occupancy, arrange, moved_rows, moved_uops, shifts
+from .arrange import Occupancy, arrange, moved_cells, moved_rows, moved_uops, shifts
+from .conflicts import Past
 from .fences import order_memory
 from .line import BESIDE, STEP, Line, Piece
 from .order import fetch_order
@@ -66,7 +67,7 @@ class Linked:
         place, queues = self._line.place(), self._line.queues()
         in_order = np.empty_like(queues)
         in_order[place] = queues
-        flags = token_flags(in_order, self._line.accesses(place))
+        flags = token_flags(in_order, self._line.conflicts_at(place))
         self._place = fetch_order(in_order, flags, config)[place]
         self._flags = {name: values[place] for name, values in flags.items()}
         self.counts = np.zeros((len(parts), len(Queue)), np.int64)
@@ -99,22 +100,27 @@ class Linked:
 def _laid_out(parts: Sequence[Part], config: AcceleratorConfig) -> tuple[Line, list[NDArray]]:
     """Every part's rows on buffers that suit what came before, and its registers as it expects them."""
     line, uops = Line(), []
-    occupancy, base = Occupancy(config), 0
+    occupancy, past, base, number = Occupancy(config), Past(config), 0, 0
     left: dict[SetRegister, int | None] = {}
-    for number, part in enumerate(parts):
+    for index, part in enumerate(parts):
         stream = part.stream
-        copies = arrange(stream, occupancy, config) if number else stream.copies
+        copies = arrange(stream, occupancy, config) if index else stream.copies
         shift = shifts(stream.copies, copies)
         uops.append(moved_uops(stream, shift))
-        line.pieces += [Piece(number, rows, np.array([base * STEP - BESIDE])) for rows in _resets(part, left)]
+        resets = [Piece(index, rows, np.array([base * STEP - BESIDE])) for rows in _resets(part, left)]
+        line.pieces += resets
+        number += len(resets)
+        conflicts = stream.conflicts.numbered(number + np.arange(len(stream.order)))
+        line.conflicts += [conflicts.pairs, past.followed_by(moved_cells(conflicts.cells, shift))]
         done = 0
         for rows in stream.all_rows:
             place = base + stream.order[done : done + len(rows)]
             moved = moved_rows(rows, shift)
             occupancy.add(moved, place, copies)
-            line.pieces.append(Piece(number, moved, place * STEP))
+            line.pieces.append(Piece(index, moved, place * STEP))
             done += len(rows)
         base += done
+        number += done
     return line, uops
 
 

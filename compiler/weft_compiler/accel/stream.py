@@ -26,10 +26,11 @@ from weft_hardware.isa import (
 from ..errors import CompileError
 from ..te.nest import Nest
 from .columns import Column, inverse
+from .conflicts import Accesses, Conflicts, Pairs, conflicts
 from .micro_code import MicroKernels, residency
 from .order import fetch_order
 from .scratchpads import Copies
-from .tokens import Accesses, Flags, token_flags
+from .tokens import Flags, token_flags
 
 UOPS = "micro-ops"
 """The name of the micro-code among a program's tensors."""
@@ -233,21 +234,30 @@ class Stream:
         return _by_time(self.all_rows)
 
     @cached_property
+    def conflicts(self) -> Conflicts:
+        """Those between `all_rows`, by their indices."""
+        return conflicts(self._queues, self._accesses).numbered(np.argsort(self.order))
+
+    @property
+    def _queues(self) -> Column:
+        """In the order of the loops."""
+        queue = np.concatenate([np.full(len(r), int(r.queue)) for r in self.all_rows])
+        return queue[np.argsort(self.order)]
+
+    @cached_property
     def _placement(self) -> tuple[Column, Flags]:
         """Each row's position in the program, and its flags."""
-        rows, place = self.all_rows, self.order
-        queue = np.concatenate([np.full(len(r), int(r.queue)) for r in rows])
-        in_order = np.empty_like(queue)
-        in_order[place] = queue
-        flags = token_flags(in_order, self._accesses(rows, place))
-        return fetch_order(in_order, flags, self.config)[place], {name: values[place] for name, values in flags.items()}
+        queue, place = self._queues, self.order
+        flags = token_flags(queue, Pairs(*(place[column] for column in self.conflicts.pairs)))
+        return fetch_order(queue, flags, self.config)[place], {name: values[place] for name, values in flags.items()}
 
-    def _accesses(self, rows: Sequence[Rows], place: Column) -> Accesses:
+    @property
+    def _accesses(self) -> Accesses:
         instruction, memory, first, end, writes = [], [], [], [], []
         done = 0
-        for r in rows:
+        for r in self.all_rows:
             for touch in r.touches:
-                instruction.append(place[done : done + len(r)])
+                instruction.append(self.order[done : done + len(r)])
                 memory.append(np.full(len(r), int(touch.memory)))
                 first.append(touch.first)
                 end.append(touch.end)

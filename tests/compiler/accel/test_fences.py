@@ -21,16 +21,19 @@ Reads = dict[tuple[int, int, int], tuple[int, ...]]
 
 def reads(line: Line) -> Reads:
     """By instruction, memory and first tile of a range that is read: the numbers of those who wrote it last."""
-    accesses = line.accesses(line.place())
-    number = np.argsort(line.place())
+    place, done = line.place(), 0
+    touched: list[tuple[int, bool, int, int, int, int]] = []
+    for piece in line.pieces:
+        for touch in piece.rows.touches:
+            for k, (begin, end) in enumerate(zip(touch.first.tolist(), touch.end.tolist(), strict=True), done):
+                touched.append((int(place[k]), touch.writes, k, int(touch.memory), begin, end))
+        done += len(piece.rows)
     written: dict[int, NDArray[np.int64]] = {}
     found: Reads = {}
     # An instruction reads before it writes.
-    for k in np.lexsort((accesses.writes, accesses.instruction)):
-        memory, begin, end = int(accesses.memory[k]), int(accesses.first[k]), int(accesses.end[k])
+    for _, writes, who, memory, begin, end in sorted(touched):
         tiles = written.setdefault(memory, np.full(1 << 14, -1))
-        who = int(number[accesses.instruction[k]])
-        if accesses.writes[k]:
+        if writes:
             tiles[begin:end] = who
         else:
             found[who, memory, begin] = tuple(tiles[begin:end].tolist())

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.token_programs import COMPUTE, LOAD, STORE, pairs_by_flags, random_program
+from weft_compiler.accel.conflicts import conflicts
 from weft_compiler.accel.order import fetch_order
 from weft_compiler.accel.tokens import NEIGHBOURS, token_flags
 from weft_compiler.errors import CompileError
@@ -49,7 +50,7 @@ def runs(queue, flags, place, config):
 def test_every_program_runs_to_its_end(seed, commands, tokens):
     rng = np.random.default_rng(seed)
     queue, touched = random_program(rng, 60)
-    flags = token_flags(queue, touched)
+    flags = token_flags(queue, conflicts(queue, touched).pairs)
     config = shallow(commands, tokens)
     try:
         place = fetch_order(queue, flags, config)

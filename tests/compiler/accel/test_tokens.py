@@ -1,22 +1,10 @@
 """Dependency tokens against the pairs of instructions that race without them."""
 
-from itertools import product
-
 import numpy as np
 import pytest
-from support.token_programs import COMPUTE, INP, LOAD, STORE, accesses, pairs_by_flags, random_program
-from weft_compiler.accel import tokens
+from support.token_programs import COMPUTE, INP, LOAD, STORE, accesses, every_conflict, pairs_by_flags, random_program
+from weft_compiler.accel.conflicts import conflicts
 from weft_compiler.accel.tokens import token_flags, waits
-
-
-def conflicts(queue, touched):
-    """Pairs (earlier, later) of different queues that touch a tile, one of them writing."""
-    rows = list(zip(touched.instruction, touched.memory, touched.first, touched.end, touched.writes, strict=True))
-    found = set()
-    for (a, m, low, high, w), (b, n, start, end, v) in product(rows, rows):
-        if a < b and m == n and (w or v) and low < end and start < high and queue[a] != queue[b]:
-            found.add((int(a), int(b)))
-    return found
 
 
 def ordered(queue, edges):
@@ -34,14 +22,12 @@ def ordered(queue, edges):
 
 
 @pytest.mark.parametrize("seed", range(30))
-@pytest.mark.parametrize("together", [3, tokens.TOGETHER])
-def test_tokens_order_every_conflict_and_none_is_in_vain(seed, together, monkeypatch):
-    monkeypatch.setattr(tokens, "TOGETHER", together)
+def test_tokens_order_every_conflict_and_none_is_in_vain(seed):
     rng = np.random.default_rng(seed)
     queue, touched = random_program(rng, 40)
-    needed = conflicts(queue, touched)
+    needed = every_conflict(queue, touched)
     assert needed
-    edges = pairs_by_flags(queue, token_flags(queue, touched))
+    edges = pairs_by_flags(queue, token_flags(queue, conflicts(queue, touched).pairs))
     before = ordered(queue, edges)
     assert all(before[pair] for pair in needed), seed
     for edge in edges:
@@ -52,16 +38,10 @@ def test_tokens_order_every_conflict_and_none_is_in_vain(seed, together, monkeyp
 def test_a_token_covers_all_that_came_before():
     queue = np.array([LOAD, LOAD, COMPUTE, COMPUTE, LOAD])
     touched = accesses((0, INP, 0, 4, 1), (1, INP, 4, 8, 1), (2, INP, 0, 8, 0), (3, INP, 0, 4, 0), (4, INP, 0, 4, 1))
-    found = {(int(s), int(t)): (a.tolist(), b.tolist()) for s, t, a, b in waits(queue, touched)}
+    found = {(int(s), int(t)): (a.tolist(), b.tolist()) for s, t, a, b in waits(queue, conflicts(queue, touched).pairs)}
     assert found == {
         (LOAD, COMPUTE): ([1], [2]),
         (COMPUTE, LOAD): ([3], [4]),
         (COMPUTE, STORE): ([], []),
         (STORE, COMPUTE): ([], []),
     }
-
-
-def test_an_empty_range_touches_nothing():
-    queue = np.array([LOAD, COMPUTE])
-    flags = token_flags(queue, accesses((0, INP, 0, 4, 1), (1, INP, 2, 2, 0)))
-    assert not any(values.any() for values in flags.values())
