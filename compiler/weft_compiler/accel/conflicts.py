@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -216,18 +216,21 @@ class Past:
 
     def followed_by(self, cells: Cells) -> Pairs:
         """Conflicts of the next program with those before it, all that may matter; it becomes one of these."""
-        size = cells.end - cells.begin
-        tiles = _ranges(self._base[cells.memory] + cells.begin, size)
-        cell = np.repeat(np.arange(len(size)), size)
         found = []
         for source, target in CHANNELS:
             for before, behind in ((WRITES, TOUCHES), (TOUCHES, WRITES)):
-                earlier, later = self._last[before, source, tiles], cells.first[behind, target, cell]
-                there = (earlier != NONE) & (later != NONE)
-                earlier, later = earlier[there], later[there]
+                tiles, later = self._by_tile(cells, cells.first[behind, target])
+                earlier = self._last[before, source, tiles]
                 # Of neighbouring tiles most say the same.
                 new = (np.diff(earlier, prepend=NONE) != 0) | (np.diff(later, prepend=NONE) != 0)
+                new &= earlier != NONE
                 found.append(Pairs(earlier[new], later[new]))
-        last = cells.last[:, :, cell]
-        self._last[:, :, tiles] = np.where(last != NONE, last, self._last[:, :, tiles])
+        for kind, queue in product((TOUCHES, WRITES), Queue):
+            tiles, last = self._by_tile(cells, cells.last[kind, queue])
+            self._last[kind, queue, tiles] = last
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _by_tile(self, cells: Cells, who: Column) -> tuple[Column, Column]:
+        """The tiles of all cells for which there is somebody, and who it is."""
+        size = np.where(who != NONE, cells.end - cells.begin, 0)
+        return _ranges(self._base[cells.memory] + cells.begin, size), np.repeat(who, size)

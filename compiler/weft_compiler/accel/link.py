@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.encoding import Words, pack
-from weft_hardware.isa import QUEUE_REGISTERS, Finish, Queue, Set, SetRegister
+from weft_hardware.isa import QUEUE_REGISTERS, Finish, Instruction, Queue, Set, SetRegister, instruction_bits
 
 from .arrange import Occupancy, arrange, moved_cells, moved_rows, moved_uops, shifts
+from .columns import Column
 from .conflicts import Past
 from .fences import order_memory
 from .line import BESIDE, STEP, Line, Piece
@@ -82,17 +83,22 @@ class Linked:
         CompileError
             If an offset is no whole number of tiles.
         """
-        words, done = [], 0
+        # Instructions of one class are encoded together: there are many pieces, and most are short.
+        alike: dict[tuple[type[Instruction], tuple[str, ...]], list[tuple[Column, dict[str, Column]]]] = {}
+        done = 0
         for piece in self._line.pieces:
             part, rows = self._parts[piece.part], piece.rows
-            here = slice(done, done + len(rows))
             offsets = {**part.offsets, UOPS: uop_offsets[piece.part]}
             columns = part.stream.placed_columns(rows, offsets, part.registers)
-            flags = {name: values[here] for name, values in self._flags.items()}
-            words.append(pack(rows.cls, self._config, **columns, **flags))
-            done = here.stop
-        program = np.empty((done + 1, words[0].shape[1]), np.uint64)
-        program[self._place] = np.concatenate(words)
+            numbers = done + np.arange(len(rows))
+            alike.setdefault((rows.cls, tuple(sorted(columns))), []).append((numbers, columns))
+            done += len(rows)
+        program = np.empty((done + 1, instruction_bits(self._config) // 64), np.uint64)
+        for (cls, names), pieces in alike.items():
+            numbers = np.concatenate([of_piece for of_piece, _ in pieces])
+            columns = {name: np.concatenate([columns[name] for _, columns in pieces]) for name in names}
+            flags = {name: values[numbers] for name, values in self._flags.items()}
+            program[self._place[numbers]] = pack(cls, self._config, **columns, **flags)
         program[-1:] = pack(Finish, self._config)
         return program
 
