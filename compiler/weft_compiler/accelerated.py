@@ -19,7 +19,7 @@ from .conv_task import ConvTask, Fold, Requantisation
 from .dialects import floats, qgraph, quantised
 from .errors import CompileError
 from .fold import choose_fold, fold_weights
-from .tasks import lowered
+from .tasks import lowered, without_numbers
 from .tiling import buffer_tiles, read_cycles, store_cycles
 from .tiling_cost import products
 from .tiling_search import choose_tiling
@@ -237,7 +237,7 @@ def _with_pixel_parameters(task: ConvTask, config: AcceleratorConfig) -> ConvTas
     made = replace(task, pad_value=0, pixel_parameters=True)
     each = tile_bytes(Memory.PARAM, config) // config.axi_bytes
     try:
-        tiling = choose_tiling(made, config)
+        tiling = choose_tiling(without_numbers(made), config)
         if 2 * made.results * store_cycles(made, config) > products(made):
             return None  # the store queue needs time to spare, for a residual operand, too
         loads = read_cycles(made, tiling, config) + made.results * each
@@ -260,7 +260,7 @@ def _taps_of(task: ConvTask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _sums_inside(task: ConvTask, weights: NDArray[np.int16]) -> NDArray[np.int64]:
     """The sum of the weights that meet the image, of each output channel and pixel."""
     rows, columns = _taps_of(task)
-    return np.einsum("opq,yp,xq->oyx", weights.sum(axis=1, dtype=np.int64), rows, columns)
+    return rows @ (np.einsum("ocpq->opq", weights, dtype=np.int64) @ columns.T)
 
 
 def _folded(op: Mapped, task: ConvTask, config: AcceleratorConfig) -> tuple[Fold, ConvTask] | None:
@@ -306,15 +306,17 @@ def accelerate(op: Mapped, config: AcceleratorConfig) -> AcceleratedConv | str:
         return f"phases of a transposed convolution differ in what the zero point {zero} adds, and so need an epilogue"
 
     def make_constants() -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-        laid, sums, biases = joined, weights.sum(axis=(1, 2, 3), dtype=np.int64), bias
+        laid, biases = joined, bias
         if fold is not None:
             laid = fold_weights(laid, fold)
-        if task.pixel_parameters:
-            sums, biases = _sums_inside(task, weights), bias[:, None, None]
         if task.phases is not None:
             laid = phase_weights(laid, task.phases)
-            if task.parameters > 1:
-                sums, biases = laid.sum(axis=(1, 4, 5), dtype=np.int64)[: len(bias)], bias[:, None, None]
+        if task.pixel_parameters:
+            sums, biases = _sums_inside(task, weights), bias[:, None, None]
+        elif task.phases is not None and task.parameters > 1:
+            sums, biases = laid.sum(axis=(1, 4, 5), dtype=np.int64)[: len(bias)], bias[:, None, None]
+        else:
+            sums = weights.sum(axis=(1, 2, 3), dtype=np.int64)
         return _pack_weights(laid, config), (biases - zero * sums).astype(np.int32)
 
     return AcceleratedConv(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -112,11 +112,15 @@ class _Search:
         )
         return columns, sizes["n"] * sizes["g"] * sizes["ic"] * rows * columns
 
+    @cached_property
+    def costs(self) -> list[tuple[tuple[str, ...], Levels, NDArray[np.float64]]]:
+        """Of all orders and levels."""
+        return [(order, levels, self.cost(order, levels)) for order, levels in _orders()] if self.count else []
+
     def best(self, count: int) -> list[Tiling]:
         """The cheapest choices, best first; fewer if fewer fit."""
         found: dict[Tiling, Tiling] = {}
-        for order, levels in _orders() if self.count else ():
-            cost = self.cost(order, levels)
+        for order, levels, cost in self.costs:
             for k in [cost.argmin()] if count == 1 else np.argsort(cost, kind="stable")[:count]:
                 if cost[k] < np.inf:
                     made = replace(self._tiling(order, levels, int(k)), cycles=float(cost[k]))
@@ -130,7 +134,7 @@ class _Search:
         loops = tuple(loop for loop in order if tiles[loop] < self.extents[loop])
         inside = {memory: order[: levels[memory]] for memory in OPERANDS}
         level = {m: _level(loops, [loop for loop in inside[m] if loop in OPERAND_LOOPS[m]]) for m in OPERANDS}
-        slots = {m: min(self.slot_count, int(self.fills(m, inside[m])[k])) for m in OPERANDS}
+        slots = {m: self.slot_count if level[m] else 1 for m in OPERANDS}
         level[Memory.PARAM] = parameter_level(self.task, loops[: level[Memory.ACC]], tiles, self.config)
         return Tiling(order=loops, extents=self.extents, tiles=tiles, levels=level, slots=slots)
 
@@ -150,6 +154,10 @@ def _orders() -> Iterator[tuple[tuple[str, ...], Levels]]:
         yield order, {Memory.INP: _level(order, ["x"]), Memory.WGT: channels, Memory.ACC: _level(order, ["y"])}
     # All channels of some pixels stay for all results.
     yield PIXELS_FIRST, innermost | {Memory.INP: _level(PIXELS_FIRST, ["x"])}
+
+
+_search = lru_cache(maxsize=32)(_Search)
+"""Whoever asks for more schedules than the first mostly does so after all layers of a network have theirs."""
 
 
 @lru_cache(maxsize=4096)
@@ -176,7 +184,7 @@ def likely_tilings(task: ConvTask, config: AcceleratorConfig, count: int) -> lis
     """
     for kernel in dict.fromkeys([(task.kh, task.kw), (1, task.kw), (1, 1)]):
         for slot_count in (2, 1):
-            tilings = _Search(task, config, kernel, slot_count).best(count)
+            tilings = _search(task, config, kernel, slot_count).best(count)
             if tilings:
                 return tilings
     raise CompileError(

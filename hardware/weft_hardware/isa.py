@@ -405,11 +405,13 @@ def instruction_bytes(config: AcceleratorConfig) -> int:
     return instruction_bits(config) // 8
 
 
+@cache
 def uop_bits(config: AcceleratorConfig) -> int:
     """Bits of a micro-op: 32, or 64 when its indices outgrow that."""
     return 32 if sum(b.width_for(config) for b in declared_fields(MicroOp).values()) <= 32 else 64
 
 
+@cache
 def tile_bytes(memory: Memory, config: AcceleratorConfig) -> int:
     """Bytes of one tile of a memory in DRAM: the unit of every size, stride and address of LOAD and STORE."""
     bits = {
@@ -425,6 +427,7 @@ def tile_bytes(memory: Memory, config: AcceleratorConfig) -> int:
     return bits[memory] // 8
 
 
+@cache
 def scratchpad_depth(memory: Memory, config: AcceleratorConfig) -> int:
     """Tiles of the scratchpad behind a memory id; OUT and ACC_8BIT are views of ACC."""
     depths = {

@@ -58,12 +58,16 @@ def share_constants(module: ModuleOp) -> None:
     for function in module.body.block.ops:
         if not isinstance(function, FuncOp) or not function.body.blocks:
             continue
-        known: dict[Hashable, qgraph.ConstantOp] = {}
+        known: dict[Hashable, list[qgraph.ConstantOp]] = {}
         for op in list(function.body.block.ops):
             if not isinstance(op, qgraph.ConstantOp) or len(op.data.data) < SHARED_BYTES:
                 continue
-            first = known.setdefault((op.y.type, op.data.data), op)
-            if first is not op:
+            alike = known.setdefault(op.y.type, [])
+            # Bytes that differ mostly do so early, and a digest would have to read them all.
+            first = next((other for other in alike if other.data.data == op.data.data), None)
+            if first is None:
+                alike.append(op)
+            else:
                 op.y.replace_all_uses_with(first.y)
                 op.detach()
                 op.erase()

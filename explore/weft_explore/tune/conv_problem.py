@@ -119,7 +119,8 @@ class ConvProblem:
         tiles, order, levels, slots = dict(t.tiles), list(t.order), t, dict(t.slots)
         kind = int(rng.integers(8))
         if kind < 4 or len(order) < 2 <= kind <= 5:
-            loop = str(rng.choice([k for k, sizes in self.sketches.sizes.items() if len(sizes) > 1] or ["oc"]))
+            loops = [k for k, sizes in self.sketches.sizes.items() if len(sizes) > 1] or ["oc"]
+            loop = loops[int(rng.integers(len(loops)))]
             sizes = self.sketches.sizes[loop]
             place = sizes.index(tiles[loop])
             step = int(rng.choice([-1, 1])) if rng.random() < 0.6 else int(rng.integers(len(sizes))) - place
@@ -128,7 +129,7 @@ class ConvProblem:
             a, b = rng.choice(len(order), 2, replace=False)
             order.insert(int(b), order.pop(int(a)))
         elif kind == 6:
-            choices = list(self.sketches.placements(t.order))
+            choices = self.sketches.placements(t.order)
             chosen = choices[int(rng.integers(len(choices)))]
             return self.sketches.tiling(t.order, tiles, chosen, slots)
         else:
@@ -161,10 +162,11 @@ class ConvProblem:
             if tiles[loop] < self.sketches.extents[loop] and loop not in loops:
                 loops.insert(int(rng.integers(len(loops) + 1)), loop)
         made = tuple(loops)
-        choices = list(self.sketches.placements(made))
-        wanted = {m: placed.around(m)[-1:] for m in placed.levels}
-        alike = [sum(made[:level][-1:] == wanted[m] for m, level in choice.items()) for choice in choices]
-        best = [choice for choice, score in zip(choices, alike, strict=True) if score == max(alike)]
+        choices, innermost = self.sketches.placements(made), ("", *made)
+        wanted = {m: ("", *placed.order)[level] for m, level in placed.levels.items()}
+        alike = [sum(innermost[level] == wanted[m] for m, level in choice.items()) for choice in choices]
+        most = max(alike)
+        best = [choice for choice, score in zip(choices, alike, strict=True) if score == most]
         return self.sketches.tiling(made, tiles, best[int(rng.integers(len(best)))], slots)
 
     # Numbers ---------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ From the loops, and from which of them each operand's tile depends on, alone:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import permutations, product
 
 import numpy as np
@@ -35,6 +35,23 @@ from weft_hardware.isa import Memory, scratchpad_depth
 
 TRIES = 10_000
 """Draws of a random schedule before a layer is said to have none that fits."""
+
+
+def levels(order: tuple[str, ...], memory: Memory) -> list[int]:
+    """Rules 3 and 6: how many loops an operand's buffer can be inside of."""
+    sums = next((k for k, loop in enumerate(order) if loop in REDUCTION), len(order))
+    most = sums if memory in (Memory.ACC, Memory.PARAM) else len(order)
+    return [0, *(k + 1 for k in range(most) if order[k] in OPERAND_LOOPS[memory])]
+
+
+@lru_cache(maxsize=256)
+def _placements(order: tuple[str, ...], has_parameters: bool) -> Sequence[Mapping[Memory, int]]:
+    found: list[Mapping[Memory, int]] = []
+    for inp, wgt, acc in product(*(levels(order, memory) for memory in OPERANDS)):
+        if max(inp, wgt, acc) == len(order):
+            for param in levels(order[:acc], Memory.PARAM) if has_parameters else [0]:
+                found.append({Memory.INP: inp, Memory.WGT: wgt, Memory.ACC: acc, Memory.PARAM: param})
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,18 +75,9 @@ class Sketches:
         """Whether where parameters are is a choice: those of pixels are with their rows."""
         return self.task.requantisation is not None and not self.task.pixel_parameters
 
-    def levels(self, order: tuple[str, ...], memory: Memory) -> list[int]:
-        """Rules 3 and 6: how many loops an operand's buffer can be inside of."""
-        sums = next((k for k, loop in enumerate(order) if loop in REDUCTION), len(order))
-        most = sums if memory in (Memory.ACC, Memory.PARAM) else len(order)
-        return [0, *(k + 1 for k in range(most) if order[k] in OPERAND_LOOPS[memory])]
-
-    def placements(self, order: tuple[str, ...]) -> Iterator[dict[Memory, int]]:
+    def placements(self, order: tuple[str, ...]) -> Sequence[Mapping[Memory, int]]:
         """Rules 3, 4 and 6: all levels for one order."""
-        for inp, wgt, acc in product(*(self.levels(order, memory) for memory in OPERANDS)):
-            if max(inp, wgt, acc) == len(order):
-                for param in self.levels(order[:acc], Memory.PARAM) if self.has_parameters else [0]:
-                    yield {Memory.INP: inp, Memory.WGT: wgt, Memory.ACC: acc, Memory.PARAM: param}
+        return _placements(order, self.has_parameters)
 
     def tiling(
         self,
@@ -99,7 +107,7 @@ class Sketches:
         """Whether it is one of the space, as `enumerate` and `sample` give it."""
         loops = tuple(loop for loop in self.extents if tiling.tiles[loop] < self.extents[loop])
         known = sorted(tiling.order) == sorted(loops) and all(tiling.tiles[k] in self.sizes[k] for k in loops)
-        if not known or tiling.levels not in list(self.placements(tiling.order)):
+        if not known or tiling.levels not in self.placements(tiling.order):
             return False
         return self.fits(tiling) and all(tiling.slots[m] == 1 or tiling.levels[m] for m in OPERANDS)
 
@@ -121,7 +129,7 @@ class Sketches:
     def completed(self, tiles: Mapping[str, int], rng: np.random.Generator) -> Tiling | None:
         """A schedule of these tiles with all else at random; None if it does not fit."""
         order = tuple(str(k) for k in rng.permutation([k for k in self.extents if tiles[k] < self.extents[k]]))
-        choices = list(self.placements(order))
+        choices = self.placements(order)
         levels = choices[int(rng.integers(len(choices)))]
         slots = {memory: int(rng.integers(1, 3)) for memory in OPERANDS}
         made = self.tiling(order, tiles, levels, slots)

@@ -10,7 +10,7 @@ from weft_compiler.conv_task import ConvTask
 from weft_compiler.lowering import lower_conv
 from weft_compiler.tiling import tiling_from_json
 from weft_compiler.tiling_search import choose_tiling
-from weft_explore.tune.sketches import Sketches
+from weft_explore.tune.sketches import Sketches, levels
 from weft_hardware.isa import Memory
 from weft_hardware.presets import VTA
 from weft_simulator.lockstep.reference import Machine
@@ -33,9 +33,8 @@ def test_samples_are_of_the_space():
 
 
 def test_an_operand_is_inside_loops_that_move_it_or_outside_all():
-    sketches = Sketches(SMALL, VTA)
     order = ("oc", "y", "ic")
-    assert [sketches.levels(order, memory) for memory in (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)] == [
+    assert [levels(order, memory) for memory in (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)] == [
         [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1],
     ]  # fmt: skip
 
