@@ -67,9 +67,18 @@ def _markdown(results: dict[str, Any]) -> str:
     lines += [f"| {key} | {value} |" for key, value in results["machine"].items()]
     for name, module in SUBJECTS.items():
         if name in results:
-            lines += ["", f"## {name}", "", (module.__doc__ or "").strip(), "", "| figure | value |", "| --- | ---: |"]
-            lines += [f"| {key} | {value} |" for key, value in results[name].items()]
+            measured, figures = results[name]["measured"], results[name]["figures"]
+            lines += ["", f"## {name}", "", (module.__doc__ or "").strip(), "", f"Measured {measured}."]
+            lines += ["", "| figure | value |", "| --- | ---: |"]
+            lines += [f"| {key} | {value} |" for key, value in figures.items()]
     return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def main() -> None:
@@ -81,13 +90,14 @@ def main() -> None:
     path = HERE / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     results["machine"] = machine.describe()
+    occasion = machine.occasion()
     for name in chosen:
         print(f"{name} ...", flush=True)
-        results[name] = SUBJECTS[name].measure()
-        for key, value in results[name].items():
+        results[name] = {"measured": occasion, "figures": SUBJECTS[name].measure()}
+        for key, value in results[name]["figures"].items():
             print(f"  {key:24} {value}")
-    path.write_text(json.dumps(results, indent=2) + "\n")
-    (HERE / "results.md").write_text(_markdown(results))
+        _write(path, json.dumps(results, indent=2) + "\n")
+        _write(HERE / "results.md", _markdown(results))
 
 
 if __name__ == "__main__":
