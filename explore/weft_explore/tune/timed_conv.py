@@ -273,9 +273,12 @@ _OWN = threading.local()
 
 
 def _records() -> np.ndarray:
-    """Where this thread writes records, with room for its largest program: fresh pages cost more than the writing."""
+    """Where this thread writes records, with room for its largest program: fresh pages cost more than the writing.
+
+    Those that are never touched cost nothing.
+    """
     if not hasattr(_OWN, "records"):
-        _OWN.records = np.empty((1024, FIELD_COUNT), np.int64)
+        _OWN.records = np.empty((1 << 16, FIELD_COUNT), np.int64)
     return _OWN.records
 
 
