@@ -13,7 +13,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .state import FETCHED, INSTRUCTION, MACHINE, MOMENTS, TRAFFIC, UOP
+from .state import FETCHED, INSTRUCTION, MACHINE, MOMENTS, PLACES, RING, TRAFFIC, UOP
 
 
 def _record_at(dtype: np.dtype[np.void]) -> Any:
@@ -41,6 +41,26 @@ _traffic_at = _record_at(TRAFFIC)
 
 _INSTRUCTION_BYTES, _FETCHED_BYTES, _UOP_BYTES = INSTRUCTION.itemsize, FETCHED.itemsize, UOP.itemsize
 _MOMENTS_BYTES, _TRAFFIC_BYTES = MOMENTS.itemsize, TRAFFIC.itemsize
+
+
+@compiled
+def place(number):
+    """Where a queue of `state.RING` places has an entry."""
+    return number & RING - 1
+
+
+@compiled
+def short_place(number):
+    """The same of `state.PLACES`."""
+    return number & PLACES - 1
+
+
+@compiled
+def beats_of(m, address, nbytes):
+    """The first beat of a range of memory, and how many it touches."""
+    shift = state(m).parameters.axi_shift
+    first = address >> shift
+    return first, -(-(address + nbytes) >> shift) - first
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .access import instruction, loaded_uop, state, uop_at
+from .access import instruction, loaded_uop, short_place, state, uop_at
 from .compiled import compiled
 from .state import NO_BANK, PLACES, UNKNOWN_BANK
 
@@ -16,7 +16,7 @@ def remember(m, time, number):
     p, steps = state(m).parameters, state(m).steps
     if steps.presents_tail - steps.presents_head == PLACES:
         steps.presents_head += 1
-    present = state(m).presents[steps.presents_tail % PLACES]
+    present = state(m).presents[short_place(steps.presents_tail)]
     present.insn = number
     present.first_at = time + p.step_latency
     present.beats = instruction(m, number).beats
@@ -31,7 +31,7 @@ def bank_read(m, time):
     p, steps = state(m).parameters, state(m).steps
     time -= p.read_stage
     while steps.presents_head != steps.presents_tail:
-        present = state(m).presents[steps.presents_head % PLACES]
+        present = state(m).presents[short_place(steps.presents_head)]
         if time < present.first_at:
             return NO_BANK
         if time < present.first_at + present.beats:
@@ -44,7 +44,7 @@ def bank_read(m, time):
 def bank_read_until(m, time):
     """While a step reads its accumulator, the next cycle in which none may, or one of the other bank."""
     p, steps = state(m).parameters, state(m).steps
-    present = state(m).presents[steps.presents_head % PLACES]
+    present = state(m).presents[short_place(steps.presents_head)]
     return time + 1 if present.bank == NO_BANK else present.first_at + present.beats + p.read_stage
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from weft_hardware.registers import Activity
 
-from .access import instruction, state
+from .access import instruction, place, state
 from .accumulators import bank_read
 from .compiled import compiled
 from .issuing import lacks_token, push_blocked
-from .state import COMPUTE, IDLE, NEVER, RING, STORE
+from .state import COMPUTE, IDLE, NEVER, STORE
 
 _BUSY, _TOKEN, _MEMORY, _QUEUE, _HAZARD, _IDLE = (int(activity) for activity in Activity)
 _STORE_QUEUE = STORE - 1
@@ -42,7 +42,7 @@ def _stores(m, time):
     """What the instructions do that the store module runs."""
     p, s = state(m).parameters, state(m).storing
     if s.beat_valid:
-        taken = s.lengths_head != s.lengths_tail and state(m).lengths[s.lengths_head % RING, 1] < time
+        taken = s.lengths_head != s.lengths_tail and state(m).lengths[place(s.lengths_head), 1] < time
         return _BUSY if taken else _MEMORY
     if s.unread and s.ahead != p.tiles_ahead:
         return _HAZARD if bank_read(m, time) == (1 if s.index >= p.acc_half else 0) else _BUSY
@@ -115,7 +115,7 @@ def remember_wait(m, client, begin, end):
     if begin == end or state(m).parameters.counts == 0:
         return
     walk = state(m).walks[client]
-    wait = state(m).waits[client, walk.waits_tail % RING]
+    wait = state(m).waits[client, place(walk.waits_tail)]
     wait.begin, wait.end = begin, end
     walk.waits_tail += 1
 
@@ -129,7 +129,7 @@ def _waited(m, client, since, end):
         since = max(since, state(m).steps.last_step + state(m).parameters.datapath_latency)
     cycles = 0
     while walk.waits_head != walk.waits_tail:
-        wait = state(m).waits[client, walk.waits_head % RING]
+        wait = state(m).waits[client, place(walk.waits_head)]
         cycles += max(0, min(wait.end, end) - max(wait.begin, since))
         if wait.end > end:
             return cycles

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .access import instruction, state
+from .access import instruction, short_place, state
 from .accumulators import load_uops, loop_fits, remember
 from .activities import count_cycle
 from .compiled import compiled
@@ -17,7 +17,6 @@ from .state import (
     LOOP_KIND,
     NEVER,
     OUT_OF_SCRATCHPAD,
-    PLACES,
     SET_KIND,
     WAKE_ISSUE,
 )
@@ -74,7 +73,7 @@ def _accept(m, time, number):
         steps.free_at = time + max(1, insn.beats)
         done = steps.free_at + p.step_read_latency
         completion = done + p.step_to_completion
-        state(m).completions[steps.completions_tail % PLACES] = completion
+        state(m).completions[short_place(steps.completions_tail)] = completion
         steps.completions_tail += 1
         steps.stepped_at = completion + 1
         if insn.beats:
@@ -107,7 +106,7 @@ def step_compute(m, time):
     running, owed_prev, owed_next = module.issued - module.retired, module.owed_prev, module.owed_next
     completed = (walk.walking == 1 and walk.done_at == time) or module.at_once == time
     pending = steps.completions_head != steps.completions_tail
-    if pending and state(m).completions[steps.completions_head % PLACES] == time:
+    if pending and state(m).completions[short_place(steps.completions_head)] == time:
         steps.completions_head += 1
         completed = True
     count_cycle(m, _QUEUE, time, completed)
@@ -125,7 +124,7 @@ def step_compute(m, time):
     if walk.walking == 1 and walk.done_at > time:
         soonest = min(soonest, walk.done_at)
     if steps.completions_head != steps.completions_tail:
-        soonest = min(soonest, state(m).completions[steps.completions_head % PLACES])
+        soonest = min(soonest, state(m).completions[short_place(steps.completions_head)])
     for event in (steps.free_at, steps.stepped_at, steps.last_step + p.datapath_latency, walk.last_done + 2):
         if event > time:
             soonest = min(soonest, event)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .access import fetched, state
+from .access import fetched, place, state
 from .compiled import compiled
 from .reading import release_beats, wake
-from .state import FETCH, NEVER, RING, WAKE_FETCH, WAKE_ISSUE
+from .state import FETCH, NEVER, WAKE_FETCH, WAKE_ISSUE
 
 
 @compiled
@@ -21,7 +21,7 @@ def collect(m):
     while fetching.part < p.instruction_parts:
         if reader.bursts_head == reader.bursts_tail:
             return
-        burst = state(m).bursts[FETCH, reader.bursts_head % RING]
+        burst = state(m).bursts[FETCH, place(reader.bursts_head)]
         taken = max(fetching.free_at, burst.start + 1)
         fetching.free_at = taken + 1
         fetching.part += 1

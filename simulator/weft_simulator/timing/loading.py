@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .access import instruction, state
+from .access import instruction, place, short_place, state
 from .activities import remember_wait
 from .compiled import compiled
 from .reading import offer_range, release_beats, wake
-from .state import CHECK, IDLE, NEVER, PLACES, REQUEST, RING, SIZE, WAKE_ISSUE, WAKE_ROWS, WAKE_WALK
+from .state import CHECK, IDLE, NEVER, REQUEST, SIZE, WAKE_ISSUE, WAKE_ROWS, WAKE_WALK
 
 
 @compiled
@@ -41,7 +41,7 @@ def step_rows(m, client, time):
         return
     requested, passed = rows.rows_left == 0, rows.passed == 1
     if not passed and rows.ahead < state(m).parameters.blocks_ahead:
-        state(m).ahead[client, (rows.popped + rows.ahead) % PLACES] = rows.insn
+        state(m).ahead[client, short_place(rows.popped + rows.ahead)] = rows.insn
         rows.ahead += 1
         rows.pushed_at = time
         rows.passed = 1
@@ -89,10 +89,10 @@ def step_walk(m, client, time):
         if rows.ahead:
             wake(m, unit, time + 1)
         return
-    walk.insn = state(m).ahead[client, rows.popped % PLACES]
+    walk.insn = state(m).ahead[client, short_place(rows.popped)]
     walk.walking = 1
     walk.cursor = time + 1
-    rows.popped = (rows.popped + 1) % PLACES
+    rows.popped = short_place(rows.popped + 1)
     rows.ahead -= 1
     wake(m, WAKE_ROWS + client, time + 1)
     insn = instruction(m, walk.insn)
@@ -145,7 +145,7 @@ def _begin_row(m, client):
 def _take(m, client, count, cost):
     """Take beats of the oldest burst, ``cost`` tiles each."""
     walk, reader = state(m).walks[client], state(m).readers[client]
-    burst = state(m).bursts[client, reader.bursts_head % RING]
+    burst = state(m).bursts[client, place(reader.bursts_head)]
     start = max(walk.cursor, burst.start + 1)
     remember_wait(m, client, walk.cursor, start)
     release_beats(m, client, start + cost - 1, count, cost)
@@ -173,7 +173,7 @@ def advance_walk(m, client):
                 _take(m, client, 1, walk.first)
                 walk.first = 0
             elif walk.full:
-                count = min(walk.full, state(m).bursts[client, reader.bursts_head % RING].count)
+                count = min(walk.full, state(m).bursts[client, place(reader.bursts_head)].count)
                 _take(m, client, count, walk.full_cost)
                 walk.full -= count
             else:

@@ -50,7 +50,7 @@ def _parameters(config: AcceleratorConfig, memory: MemoryTiming) -> dict[str, in
         "writes_in_flight": config.writes_in_flight,
         "command_depth": config.command_queue_depth,
         "token_depth": config.token_queue_depth,
-        "axi_bytes": config.axi_bytes,
+        "axi_shift": config.axi_bytes.bit_length() - 1,
         "write_burst": latencies.longest_burst(config),
         # The memory answers in the cycle after the address or the last beat, at the earliest.
         "grant_to_beat": latencies.SLICE_LATENCY + 1 + memory.read_latency,

@@ -6,9 +6,9 @@ cycles of a burst's beats are known when it is granted.
 
 from __future__ import annotations
 
-from .access import state, traffic
+from .access import beats_of, place, state, traffic
 from .compiled import compiled
-from .state import NEVER, RING, WAKE_PORT
+from .state import NEVER, WAKE_PORT
 
 
 @compiled
@@ -24,16 +24,15 @@ def _may_grant_at(m, time):
     port = state(m).port
     if port.granted - port.oldest < state(m).parameters.reads_in_flight:
         return time
-    return max(time, state(m).ends[port.oldest % RING] + 1)
+    return max(time, state(m).ends[place(port.oldest)] + 1)
 
 
 @compiled
 def offer_range(m, client, time, address, nbytes):
     """A client's splitter takes a range; its first burst is offered in the next cycle."""
-    reader, axi_bytes = state(m).readers[client], state(m).parameters.axi_bytes
+    reader = state(m).readers[client]
     reader.active = 1
-    reader.beat = address // axi_bytes
-    reader.left = (address % axi_bytes + nbytes + axi_bytes - 1) // axi_bytes
+    reader.beat, reader.left = beats_of(m, address, nbytes)
     reader.burst_from = time + 1
     reader.free_at = NEVER
     wake(m, WAKE_PORT, _may_grant_at(m, time + 1))
@@ -48,7 +47,7 @@ def find_room(m, client, earliest):
     if needed <= 0:
         return
     while reader.releases_head != reader.releases_tail:
-        release = state(m).releases[client, reader.releases_head % RING]
+        release = state(m).releases[client, place(reader.releases_head)]
         if needed <= release.before + release.count:
             last = release.start + (needed - release.before - 1) * release.period
             reader.enough_at = max(earliest, last + 1)
@@ -61,7 +60,7 @@ def find_room(m, client, earliest):
 def release_beats(m, client, start, count, period):
     """Beats leave a buffer, ``period`` cycles apart, all of them later than those before."""
     reader = state(m).readers[client]
-    release = state(m).releases[client, reader.releases_tail % RING]
+    release = state(m).releases[client, place(reader.releases_tail)]
     release.before, release.start, release.count, release.period = reader.released, start, count, period
     reader.releases_tail += 1
     reader.released += count
@@ -75,7 +74,7 @@ def release_beats(m, client, start, count, period):
 def grant(m, time):
     """Grant the burst of a cycle, if there is one; returns its client, or -1."""
     p, port = state(m).parameters, state(m).port
-    while port.oldest != port.granted and state(m).ends[port.oldest % RING] < time:
+    while port.oldest != port.granted and state(m).ends[place(port.oldest)] < time:
         port.oldest += 1
     earliest = _may_grant_at(m, time)
     if earliest > time:
@@ -100,12 +99,12 @@ def grant(m, time):
 @compiled
 def _grant_to(m, client, time):
     p, port, reader = state(m).parameters, state(m).port, state(m).readers[client]
-    beats = min(reader.left, reader.longest - reader.beat % reader.longest)
+    beats = min(reader.left, reader.longest - (reader.beat & reader.longest - 1))
     start = max(time + p.grant_to_beat, port.last_end + 1)
     port.last_end = start + beats - 1
-    state(m).ends[port.granted % RING] = port.last_end
+    state(m).ends[place(port.granted)] = port.last_end
     port.granted += 1
-    burst = state(m).bursts[client, reader.bursts_tail % RING]
+    burst = state(m).bursts[client, place(reader.bursts_tail)]
     burst.start, burst.count = start, beats
     if p.span:
         for cycle in range(start, start + beats):

@@ -16,7 +16,7 @@ Records = NDArray[np.void]
 NEVER = 1 << 62
 
 RING = 1024
-"""Places of each reader's queues of bursts and of releases: at least the beats of the deepest buffer."""
+"""Places of each reader's bursts and releases, a power of two: at least the beats of the deepest buffer."""
 
 FETCH, LOAD, COMPUTE, STORE = range(4)
 """Readers, in the order of their AXI ids; the modules' queues are one less."""
@@ -25,7 +25,7 @@ READERS = 4
 QUEUES = len(Queue)
 
 PLACES = 16
-"""Of short queues: more than the RTL's."""
+"""Of short queues, a power of two: more than the RTL's."""
 
 CHANNELS = 4
 """Token queues: load to compute, compute to load, compute to store, store to compute."""
@@ -44,7 +44,7 @@ PARAMETERS = _record(
     "writes_in_flight",
     "command_depth",
     "token_depth",
-    "axi_bytes",
+    "axi_shift",
     "write_burst",
     "grant_to_beat",
     "instruction_parts",

@@ -6,7 +6,7 @@ of the clock while nothing else can matter to them.
 
 from __future__ import annotations
 
-from .access import instruction, state, traffic
+from .access import beats_of, instruction, place, short_place, state, traffic
 from .accumulators import bank_read, bank_read_until
 from .activities import count_cycle
 from .compiled import compiled
@@ -20,10 +20,8 @@ from .state import (
     NEVER,
     NOTHING_KIND,
     OUT_OF_PARAMETERS,
-    PLACES,
     REQUEST,
     RESIDUAL_OUT_OF_WINDOW,
-    RING,
     SET_KIND,
     STORE,
     WAKE_ISSUE,
@@ -37,18 +35,18 @@ _QUEUE = STORE - 1
 def _send(m, time):
     """The write engine and the packer: returns whether anything moved and whether a tile ends, as bits 0 and 1."""
     p, s = state(m).parameters, state(m).storing
-    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and state(m).lengths[s.lengths_head % RING, 1] < time
+    taken = s.beat_valid == 1 and s.lengths_head != s.lengths_tail and state(m).lengths[place(s.lengths_head), 1] < time
     if taken:
         if p.span:
             traffic(m, time + 1).written += 1
         s.sent += 1
-        if s.sent == state(m).lengths[s.lengths_head % RING, 0]:
+        if s.sent == state(m).lengths[place(s.lengths_head), 0]:
             s.sent = 0
             # On the bus in the next cycle; acknowledged after that, in order, one a cycle.
             answer = max(time + p.beat_to_answer, s.last_answer + 1)
             s.last_answer = answer
-            state(m).answers[s.answers_tail % RING, 0] = answer
-            state(m).answers[s.answers_tail % RING, 1] = state(m).lengths[s.lengths_head % RING, 2]
+            state(m).answers[place(s.answers_tail), 0] = answer
+            state(m).answers[place(s.answers_tail), 1] = state(m).lengths[place(s.lengths_head), 2]
             s.answers_tail += 1
             s.lengths_head += 1
     room = s.beat_valid == 0 or taken
@@ -104,7 +102,7 @@ def _next_block(m, sent):
     s.present = 0
     if s.blocks_head != s.blocks_tail:
         s.present = 1
-        s.block = state(m).sent_blocks[s.blocks_head % PLACES]
+        s.block = state(m).sent_blocks[short_place(s.blocks_head)]
         insn = instruction(m, s.block)
         s.tiles, s.x, s.slot, s.row_slot = insn.tiles, 0, insn.slot, insn.slot
         s.blocks_head += 1
@@ -133,7 +131,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
     tile_taken = tile_to_sender
     if started:
         s.step += 1
-        state(m).results[s.results_tail % RING] = time + p.epilogue_latency
+        state(m).results[place(s.results_tail)] = time + p.epilogue_latency
         s.results_tail += 1
         if s.step == p.epilogue_steps:
             s.step = 0
@@ -144,7 +142,7 @@ def _requantise(m, time, tile_to_sender, result_to_sender):
         s.result_part = 0 if last_part else s.result_part + 1
     s.under_way += (1 if started else 0) - (1 if read else 0)
     # The buffer: a memory with an output register.
-    arrived = s.results_head != s.results_tail and state(m).results[s.results_head % RING] == time
+    arrived = s.results_head != s.results_tail and state(m).results[place(s.results_head)] == time
     inner = s.level > 0 and (s.shown == 0 or read)
     shown = 1 if inner else (0 if read else s.shown)
     moved = moved or started or read or arrived or inner
@@ -162,7 +160,7 @@ def _next_path_block(m, taken, sent, had):
     ends = taken and s.path_left == 1
     advances = False
     if had and (s.path_present == 0 or ends):
-        insn = instruction(m, state(m).path_blocks[s.path_head % PLACES])
+        insn = instruction(m, state(m).path_blocks[short_place(s.path_head)])
         fits = s.inside == 0 or (insn.mode ^ s.path_mode) & p.static_mode == 0
         advances = s.loading == 0 and (insn.requantised == 0 or fits)
     if taken:
@@ -170,7 +168,7 @@ def _next_path_block(m, taken, sent, had):
         s.path_present = 0 if ends else 1
     enters = False
     if advances:
-        insn = instruction(m, state(m).path_blocks[s.path_head % PLACES])
+        insn = instruction(m, state(m).path_blocks[short_place(s.path_head)])
         s.path_head += 1
         s.path_left, s.path_present, s.path_requantised = insn.tiles, 1, insn.requantised
         enters = insn.requantised == 1
@@ -207,12 +205,12 @@ def _announce(m, time, room, waiting):
     moved = False
     free = s.range_active == 0
     if s.range_active == 1 and s.unanswered < p.writes_in_flight:
-        beats = min(s.range_left, p.write_burst - s.range_beat % p.write_burst)
+        beats = min(s.range_left, p.write_burst - (s.range_beat & p.write_burst - 1))
         s.range_beat += beats
         s.range_left -= beats
-        state(m).lengths[s.lengths_tail % RING, 0] = beats
-        state(m).lengths[s.lengths_tail % RING, 1] = time
-        state(m).lengths[s.lengths_tail % RING, 2] = 1 if s.range_left == 0 else 0
+        state(m).lengths[place(s.lengths_tail), 0] = beats
+        state(m).lengths[place(s.lengths_tail), 1] = time
+        state(m).lengths[place(s.lengths_tail), 2] = 1 if s.range_left == 0 else 0
         s.lengths_tail += 1
         s.unanswered += 1
         moved = True
@@ -229,8 +227,7 @@ def _announce(m, time, room, waiting):
             passed = moved = True
         if not requested and free:
             s.range_active = 1
-            s.range_beat = s.address // p.axi_bytes
-            s.range_left = (s.address % p.axi_bytes + instruction(m, s.insn).nbytes + p.axi_bytes - 1) // p.axi_bytes
+            s.range_beat, s.range_left = beats_of(m, s.address, instruction(m, s.insn).nbytes)
             s.address += instruction(m, s.insn).step_bytes
             s.rows_left -= 1
             moved = True
@@ -259,10 +256,10 @@ def _pass_block(m):
     s.passed = 1
     s.unended += 1
     s.unread, s.index = insn.tiles, insn.sram
-    state(m).sent_blocks[s.blocks_tail % PLACES] = s.insn
+    state(m).sent_blocks[short_place(s.blocks_tail)] = s.insn
     s.blocks_tail += 1
     if p.clients > STORE:
-        state(m).path_blocks[s.path_tail % PLACES] = s.insn
+        state(m).path_blocks[short_place(s.path_tail)] = s.insn
         s.path_tail += 1
         if insn.requantised and insn.mode & p.residual_mode:
             s.wanted = 1
@@ -305,14 +302,14 @@ def _acknowledge(m, time):
     s = state(m).storing
     if s.answers_head == s.answers_tail:
         return False
-    if state(m).answers[s.answers_head % RING, 0] > time:
-        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[s.answers_head % RING, 0])
+    if state(m).answers[place(s.answers_head), 0] > time:
+        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[place(s.answers_head), 0])
         return False
-    s.acknowledged += state(m).answers[s.answers_head % RING, 1]
+    s.acknowledged += state(m).answers[place(s.answers_head), 1]
     s.answers_head += 1
     s.unanswered -= 1
     if s.answers_head != s.answers_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[s.answers_head % RING, 0])
+        wake(m, WAKE_ISSUE + _QUEUE, state(m).answers[place(s.answers_head), 0])
     return True
 
 
@@ -400,7 +397,7 @@ def _walk_residual(m, time, paused):
         return arrived == 1
     if paused or reader.bursts_head == reader.bursts_tail:
         return arrived == 1
-    burst = state(m).bursts[STORE, reader.bursts_head % RING]
+    burst = state(m).bursts[STORE, place(reader.bursts_head)]
     if burst.start >= time:
         wake(m, WAKE_ISSUE + _QUEUE, burst.start + 1)
         return arrived == 1
@@ -515,7 +512,7 @@ def _flow_ahead(m, time, room):
     if moved:
         wake(m, WAKE_ISSUE + _QUEUE, cycle)
     if s.results_head != s.results_tail:
-        wake(m, WAKE_ISSUE + _QUEUE, max(cycle, state(m).results[s.results_head % RING]))
+        wake(m, WAKE_ISSUE + _QUEUE, max(cycle, state(m).results[place(s.results_head)]))
 
 
 @compiled
