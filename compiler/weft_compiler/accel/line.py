@@ -46,10 +46,13 @@ class Line:
     pieces: list[Piece] = field(default_factory=list)
     conflicts: list[Pairs] = field(default_factory=list)
 
-    def column(self, of: Callable[[Piece], int | Column]) -> Column:
+    def column(self, of: Callable[[Piece], Column]) -> Column:
         """A value for each instruction."""
-        parts = [np.broadcast_to(np.asarray(of(p), np.int64), (len(p.rows),)) for p in self.pieces]
-        return np.concatenate(parts)
+        return np.concatenate([of(piece) for piece in self.pieces])
+
+    def _same(self, of: Callable[[Piece], int]) -> Column:
+        """One for all instructions of a piece."""
+        return np.repeat([of(piece) for piece in self.pieces], [len(piece.rows) for piece in self.pieces])
 
     @property
     def keys(self) -> Column:
@@ -68,10 +71,10 @@ class Line:
         return inverse(np.argsort(self.keys, kind="stable"))
 
     def queues(self) -> Column:
-        return self.column(lambda piece: int(piece.rows.queue))
+        return self._same(lambda piece: int(piece.rows.queue))
 
     def parts(self) -> Column:
-        return self.column(lambda piece: piece.part)
+        return self._same(lambda piece: piece.part)
 
     def conflicts_at(self, place: Column) -> Pairs:
         """All conflicts, by the positions of instructions."""
