@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .garbage import no_collection
 from .options import HOST_TARGETS, CompileOptions
 
 if TYPE_CHECKING:
@@ -20,18 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["HOST_TARGETS", "CompileOptions", "compile_file", "compile_model", "compile_module"]
 
 DEFAULT = CompileOptions()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Looks for no garbage meanwhile: what a compilation makes lives until its end, and all of it would be walked."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def compile_model(source: str | Path | bytes, config: AcceleratorConfig, options: CompileOptions = DEFAULT) -> Module:
@@ -103,7 +90,7 @@ def compile_file(
     return compile_module(read_ir(path), config, options, functions=functions)
 
 
-@_no_collection()
+@no_collection()
 def _compile(
     begin: Callable[[Callable[[str], None]], ModuleOp],
     first: list[str],

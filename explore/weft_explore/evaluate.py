@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from weft_compiler.garbage import no_collection
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
 from weft_hardware.synth.tools import Bounds, RunawayError
@@ -143,6 +144,7 @@ class Evaluator:
         except WeftError as error:
             return Outcome.failed(f"routing: {error}")
 
+    @no_collection()
     def _timed(self, design: Design) -> Outcome:
         own: dict[str, Measured] = {}
         tuned: dict[str, Measured] = {}
@@ -184,6 +186,7 @@ class Evaluator:
     def _sum(self, measured: Mapping[str, Measured]) -> int:
         return sum(w.weight * measured[w.name].cycles for w in self.workloads)
 
+    @no_collection()
     def estimate(self, design: Design) -> Outcome:
         """The same by the compiler's analytic model, which makes no programs; cheap and inexact."""
         from .analytic import estimate
