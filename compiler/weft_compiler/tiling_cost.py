@@ -5,8 +5,8 @@ The constants were measured at a memory latency of 50: docs/decisions/0028-what-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -214,18 +214,28 @@ def _turns(one: Any, other: Any) -> Any:
     return np.maximum(np.maximum(one, other), (one + other + ROUND_TRIP) / 2)
 
 
-def estimate(task: ConvTask, tiling: Tiling, config: AcceleratorConfig) -> Cost:
-    """What one schedule takes."""
+def estimate(task: ConvTask, tilings: Sequence[Tiling], config: AcceleratorConfig) -> Cost:
+    """What schedules take, one or more: columns with an entry for each."""
+    each = [_buffers(task, tiling) for tiling in tilings]
+    columns = {part.name: _columns([getattr(buffers, part.name) for buffers in each]) for part in fields(Buffers)}
+    return cost_of(task, Buffers(**columns), config)
+
+
+def _buffers(task: ConvTask, tiling: Tiling) -> Buffers:
     fills = {memory: tiling.executions(memory) for memory in OPERANDS}
-    around = tiling.around(Memory.INP)
-    buffers = Buffers(
+    return Buffers(
         tiles={memory: buffer_tiles(task, tiling, memory) for memory in OPERANDS},
         fills=fills,
         shares={m: used_share(m, tiling.around(m), tiling.extents, tiling.tiles) for m in LOADED},
         stored=tiling.sizes(Memory.ACC),
         columns=image_tile(task, buffer_sizes(tiling, Memory.INP))[1],
-        cuts_rows="x" in around,
+        cuts_rows="x" in tiling.around(Memory.INP),
         single={memory: fills[memory] > 1 and tiling.slots[memory] == 1 for memory in OPERANDS},
     )
-    found = cost_of(task, buffers, config)
-    return Cost(found.compute, float(found.load), float(found.store), float(found.cycles))
+
+
+def _columns(values: Sequence[Any]) -> Any:
+    """Numbers as a column, and mappings of them as a mapping of columns."""
+    if isinstance(values[0], Mapping):
+        return {key: np.array([of[key] for of in values]) for key in values[0]}
+    return np.array(values)

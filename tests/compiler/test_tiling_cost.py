@@ -41,19 +41,22 @@ def test_as_many_stores_are_counted_as_are_made(tiles):
     assert made == counted if even else made <= counted <= 2 * made
 
 
-def test_columns_are_estimated_as_single_schedules_are():
-    t = tiling({"y": 5, "x": 6})
-    found = estimate(TASK, t, VTA)
-    assert isinstance(found.cycles, float)
+def test_many_are_estimated_as_each_alone():
+    many = [tiling(tiles) for tiles in ({"y": 5, "x": 6}, {"oc": 1}, {"oc": 2, "y": 4}, {"x": 5, "ic": 1})]
+    found = estimate(TASK, many, VTA)
     assert found.compute == products(TASK) == 4 * 2 * 120
+    for k, one in enumerate(many):
+        alone = estimate(TASK, [one], VTA)
+        assert (alone.load[0], alone.store[0], alone.cycles[0]) == (found.load[k], found.store[k], found.cycles[k])
+    assert len(set(found.cycles)) == len(many)
 
 
 def test_reads_count_the_residual_operand():
     without = ConvTask(ic=2, oc=4, ih=10, iw=12, kh=1, kw=1, requantisation=Requantisation())
     t = tiling({"y": 5})
     operand = 4 * 120 * 16 / VTA.axi_bytes
-    assert estimate(TASK, t, VTA).load - estimate(without, t, VTA).load == operand
-    assert estimate(TASK, t, VTA).store > estimate(without, t, VTA).store
+    assert estimate(TASK, [t], VTA).load - estimate(without, [t], VTA).load == operand
+    assert estimate(TASK, [t], VTA).store > estimate(without, [t], VTA).store
 
 
 def test_a_load_that_stays_for_many_steps_is_not_hidden_by_the_last_ones():
@@ -63,11 +66,9 @@ def test_a_load_that_stays_for_many_steps_is_not_hidden_by_the_last_ones():
     levels = {Memory.INP: 3, Memory.WGT: 2, Memory.ACC: 1, Memory.PARAM: 0}
     sizes = extents(task) | {"oc": 16, "ic": 16}
     slots: dict[Memory, int] = {memory: 2 for memory in OPERANDS}
-    found = [
-        estimate(
-            task, Tiling(order=order, extents=extents(task), tiles=sizes | {"y": y}, levels=levels, slots=slots), VTA
-        )
-        for y in (4, 1)
+    both = [
+        Tiling(order=order, extents=extents(task), tiles=sizes | {"y": y}, levels=levels, slots=slots) for y in (4, 1)
     ]
-    assert np.diff([cost.load for cost in found]) == 0
-    assert found[1].cycles > 1.1 * found[0].cycles
+    found = estimate(task, both, VTA)
+    assert np.diff(found.load) == 0
+    assert found.cycles[1] > 1.1 * found.cycles[0]

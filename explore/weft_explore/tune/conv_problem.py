@@ -172,26 +172,28 @@ class ConvProblem:
     # Numbers ---------------------------------------------------------------------------------------------------
 
     def features(self, candidates: Sequence[Tiling]) -> NDArray[np.float64]:
-        return np.array([self._features(t) for t in candidates], np.float64).reshape(len(candidates), -1)
+        """Of each schedule: tiles, trips and places of the loops; of each operand its level, fills, tiles, share of the
+        scratchpad, and copies; and the cycles of units as the analytic model counts them. Counts are logarithms."""
+        of_loops = [[self._of_loop(t, loop) for loop in LOOPS] for t in candidates]
+        of_memories = [[self._of_memory(t, memory) for memory in (*OPERANDS, Memory.PARAM)] for t in candidates]
+        copies = [[t.slots[memory] for memory in OPERANDS] for t in candidates]
+        loops, memories = np.array(of_loops, np.float64), np.array(of_memories, np.float64)
+        loops[..., :2], memories[..., 1:3] = np.log2(loops[..., :2]), np.log2(memories[..., 1:3])
+        cost = estimate(self.task, candidates, self.sketches.config)
+        units = np.log2(1 + np.stack(np.broadcast_arrays(cost.compute, cost.load, cost.store, cost.cycles), axis=1))
+        count = len(candidates)
+        return np.hstack([loops.reshape(count, -1), memories.reshape(count, -1), copies, units])
 
-    def _features(self, t: Tiling) -> list[float]:
-        """Tiles, trips and places of the loops; of each operand its level, copies, fills, and share of the scratchpad;
-        and the cycles of bus and multipliers as the analytic model counts them."""
-        config, memories = self.sketches.config, (*OPERANDS, Memory.PARAM)
-        values: list[float] = []
-        for loop in LOOPS:
-            values += [np.log2(t.tiles[loop]), np.log2(t.trips(loop))]
-            values.append(t.order.index(loop) - len(t.order) if loop in t.order else 0)
-        for memory in memories:
-            need = buffer_tiles(self.task, t, memory)
-            values += [t.levels[memory], np.log2(t.executions(memory)), np.log2(need)]
-            values.append(need * t.slots.get(memory, 1) / max(1, scratchpad_depth(memory, config)))
-        values += [t.slots[memory] for memory in OPERANDS]
-        cost = estimate(self.task, t, config)
-        return [*values, *(np.log2(1 + part) for part in (cost.compute, cost.load, cost.store, cost.cycles))]
+    @staticmethod
+    def _of_loop(t: Tiling, loop: str) -> tuple[int, int, int]:
+        return t.tiles[loop], t.trips(loop), t.order.index(loop) - len(t.order) if loop in t.order else 0
+
+    def _of_memory(self, t: Tiling, memory: Memory) -> tuple[float, ...]:
+        need, depth = buffer_tiles(self.task, t, memory), max(1, scratchpad_depth(memory, self.sketches.config))
+        return t.levels[memory], t.executions(memory), need, need * t.slots.get(memory, 1) / depth
 
     def estimate(self, candidates: Sequence[Tiling]) -> NDArray[np.float64]:
-        return np.array([estimate(self.task, t, self.sketches.config).cycles for t in candidates], np.float64)
+        return estimate(self.task, candidates, self.sketches.config).cycles
 
     def measure(self, candidates: Sequence[Tiling]) -> list[Measured]:
         new = [candidate for candidate in dict.fromkeys(candidates) if candidate not in self._known]

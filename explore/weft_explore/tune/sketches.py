@@ -120,7 +120,7 @@ class Sketches:
             If none that fits is found.
         """
         for _ in range(TRIES):
-            tiles = {loop: int(rng.choice(sizes)) for loop, sizes in self.sizes.items()}
+            tiles = {loop: sizes[int(rng.integers(len(sizes)))] for loop, sizes in self.sizes.items()}
             found = self.completed(tiles, rng)
             if found is not None:
                 return found
@@ -128,7 +128,8 @@ class Sketches:
 
     def completed(self, tiles: Mapping[str, int], rng: np.random.Generator) -> Tiling | None:
         """A schedule of these tiles with all else at random; None if it does not fit."""
-        order = tuple(str(k) for k in rng.permutation([k for k in self.extents if tiles[k] < self.extents[k]]))
+        loops = [loop for loop in self.extents if tiles[loop] < self.extents[loop]]
+        order = tuple(loops[k] for k in rng.permutation(len(loops)))
         choices = self.placements(order)
         levels = choices[int(rng.integers(len(choices)))]
         slots = {memory: int(rng.integers(1, 3)) for memory in OPERANDS}
