@@ -27,6 +27,9 @@ OPERAND_LOOPS = {
 OPERANDS = (Memory.INP, Memory.WGT, Memory.ACC)
 """What the GEMM reads and writes."""
 
+PLACED: tuple[Memory, ...] = (*OPERANDS, Memory.PARAM)
+"""What has a level: the operands, and the epilogue's parameters."""
+
 LOADED = (Memory.INP, Memory.WGT)
 """What the load queue brings."""
 

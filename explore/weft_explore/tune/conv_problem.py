@@ -12,7 +12,7 @@ from weft_compiler.accel.plain import smaller
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.errors import CompileError
 from weft_compiler.tasks import layer_key, without_numbers
-from weft_compiler.tiling import OPERANDS, Tiling, buffer_tiles, tiling_from_json
+from weft_compiler.tiling import OPERANDS, PLACED, Tiling, buffer_tiles, tiling_from_json
 from weft_compiler.tiling_cost import estimate
 from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.config import AcceleratorConfig
@@ -162,12 +162,12 @@ class ConvProblem:
             if tiles[loop] < self.sketches.extents[loop] and loop not in loops:
                 loops.insert(int(rng.integers(len(loops) + 1)), loop)
         made = tuple(loops)
-        choices, innermost = self.sketches.placements(made), ("", *made)
-        wanted = {m: ("", *placed.order)[level] for m, level in placed.levels.items()}
-        alike = [sum(innermost[level] == wanted[m] for m, level in choice.items()) for choice in choices]
-        most = max(alike)
-        best = [choice for choice, score in zip(choices, alike, strict=True) if score == most]
-        return self.sketches.tiling(made, tiles, best[int(rng.integers(len(best)))], slots)
+        choices = self.sketches.placements(made)
+        innermost = ("", *made)
+        wanted = [("", *placed.order)[placed.levels[memory]] for memory in PLACED]
+        alike = (choices == [innermost.index(loop) if loop in innermost else -1 for loop in wanted]).sum(axis=1)
+        best = np.flatnonzero(alike == alike.max())
+        return self.sketches.tiling(made, tiles, choices[best[int(rng.integers(len(best)))]], slots)
 
     # Numbers ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class ConvProblem:
         """Of each schedule: tiles, trips and places of the loops; of each operand its level, fills, tiles, share of the
         scratchpad, and copies; and the cycles of units as the analytic model counts them. Counts are logarithms."""
         of_loops = [[self._of_loop(t, loop) for loop in LOOPS] for t in candidates]
-        of_memories = [[self._of_memory(t, memory) for memory in (*OPERANDS, Memory.PARAM)] for t in candidates]
+        of_memories = [[self._of_memory(t, memory) for memory in PLACED] for t in candidates]
         copies = [[t.slots[memory] for memory in OPERANDS] for t in candidates]
         loops, memories = np.array(of_loops, np.float64), np.array(of_memories, np.float64)
         loops[..., :2], memories[..., 1:3] = np.log2(loops[..., :2]), np.log2(memories[..., 1:3])

@@ -13,16 +13,18 @@ From the loops, and from which of them each operand's tile depends on, alone:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import permutations, product
 
 import numpy as np
+from numpy.typing import NDArray
 from weft_compiler.conv_task import ConvTask
 from weft_compiler.tiling import (
     OPERAND_LOOPS,
     OPERANDS,
+    PLACED,
     REDUCTION,
     Tiling,
     buffer_tiles,
@@ -44,14 +46,15 @@ def levels(order: tuple[str, ...], memory: Memory) -> list[int]:
     return [0, *(k + 1 for k in range(most) if order[k] in OPERAND_LOOPS[memory])]
 
 
-@lru_cache(maxsize=256)
-def _placements(order: tuple[str, ...], has_parameters: bool) -> Sequence[Mapping[Memory, int]]:
-    found: list[Mapping[Memory, int]] = []
-    for inp, wgt, acc in product(*(levels(order, memory) for memory in OPERANDS)):
-        if max(inp, wgt, acc) == len(order):
-            for param in levels(order[:acc], Memory.PARAM) if has_parameters else [0]:
-                found.append({Memory.INP: inp, Memory.WGT: wgt, Memory.ACC: acc, Memory.PARAM: param})
-    return found
+@lru_cache(maxsize=1 << 14)
+def _placements(order: tuple[str, ...], has_parameters: bool) -> NDArray[np.int8]:
+    found = [
+        (*operands, param)
+        for operands in product(*(levels(order, memory) for memory in OPERANDS))
+        if max(operands) == len(order)
+        for param in (levels(order[: operands[-1]], Memory.PARAM) if has_parameters else [0])
+    ]
+    return np.array(found, np.int8)
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,25 @@ class Sketches:
         """Whether where parameters are is a choice: those of pixels are with their rows."""
         return self.task.requantisation is not None and not self.task.pixel_parameters
 
-    def placements(self, order: tuple[str, ...]) -> Sequence[Mapping[Memory, int]]:
-        """Rules 3, 4 and 6: all levels for one order."""
+    def placements(self, order: tuple[str, ...]) -> NDArray[np.int8]:
+        """Rules 3, 4 and 6: all levels for one order, a column for each of `PLACED`."""
         return _placements(order, self.has_parameters)
 
     def tiling(
         self,
         order: tuple[str, ...],
         tiles: Mapping[str, int],
-        levels: Mapping[Memory, int],
+        placement: NDArray[np.int8],
         slots: Mapping[Memory, int],
     ) -> Tiling:
         """One schedule, without what does not matter: copies of what is filled once."""
+        levels = dict(zip(PLACED, placement.tolist(), strict=True))
         used = {memory: slots[memory] if levels[memory] else 1 for memory in OPERANDS}
         return Tiling(
             order=order,
             extents=self.extents,
             tiles={loop: tiles[loop] for loop in self.extents},
-            levels={memory: levels[memory] for memory in (*OPERANDS, Memory.PARAM)},
+            levels=levels,
             slots=used,
         )
 
@@ -107,7 +111,7 @@ class Sketches:
         """Whether it is one of the space, as `enumerate` and `sample` give it."""
         loops = tuple(loop for loop in self.extents if tiling.tiles[loop] < self.extents[loop])
         known = sorted(tiling.order) == sorted(loops) and all(tiling.tiles[k] in self.sizes[k] for k in loops)
-        if not known or tiling.levels not in self.placements(tiling.order):
+        if not known or [tiling.levels[memory] for memory in PLACED] not in self.placements(tiling.order).tolist():
             return False
         return self.fits(tiling) and all(tiling.slots[m] == 1 or tiling.levels[m] for m in OPERANDS)
 
@@ -131,9 +135,9 @@ class Sketches:
         loops = [loop for loop in self.extents if tiles[loop] < self.extents[loop]]
         order = tuple(loops[k] for k in rng.permutation(len(loops)))
         choices = self.placements(order)
-        levels = choices[int(rng.integers(len(choices)))]
+        chosen = choices[int(rng.integers(len(choices)))]
         slots = {memory: int(rng.integers(1, 3)) for memory in OPERANDS}
-        made = self.tiling(order, tiles, levels, slots)
+        made = self.tiling(order, tiles, chosen, slots)
         return made if self.fits(made) else None
 
     def enumerate(self, tile_sizes: Mapping[str, list[int]] | None = None) -> Iterator[Tiling]:
@@ -149,10 +153,10 @@ class Sketches:
                 yield from self._placed(order, tiles)
 
     def _placed(self, order: tuple[str, ...], tiles: dict[str, int]) -> Iterator[Tiling]:
-        for levels in self.placements(order):
-            moving = [memory for memory in OPERANDS if levels[memory]]
+        for placement in self.placements(order):
+            moving = [memory for memory, level in zip(OPERANDS, placement, strict=False) if level]
             for counts in product((2, 1), repeat=len(moving)):
                 slots = dict.fromkeys(OPERANDS, 1) | dict(zip(moving, counts, strict=True))
-                made = self.tiling(order, tiles, levels, slots)
+                made = self.tiling(order, tiles, placement, slots)
                 if self.fits(made):
                     yield made

@@ -20,6 +20,7 @@ from weft_compiler.memory import alignment_of, round_up
 from weft_compiler.tasks import without_numbers
 from weft_compiler.tiling import (
     OPERANDS,
+    PLACED,
     Tiling,
     buffer_sizes,
     held_tiles,
@@ -54,8 +55,6 @@ _PROGRAM_BYTES = 64 << 20
 
 _COMPILER = threading.Lock()
 """Of threads one at a time compiles."""
-
-OPERAND_ORDER = (Memory.INP, Memory.WGT, Memory.ACC, Memory.PARAM)
 
 
 class _Constants(NamedTuple):
@@ -222,7 +221,7 @@ class TimedConv:
 
     def _arguments(self, tiling: Tiling) -> tuple[Any, ...]:
         t, constants = self.task, self._constants
-        held = {m: buffer_sizes(tiling, m) for m in OPERAND_ORDER}
+        held = {m: buffer_sizes(tiling, m) for m in PLACED}
         slots, buffers = self._buffers(tiling, held)
         sizes = {m: tuple([of[loop] for loop in LOOPS]) for m, of in held.items()}
         loads = pieces.inputs(t, sizes[Memory.INP]), pieces.weights(t, sizes[Memory.WGT])
@@ -244,7 +243,7 @@ class TimedConv:
             np.array([LOOPS.index(loop) for loop in tiling.order], np.int64),
             np.array([tiling.extents[loop] for loop in LOOPS], np.int64),
             np.array([tiling.tiles[loop] for loop in LOOPS], np.int64),
-            np.array([tiling.levels[m] for m in OPERAND_ORDER], np.int64),
+            np.array([tiling.levels[m] for m in PLACED], np.int64),
             slots, buffers, steps, geometry, constants.depths,
             np.array([*height_pads, *images, *whole_image], np.int64),
             *(part for m in (*loads, stores, params) for part in (m.rows, m.starts, m.trips)),
