@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ from . import state
 from .state import Records
 
 Columns = Mapping[str, NDArray[np.int64]]
+Fields = Mapping[str, Any]
+"""Columns of `state.INSTRUCTION`, or one value for all."""
 
 _KINDS = {
     Opcode.LOAD: state.LOAD_KIND,
@@ -96,68 +99,78 @@ def timed_program(program: Words, memory: MemoryMap, dram: Dram, config: Acceler
 
 
 def _instructions(program: Words, memory: MemoryMap, config: AcceleratorConfig) -> Records:
-    codes = opcodes(program)
-    records = np.zeros(len(program), state.INSTRUCTION)
-    records["queue"] = command_queues(program, config)
-    records["register"] = -1
+    """All fields as columns first: records are too wide to be filled field by field."""
+    codes, count = opcodes(program), len(program)
+    fields = {name: np.zeros(count, np.int64) for name in state.INSTRUCTION.names or ()}
+    fields["queue"][:] = command_queues(program, config)
+    fields["register"][:] = -1
     for name, column in unpack(Instruction, program, config).items():
-        records[name] = column
+        fields[name][:] = column
     for opcode, kind in _KINDS.items():
-        records["kind"][codes == opcode] = kind
+        fields["kind"][codes == opcode] = kind
     describe = {Load: _block, Store: _block, Gemm: _loops, Alu: _loops, GemmOverwrite: _loops, Set: _set}
     for cls, describes in describe.items():
-        chosen = codes == cls.OPCODE
-        part, columns = records[chosen], unpack(cls, program[chosen], config)
-        describes(part, cls, columns, memory, config)
-        records[chosen] = part
+        chosen = np.flatnonzero(codes == cls.OPCODE)
+        columns = {"queue": fields["queue"][chosen], **unpack(cls, program[chosen], config)}
+        for name, values in describes(cls, columns, memory, config).items():
+            fields[name][chosen] = values
     unknown = ~np.isin(codes, [int(opcode) for opcode in Opcode])
     unknown |= (codes == Opcode.GEMM_OVERWRITE) & (not config.gemm_overwrite)
-    records["fault"][unknown] = state.ILLEGAL
-    return records
+    fields["fault"][unknown] = state.ILLEGAL
+    return _records(list(fields.values()))
 
 
-def _loops(
-    records: Records, cls: type[LoopInstruction], columns: Columns, memory: MemoryMap, config: AcceleratorConfig
-) -> None:
+def _records(columns: list[NDArray[np.int64]]) -> Records:
+    """Columns as records, so many at a time as stay in the CPU's cache."""
+    records = np.empty((len(columns[0]), len(columns)), np.int64)
+    for begin in range(0, len(records), 1024):
+        some = slice(begin, begin + 1024)
+        for k, column in enumerate(columns):
+            records[some, k] = column[some]
+    return records.view(state.INSTRUCTION)[:, 0]
+
+
+def _loops(cls: type[LoopInstruction], columns: Columns, memory: MemoryMap, config: AcceleratorConfig) -> Fields:
     """Steps of GEMM and ALU, their beats, and what they reach."""
-    body = np.maximum(columns["uop_end"] - columns["uop_bgn"], 0)
     outer, inner = columns["iter_out"], columns["iter_in"]
-    for name in ("uop_bgn", "uop_end", "iter_in", "dst_out", "dst_in", "src_out", "src_in"):
-        records[name] = columns[name]
+    names = ("uop_bgn", "uop_end", "iter_in", "dst_out", "dst_in", "src_out", "src_in")
+    found: dict[str, Any] = {name: columns[name] for name in names}
     for operand in ("dst", "src", *(() if cls is Alu else ("wgt",))):
         reach = (outer - 1) * columns[f"{operand}_out"] + (inner - 1) * columns[f"{operand}_in"]
-        records[f"{operand}_reach"] = reach
-    records["body"] = body
-    records["beats"] = loop_steps(columns)
-    records["overwrites"] = cls is GemmOverwrite
+        found[f"{operand}_reach"] = reach
+    found["body"] = np.maximum(columns["uop_end"] - columns["uop_bgn"], 0)
+    found["beats"] = loop_steps(columns)
     if cls is Alu:
         paired = 1 - columns["use_imm"]
-        records["paired"] = paired
-        records["beats"] *= alu_beats(columns)
-        records["reads_acc"] = 1
-        records["src_depth"] = config.acc_depth * paired
+        found["beats"] = found["beats"] * alu_beats(columns)
         known = np.isin(columns["alu_op"], [int(op) for op in alu_operations(config)])
-        records["fault"][~known] = state.ILLEGAL
-    else:
-        multiplies = 1 - columns["reset"]
-        records["reads_acc"] = multiplies
-        records["src_depth"] = config.inp_depth * multiplies
-        records["wgt_depth"] = config.wgt_depth * multiplies
+        faults = np.where(known, state.NO_FAULT, state.ILLEGAL)
+        return found | {"paired": paired, "reads_acc": 1, "src_depth": config.acc_depth * paired, "fault": faults}
+    multiplies = 1 - columns["reset"]
+    return found | {
+        "overwrites": cls is GemmOverwrite,
+        "reads_acc": multiplies,
+        "src_depth": config.inp_depth * multiplies,
+        "wgt_depth": config.wgt_depth * multiplies,
+    }
 
 
-def _set(records: Records, cls: type[Set], columns: Columns, memory: MemoryMap, config: AcceleratorConfig) -> None:
+def _set(cls: type[Set], columns: Columns, memory: MemoryMap, config: AcceleratorConfig) -> Fields:
     number = columns["register"]
-    records["register"] = number
+    value = np.zeros_like(number)
     for register, declared in QUEUE_REGISTERS.items():
         rows = number == register
-        records["value"][rows] = [declared.value(int(value)) for value in columns["value"][rows]]
-    records["moving"] = np.isin(number, [int(register) for register in MOVING])
-    records["fault"][~np.isin(number, [int(register) for register in settable(config)])] = state.ILLEGAL
+        value[rows] = [declared.value(int(held)) for held in columns["value"][rows]]
+    known = np.isin(number, [int(register) for register in settable(config)])
+    return {
+        "register": number,
+        "value": value,
+        "moving": np.isin(number, [int(register) for register in MOVING]),
+        "fault": np.where(known, state.NO_FAULT, state.ILLEGAL),
+    }
 
 
-def _block(
-    records: Records, cls: type[Load | Store], columns: Columns, memory: MemoryMap, config: AcceleratorConfig
-) -> None:
+def _block(cls: type[Load | Store], columns: Columns, memory: MemoryMap, config: AcceleratorConfig) -> Fields:
     """What a LOAD or STORE reads or writes, as rows and ranges."""
     number = columns["memory"]
     size = np.array([tile_bytes(Memory(k), config) for k in range(8)])[number]
@@ -171,11 +184,16 @@ def _block(
     beats = np.maximum(1, size // config.axi_bytes)
     by_beat = np.isin(number, [int(written) for written in WRITTEN_BY_BEAT])
     stores = cls is Store
-    values = {
+    ranges = np.where(has_data, np.where(merged, 1, y), 0)
+    row_tiles = np.where(merged, x * y, x)
+    mode = columns.get("mode", np.zeros_like(number))
+    found = {
         "tiles": width * rows * (x != 0),
-        "ranges": np.where(has_data, np.where(merged, 1, y), 0),
+        "ranges": ranges,
+        "data_rows": ranges,
         "address": memory.bases[number] + columns["dram"] * size,
-        "row_tiles": np.where(merged, x * y, x),
+        "nbytes": row_tiles * size,
+        "row_tiles": row_tiles,
         "step_bytes": stride * size,
         "width": np.where(merged, x * y, width),
         "merged": merged,
@@ -189,42 +207,35 @@ def _block(
         "slot_step": stride % in_beat,
         "tile_bytes": size,
         "sram": columns["sram"],
-        "mode": columns.get("mode", 0),
+        "mode": mode,
         "eight_bit": number == Memory.ACC_8BIT,
         "requantised": (number == Memory.ACC_8BIT) & stores,
         "uop_load": (number == Memory.UOP) & (not stores),
         "extent": ((y - 1) * stride + x) * size,
+        "acknowledgements": ranges * stores,
+        "last_param": (x - 1) * (mode & StoreMode.PARAM_X != 0) + (y - 1) * (mode & StoreMode.PARAM_Y != 0),
     }
-    for name, value in values.items():
-        records[name] = value
-    records["data_rows"] = records["ranges"]
-    records["nbytes"] = records["row_tiles"] * size
-    records["acknowledgements"] = records["ranges"] * stores
-    records["last_param"] = (x - 1) * (records["mode"] & StoreMode.PARAM_X != 0)
-    records["last_param"] += (y - 1) * (records["mode"] & StoreMode.PARAM_Y != 0)
-    nothing = ~has_data if stores else (x == 0) & (records["queue"] == Queue.COMPUTE)
-    records["kind"][nothing] = state.NOTHING_KIND
-    records["fault"] = _block_faults(records, cls, columns, memory, config)
+    nothing = ~has_data if stores else (x == 0) & (columns["queue"] == Queue.COMPUTE)
+    kind = np.where(nothing, state.NOTHING_KIND, _KINDS[cls.OPCODE])
+    return found | {"kind": kind, "fault": _block_faults(found, cls, columns, memory, config)}
 
 
 def _block_faults(
-    records: Records, cls: type[Load | Store], columns: Columns, memory: MemoryMap, config: AcceleratorConfig
+    block: Fields, cls: type[Load | Store], columns: Columns, memory: MemoryMap, config: AcceleratorConfig
 ) -> NDArray[np.int64]:
     """Why blocks are refused, the first reason."""
     number = columns["memory"]
     allowed = storable(config) if cls is Store else loadable(config)
     illegal = ~np.isin(number, [int(of) for of in allowed])
-    outside = (
-        records["sram"] + records["tiles"] > np.array([scratchpad_depth(Memory(k), config) for k in range(8)])[number]
-    )
-    outside &= records["tiles"] != 0
+    outside = block["sram"] + block["tiles"] > np.array([scratchpad_depth(Memory(k), config) for k in range(8)])[number]
+    outside &= block["tiles"] != 0
     if cls is Store:
         illegal |= (columns["y_pad0"] | columns["y_pad1"] | columns["x_pad0"] | columns["x_pad1"]) != 0
         illegal |= (number == Memory.ACC_8BIT) & (columns["mode"] & ~int(store_modes(config)) != 0)
-        outside &= records["ranges"] != 0
-    first = records["address"]
-    leaves = (first < memory.begins[number]) | (first + records["extent"] > memory.ends[number])
-    leaves &= records["ranges"] != 0
+        outside &= block["ranges"] != 0
+    first = block["address"]
+    leaves = (first < memory.begins[number]) | (first + block["extent"] > memory.ends[number])
+    leaves &= block["ranges"] != 0
     reasons = (state.ILLEGAL, state.OUT_OF_SCRATCHPAD, state.OUT_OF_WINDOW)
     return np.select([illegal, outside, leaves], reasons, state.NO_FAULT)
 
