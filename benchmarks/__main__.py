@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from weft_runtime.files import write_atomically
+
 from . import (
     area_model,
     checker,
@@ -74,13 +76,6 @@ def _markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    part.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure Weft on this machine.")
     parser.add_argument("only", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)} (default: all)")
@@ -96,8 +91,8 @@ def main() -> None:
         results[name] = {"measured": occasion, "figures": SUBJECTS[name].measure()}
         for key, value in results[name]["figures"].items():
             print(f"  {key:24} {value}")
-        _write(path, json.dumps(results, indent=2) + "\n")
-        _write(HERE / "results.md", _markdown(results))
+        for file, text in ((path, json.dumps(results, indent=2) + "\n"), (HERE / "results.md", _markdown(results))):
+            write_atomically(file, lambda part, text=text: part.write(text.encode()))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from weft_compiler import CompileOptions
 from weft_compiler.conv_task import ConvTask, Requantisation
 from weft_compiler.errors import CompileError
@@ -71,23 +72,23 @@ CONFIGS = {
 }
 
 
-def bound(problem: ConvProblem, tiling: Tiling) -> float:
-    """Cycles of the busiest unit, which a schedule cannot go below: all store the same results, once each.
-
-    There is no end of them where a buffer cannot be moved at all.
-    """
-    try:
-        return max(least_cycles(problem.task, problem.config), reads(problem, tiling))
-    except CompileError:
-        return np.inf
+def bounds(problem: ConvProblem, space: Sequence[Tiling]) -> NDArray[np.float64]:
+    """Cycles of the busiest unit, which a schedule cannot go below: all store the same results, once each."""
+    return np.maximum(least_cycles(problem.task, problem.config), [reads(problem, tiling) for tiling in space])
 
 
 def reads(problem: ConvProblem, tiling: Tiling) -> float:
-    """Beats of inputs and weights that a schedule reads: padding is none."""
+    """Beats of inputs and weights that a schedule reads: padding is none.
+
+    There is no end of them where a buffer cannot be moved at all.
+    """
     beats = 0.0
     for memory, table in ((Memory.INP, pieces.inputs), (Memory.WGT, pieces.weights)):
         sizes = buffer_sizes(tiling, memory)
-        moves = table(problem.task, tuple(sizes[loop] for loop in pieces.LOOPS))
+        try:
+            moves = table(problem.task, tuple(sizes[loop] for loop in pieces.LOOPS))
+        except CompileError:
+            return np.inf
         tiles = int((moves.rows[:, X_SIZE] * moves.rows[:, Y_SIZE]).sum())
         fills = tiling.executions(memory) / (len(moves.starts) - 1)
         beats += tiles * fills * tile_bytes(memory, problem.config) / problem.config.axi_bytes
@@ -130,11 +131,11 @@ def best_of_space(problem: ConvProblem) -> Space:
     for space in spaces(problem):
         if len(space) >= LEAST:
             break
-    bounds = np.array([bound(problem, tiling) for tiling in space])
+    least = bounds(problem, space)
     layer = TimedConv(problem.task, problem.config, LATENCY)
     best, found, count = 1 << 62, problem.default, 0
     for k in np.argsort(problem.estimate(space), kind="stable"):
-        if bounds[k] >= best:
+        if least[k] >= best:
             continue
         count += 1
         try:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .garbage import no_collection
+from weft_hardware.garbage import no_collection
+
 from .options import HOST_TARGETS, CompileOptions
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from weft_compiler.conv_task import ConvTask
 from weft_compiler.network import Network
 from weft_compiler.pool_task import PoolTask
 from weft_compiler.tasks import Task
-from weft_compiler.tiling import buffer_tiles
+from weft_compiler.tiling import OPERANDS, buffer_tiles
 from weft_compiler.tiling_search import choose_tiling
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.isa import Memory, tile_bytes, uop_bits
@@ -71,7 +71,7 @@ def _conv(task: ConvTask, config: AcceleratorConfig) -> tuple[float, Mapping[str
     tiling = choose_tiling(task, config)
     inp, wgt, acc = (
         buffer_tiles(task, tiling, memory) * tiling.executions(memory) * tile_bytes(memory, config)
-        for memory in (Memory.INP, Memory.WGT, Memory.ACC)
+        for memory in OPERANDS
     )
     written = task.results * tile_bytes(Memory.OUT if task.requantisation is not None else Memory.ACC, config)
     return tiling.cycles, {

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from weft_compiler.garbage import no_collection
 from weft_hardware.config import AcceleratorConfig
 from weft_hardware.errors import WeftError
+from weft_hardware.garbage import no_collection
 from weft_hardware.synth.tools import Bounds, RunawayError
 
 from .design import Design

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DECLARATIONS = ("config.py", "errors.py", "isa.py", "latencies.py", "registers.py")
+DECLARATIONS = ("config.py", "errors.py", "garbage.py", "isa.py", "latencies.py", "registers.py")
 """What the RTL imports from beside its own package."""
 
 

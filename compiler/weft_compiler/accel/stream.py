@@ -236,13 +236,13 @@ class Stream:
     @cached_property
     def conflicts(self) -> Conflicts:
         """Those between `all_rows`, by their indices."""
-        return conflicts(self._queues, self._accesses).numbered(np.argsort(self.order))
+        return conflicts(self._queues, self._accesses).numbered(inverse(self.order))
 
-    @property
+    @cached_property
     def _queues(self) -> Column:
         """In the order of the loops."""
         queue = np.concatenate([np.full(len(r), int(r.queue)) for r in self.all_rows])
-        return queue[np.argsort(self.order)]
+        return queue[inverse(self.order)]
 
     @cached_property
     def _placement(self) -> tuple[Column, Flags]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -19,6 +16,7 @@ from amaranth.lib.wiring import Component
 
 from ..config import AcceleratorConfig
 from ..errors import WeftError
+from ..garbage import no_collection
 from .accelerator import Accelerator
 
 TOP = "weft_accelerator"
@@ -72,24 +70,13 @@ _CONVERTING = Lock()
 """What `to_rtlil` changes for a while is one for all threads."""
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection, which finds nothing among a million objects, for another third of all time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def to_rtlil(design: Component, name: str = TOP) -> str:
     """RTLIL of a design whose top module gets this name; memories of zeros without contents.
 
     Equal text for equal designs.
     """
-    with _CONVERTING, _uncollected(), patch.object(rtlil, "ModuleEmitter", _WithoutZeros):
+    # Collection finds nothing among a million objects, for another third of all time.
+    with _CONVERTING, no_collection(), patch.object(rtlil, "ModuleEmitter", _WithoutZeros):
         return rtlil.convert(design, name=name, emit_src=False)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Looks for no garbage meanwhile: what a compilation makes lives until its end, and all of it would be walked."""
+    """Looks for no garbage meanwhile: what a long computation makes lives until its end, and would all be walked."""
     was_on = gc.isenabled()
     gc.disable()
     try:
